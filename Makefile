@@ -1,0 +1,75 @@
+# One word does one thing, the same on a desk and in continuous integration. `make help` lists the words.
+# `.venv` is built once from constraints.txt. The name of the file that marks it as built holds a checksum of what it was
+# built from, so that it is used again, also offline, until that changes.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+BUILT := .venv/.built-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+PEERS := .venv-bench/.built-$(shell cat pyproject.toml constraints.txt benchmarks/peers.txt | cksum | tr ' ' '-')
+SOURCES := src tests benchmarks $(wildcard examples)
+
+# Two workers are fastest on two cores; an idle one takes tests from the other.
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+
+.PHONY: help setup demo test check chaos mutants bench fmt
+
+help: ## list these words
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(BUILT) ## build .venv from constraints.txt (only when needed)
+
+$(BUILT):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Overnight needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1);" \
+	    "name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@grep -qsF -- '$(CURDIR)/.venv' .venv/pyvenv.cfg || rm -rf .venv
+	@$(PYTHON) -m venv .venv || { \
+	  echo "'$(PYTHON)' has no venv module; install it (Debian: python3-venv)." >&2; exit 1; }
+	@echo "Installing into .venv"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --no-build-isolation --editable '.[ml,demo,postgres,dev]'
+	@rm -f .venv/.built-* && touch $@
+
+demo: $(BUILT) ## train two agents on real films in ./demo; a second time they meet their champions
+	@test -d demo || .venv/bin/overnight init --example music_video demo
+	cd demo && ../.venv/bin/overnight train
+
+test: $(BUILT) ## run the tests with branch coverage: 90 % of everything, all of the pure modules
+	@rm -f .coverage .coverage.*
+	$(PYTEST) --cov --cov-report=
+	$(PY) -m coverage report --fail-under=90
+	$(PY) -m coverage report --fail-under=100 --include="$$($(PY) tests/architecture.py pure-files)"
+
+check: $(BUILT) ## lint, format, types and the import contracts
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+chaos: $(BUILT) ## the long form of the tests that kill processes, on both databases
+	$(PY) -m pytest tests/chaos --long --timeout 3600
+
+mutants: $(BUILT) ## break the pure modules on purpose: the tests must notice at least 85 % of the faults
+	$(PY) -m mutmut run
+	$(PY) -m mutmut export-cicd-stats
+	@$(PY) -c 'import json, sys; s = json.load(open("mutants/mutmut-cicd-stats.json")); \
+	  share = (s["killed"] + s["timeout"]) / s["total"]; \
+	  print("{:.1%} of {} mutants noticed".format(share, s["total"])); sys.exit(share < 0.85)'
+
+bench: $(PEERS) ## measure the figures that we claim, beside the raw limits and the peers
+	@for script in benchmarks/*.py; do \
+	  echo "== $$script"; .venv-bench/bin/python "$$script" || exit 1; \
+	done
+
+$(PEERS): | $(BUILT)
+	@$(PY) -m venv .venv-bench
+	@echo "Installing into .venv-bench"
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --no-build-isolation --editable '.[ml,demo,postgres,dev]' --requirement benchmarks/peers.txt
+	@rm -f .venv-bench/.built-* && touch $@
+
+fmt: $(BUILT) ## put the code into its format, and fix what can be fixed safely
+	$(PY) -m ruff check --fix $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)

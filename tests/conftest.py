@@ -1,0 +1,84 @@
+"""What all tests share: databases, real data, and the long form of the tests that kill processes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from overnight.base.errors import OvernightError
+from overnight.testing.postgres import create_database, drop_database, postgres_server
+
+DATA = os.environ.get("OVERNIGHT_TEST_DATA")
+POSTGRES = os.environ.get("OVERNIGHT_TEST_POSTGRES")
+CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+NO_POSTGRES = "NO POSTGRESQL SERVER STARTED"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long form of the tests that have one")
+
+
+def pytest_report_header() -> list[str]:
+    data = (
+        f"real data: {DATA}" if DATA else "real data: OVERNIGHT_TEST_DATA is unset, the tests that read it are skipped"
+    )
+    server = "OVERNIGHT_TEST_POSTGRES" if POSTGRES else "a throw-away server, started on first use"
+    return [data, f"PostgreSQL: {server}"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_POSTGRES in str(report.longrepr) for report in skipped)
+    if count:
+        line = f"{NO_POSTGRES}: {count} tests were skipped, half of the promises are untested"
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def long_form(pytestconfig: pytest.Config) -> bool:
+    """Whether this is `make chaos`, which may take minutes."""
+    return bool(pytestconfig.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real data."""
+    if not DATA:
+        pytest.skip("OVERNIGHT_TEST_DATA is unset")
+    if not Path(DATA).is_dir():
+        pytest.fail(f"OVERNIGHT_TEST_DATA={DATA!r} is not a folder")
+    return Path(DATA)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The maintenance database of a PostgreSQL server; one server for each test process."""
+    if POSTGRES:
+        yield POSTGRES
+        return
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres_server())
+        except (OvernightError, OSError) as error:
+            message = f"{NO_POSTGRES}: {error}"
+            pytest.fail(message, pytrace=False) if CI else pytest.skip(message)
+        yield url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """A new, empty database on PostgreSQL."""
+    url = create_database(postgres_url)
+    yield url
+    drop_database(postgres_url, url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database: every test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'overnight.db'}"
+    url: str = request.getfixturevalue("postgres_database")
+    return url
