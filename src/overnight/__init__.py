@@ -1,0 +1,39 @@
+"""Overnight keeps a fleet of agents and models getting better on its own, and proves it.
+
+The public names are loaded on first use, so that `import overnight` costs next to nothing.
+"""
+
+from importlib import import_module as _import_module
+
+_HOMES = {
+    "Clock": "base.clock",
+    "Config": "base.config",
+    "Flow": "engine.flow",
+    "FlowChanged": "base.errors",
+    "OvernightError": "base.errors",
+    "PermanentError": "base.errors",
+    "Priority": "engine.model",
+    "Project": "app.project",
+    "Run": "engine.model",
+    "RunContext": "base.ports",
+    "RunFailed": "base.errors",
+    "State": "engine.model",
+    "Task": "engine.model",
+    "TransientError": "base.errors",
+    "UserMistake": "base.errors",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'overnight' has no attribute {name!r}")
+    value = getattr(_import_module(f"overnight.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,143 @@
+"""Every error that Overnight raises on purpose.
+
+    OvernightError
+    |-- UserMistake            exit code 2; fixed by the person, never retried
+    |   |-- ConfigError        a key, a value or a file of the configuration is wrong
+    |   |-- NotAProject        no overnight.toml here
+    |   |-- ProjectLocked      another process works on this project
+    |   |-- UnknownName        no task, run or question of that name
+    |   |-- InvalidTask        a task that cannot work as it is written
+    |   |-- InvalidTransition  the run is in a state that does not allow this
+    |   `-- MissingExtra       an optional dependency is not installed
+    |-- TransientError         may go away by itself: retried
+    |   |-- DatabaseBusy       another program holds the database
+    |   |-- CommitInDoubt      the commit may or may not have taken effect
+    |   `-- WorkerLost         the process that worked on the run is gone
+    `-- PermanentError         will fail again in the same way: not retried
+        |-- FlowChanged        a flow no longer asks for the steps that it recorded
+        |-- NotJson            a result or an argument is not JSON
+        |-- NewerDatabase      the database was written by a newer Overnight
+        |-- DatabaseBroken     the database is damaged, read-only or its disk is full
+        |-- StaleToken         somebody else has the right to work on the run now
+        |-- RunFailed          a run that was waited for ended FAILED or CANCELLED
+        |-- OutgrewLimit       a child used more than it had asked for
+        `-- NotMeasured        there is too little data to say anything
+
+Beside the tree stands Parking, a BaseException: it unwinds a flow that waits and is no error.
+
+Any other exception that a task raises counts as transient, because only the task knows better.
+"""
+
+from typing import Any
+
+
+class OvernightError(Exception):
+    """Something went wrong; the message says what, and what to do next."""
+
+    family = "permanent"
+
+
+class UserMistake(OvernightError):
+    """What was asked for cannot be done; the message names the key, the value and what is allowed."""
+
+    family = "user"
+
+
+class ConfigError(UserMistake):
+    """A configuration file, variable or flag is wrong; nothing was changed."""
+
+
+class NotAProject(UserMistake):
+    """There is no overnight.toml in this folder; run `overnight init DIR` to make a project."""
+
+
+class ProjectLocked(UserMistake):
+    """Another process works on this project; the message names it. Submitting still works."""
+
+
+class UnknownName(UserMistake):
+    """There is no task, run or question of that name; the message lists the nearest ones."""
+
+
+class InvalidTask(UserMistake):
+    """The task cannot work as it is written; the message names the field."""
+
+
+class InvalidTransition(UserMistake):
+    """The run is in a state that does not allow what was asked."""
+
+
+class MissingExtra(UserMistake):
+    """An optional dependency is missing; the message names the extra to install."""
+
+
+class TransientError(OvernightError):
+    """It may work the next time: raise it (or any unlisted exception) to be retried."""
+
+    family = "transient"
+
+
+class DatabaseBusy(TransientError):
+    """Another program holds the database; nothing was written."""
+
+
+class CommitInDoubt(TransientError):
+    """The commit failed in a way that leaves open whether it took effect; read before writing again."""
+
+
+class WorkerLost(TransientError):
+    """The process that worked on the run is gone; the run goes back to the queue."""
+
+
+class PermanentError(OvernightError):
+    """It will fail again in the same way: raise it to end a run without retries."""
+
+
+class FlowChanged(PermanentError):
+    """The flow's code no longer asks for the steps that were recorded; fork the run from an earlier step."""
+
+
+class NotJson(PermanentError):
+    """A result or an argument is not JSON (finite numbers, text, lists, objects with text keys)."""
+
+
+class NewerDatabase(PermanentError):
+    """The database was written by a newer Overnight; upgrade the program. The database was not touched."""
+
+
+class DatabaseBroken(PermanentError):
+    """The database is damaged, read-only, or its disk is full; what was acknowledged is still on disk."""
+
+
+class StaleToken(PermanentError):
+    """Somebody else has the right to work on the run now; what this worker found out was not recorded."""
+
+
+class RunFailed(PermanentError):
+    """A run that was waited for ended FAILED or CANCELLED; the message gives its reason."""
+
+
+class OutgrewLimit(PermanentError):
+    """A child used more memory or wrote more output than it had asked for."""
+
+
+class NotMeasured(PermanentError):
+    """There is too little data to say anything; the message says how much is needed."""
+
+
+class Parking(BaseException):
+    """Unwinds a flow that waits; it is called again from the top when there is news.
+
+    JSON-able `waiting_for` says what it waits for.
+
+    Not an Exception, so that no `except Exception` of a flow swallows it.
+    """
+
+    def __init__(self, waiting_for: dict[str, Any]) -> None:
+        super().__init__(waiting_for)
+        self.waiting_for = waiting_for
+
+
+def family_of(error: BaseException) -> str:
+    """Return 'user', 'transient' or 'permanent'; an exception that is not ours counts as transient."""
+    return error.family if isinstance(error, OvernightError) else "transient"

@@ -1,0 +1,64 @@
+"""Files that are either the old one or the new one, never half of one."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from overnight.base.errors import NotJson
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write `content` to a temporary file beside `path`, force it to disk, and rename it over `path`.
+
+    Raises:
+        OSError: the folder cannot be written; the old file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a rename inside `folder` to disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def to_json(value: Any, *, what: str = "the value") -> str:
+    """Return compact JSON text.
+
+    Raises:
+        NotJson: `value` holds something else than finite numbers, text, booleans, None, lists and objects.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        if not text.isascii():
+            text.encode()  # half a surrogate pair is no text
+        return text
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(f"{what} is not JSON: {error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by `value` as indented JSON."""
+    try:
+        text = json.dumps(value, allow_nan=False, indent=2, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise NotJson(f"what should go into {path.name} is not JSON: {error}") from error
+    replace_file(path, text + "\n")

@@ -1,0 +1,60 @@
+"""What a function of a task may ask of the engine, and what the engine asks of an executor."""
+
+from typing import Any, Literal, Protocol
+
+from overnight.base.ids import RunId, TaskId
+from overnight.base.refs import Outcome, WorkOrder
+
+StopReason = Literal["cancelled", "timed_out"]
+
+
+class RunContext(Protocol):
+    """What a task's function gets when it has a parameter named `ctx`. Safe to call from the function's thread only."""
+
+    run_id: RunId
+    task_id: TaskId
+    attempt: int
+
+    def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
+        """Tell how far the work is; figures are shown beside it. Calls within 0.1 s are joined, the last wins."""
+
+    def heartbeat(self) -> None:
+        """Tell that the work goes on."""
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody asked this run to stop; return soon, or the process is killed after the grace time."""
+
+
+class Channel(Protocol):
+    """Where an executor reports. Every method may be called from any thread and returns at once."""
+
+    def child_started(self, order: WorkOrder, pid: int, started: float) -> None:
+        """Record a child before it works on `order`. Returns only when pid and start time are on disk."""
+
+    def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
+        """Report how far the work is."""
+
+    def heartbeat(self, order: WorkOrder) -> None:
+        """Report that the work goes on."""
+
+    def done(self, order: WorkOrder, outcome: Outcome) -> None:
+        """Report how the attempt ended; exactly once per started order, and nothing about the order after it."""
+
+
+class Executor(Protocol):
+    """Where attempts execute.
+
+    Obligations: `start` returns at once and never raises for what the work does; every started order ends in exactly
+    one `Channel.done`; `stop` ends the work and every process that it started, politely first, by SIGKILL after
+    `grace_s`, and the outcome then carries the reason; `close` stops everything and returns when no child is left.
+    """
+
+    def start(self, order: WorkOrder, channel: Channel) -> None:
+        """Begin the attempt."""
+
+    def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
+        """Ask the attempt to end as 'cancelled' or 'timed_out'."""
+
+    def close(self, grace_s: float) -> None:
+        """Stop all attempts and end all children."""

@@ -1,0 +1,82 @@
+"""Frozen values that one part hands to another. They are JSON-able, so that a child or a remote host can get them."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from overnight.base.ids import RunId, TaskId, Token
+
+ExecutorName = Literal["inline", "thread", "process", "command"]
+OutcomeKind = Literal["succeeded", "failed", "cancelled", "timed_out", "parked"]
+Family = Literal["user", "transient", "permanent"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorRef:
+    """Why something failed: the error's family and type, and one line for a person."""
+
+    family: str
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a run used: CPU seconds, peak resident memory (GB = 1e9 bytes), GPU seconds, cost (USD).
+
+    None means not measured.
+    """
+
+    cpu_s: float | None = None
+    peak_memory_gb: float | None = None
+    gpu_s: float | None = None
+    cost: float | None = None
+
+
+NOTHING_USED = Usage()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. `result` is JSON text and only there when it succeeded.
+
+    `waiting_for` tells what a parked flow waits for.
+    """
+
+    kind: OutcomeKind
+    result: str | None = None
+    error: ErrorRef | None = None
+    usage: Usage = NOTHING_USED
+    waiting_for: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOrder:
+    """One attempt at one run, as an executor gets it.
+
+    `target` is "module:function" for functions, `argv` is there for commands. `log_path` takes the output of a child,
+    `log_limit_bytes` bounds one log file (one older file is kept beside it). `memory_limit_gb` None means no limit.
+    """
+
+    run_id: RunId
+    token: Token
+    task_id: TaskId
+    attempt: int
+    executor: ExecutorName
+    args: dict[str, Any]
+    target: str | None = None
+    argv: tuple[str, ...] = ()
+    project_dir: str = "."
+    log_path: str | None = None
+    log_limit_bytes: int = 10_000_000
+    timeout_s: float | None = None
+    memory_limit_gb: float | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the order as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "WorkOrder":
+        """Return the order that `to_dict` described."""
+        return cls(**{**values, "argv": tuple(values["argv"])})
