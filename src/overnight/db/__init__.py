@@ -1,0 +1,1 @@
+"""The database as such: connections, the group-commit writer, the event stream, doorbells. Knows no tasks."""

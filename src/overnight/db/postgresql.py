@@ -1,0 +1,103 @@
+"""PostgreSQL through psycopg 3."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, MissingExtra
+from overnight.db.dialect import ColumnSpec
+
+_BUSY = {"40001", "40P01", "55P03", "57014"}  # serialization, deadlock, lock not available, statement time-out
+_BROKEN = {"53100": "the database's disk is full", "25006": "the database is read-only", "53200": "out of memory"}
+
+
+class Postgresql:
+    """The dialect of several machines."""
+
+    name = "postgresql"
+    shared = True
+
+    def create_engine(self, url: str) -> sa.Engine:
+        """Return an engine whose commits wait for the disk, whatever the server's default is."""
+        try:
+            import psycopg  # noqa: F401
+        except ImportError as error:
+            raise MissingExtra("PostgreSQL needs the extra 'postgres': pip install 'overnight[postgres]'") from error
+        parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(
+            parsed, pool_size=4, max_overflow=64, pool_pre_ping=False, connect_args={"prepare_threshold": 1}
+        )
+        sa.event.listen(engine, "connect", _configure)
+        return engine
+
+    def prepare_writer(self, connection: sa.Connection) -> None:
+        """Let the writer's statements find their rows by index only.
+
+        Their plans are kept, and the first ones are made while the tables are small, when reading all of a table looks
+        cheapest; a million finished runs later that would take a hundred times as long.
+        """
+        connection.detach()
+        for way in ("seqscan", "hashjoin", "mergejoin"):
+            connection.exec_driver_sql(f"SET enable_{way} = off")
+        connection.commit()
+
+    def begin_write(self, connection: sa.Connection) -> None:
+        """Open a transaction (read committed)."""
+        connection.begin()
+
+    def rows(self, parameter: str, columns: Sequence[ColumnSpec]) -> sa.Subquery:
+        """Return the JSON array of arrays in `parameter` as a table with these columns."""
+        given = sa.cast(sa.bindparam(parameter, type_=sa.Text), postgresql.JSONB)
+        each = sa.func.jsonb_array_elements(given).table_valued(sa.column("value", postgresql.JSONB), name="each_row")
+        picked = [
+            sa.cast(each.c.value.op("->>", return_type=sa.Text)(sa.literal_column(str(index))), kind).label(name)
+            for index, (name, kind) in enumerate(columns)
+        ]
+        return sa.select(*picked).select_from(each).subquery("given")
+
+    def allocate(self, connection: sa.Connection, table: sa.Table, count: int) -> range | list[int]:
+        """Return the next numbers of the table's sequence."""
+        name = f"{table.name}_{next(iter(table.primary_key)).name}_seq"
+        rows = connection.exec_driver_sql(
+            "SELECT nextval(%(name)s::regclass) FROM generate_series(1, %(count)s)", {"name": name, "count": count}
+        )
+        return sorted(row[0] for row in rows)
+
+    def serialize(self, connection: sa.Connection, number: int) -> None:
+        """Take an advisory lock that ends with the transaction."""
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%(number)s)", {"number": number})
+
+    def stream_cursor(self, connection: sa.Connection) -> int | None:
+        """Return the id of this transaction: see `stream_horizon`."""
+        return int(connection.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint").scalar_one())
+
+    def stream_horizon(self) -> sa.ColumnElement[int] | None:
+        """Return the oldest transaction that may still be running.
+
+        Ids of rows do not commit in order here, but every transaction below this one has ended: a reader that stays
+        below it never passes over a batch that commits later.
+        """
+        return sa.literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", sa.BigInteger)
+
+    def translate(self, error: sa.exc.DBAPIError, *, committing: bool) -> Exception:
+        """Return the error of our tree for this PostgreSQL error."""
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _BUSY:
+            return DatabaseBusy(f"another program holds what was needed ({state}); try again")
+        if state in _BROKEN:
+            return DatabaseBroken(f"{_BROKEN[state]} ({state})")
+        lost = state is None or state.startswith(("08", "57P"))
+        if lost and committing:
+            return CommitInDoubt(f"the connection broke during the commit: {error.orig}")
+        if lost:
+            return DatabaseBusy(f"the database cannot be reached: {error.orig}")
+        return error
+
+
+def _configure(connection: object, record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # the driver's own connection type
+    cursor.execute("SET synchronous_commit = on")
+    cursor.execute("SET timezone = 'UTC'")
+    cursor.close()
+    connection.commit()  # type: ignore[attr-defined]  # the same
