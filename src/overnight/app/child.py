@@ -1,0 +1,78 @@
+"""The one entry point of child processes: `child.main()` with the number of the control socket as the last argument.
+
+It imports little, so that a child starts fast. It never opens the database.
+"""
+
+import socket
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from overnight.base.errors import InvalidTask
+from overnight.base.refs import WorkOrder
+from overnight.executors.inside import Wire, serve
+
+_MAIN = "__mp_main__"
+
+
+def main() -> None:
+    """Take the boot message, prepare imports as in the host, and serve orders until the host goes away."""
+    control = socket.socket(fileno=int(sys.argv[-1]))
+    control.set_inheritable(False)
+    wire = Wire(control)
+    message = wire.receive()
+    if message is None:
+        return
+    boot = message["boot"]
+    sys.argv[1:] = []
+    sys.path[:] = [str(Path(boot["project_dir"]).resolve()), *boot["sys_path"]]
+    serve(wire, Targets(boot["main_path"]).resolve_target)
+
+
+class Targets:
+    """Finds the functions that orders name."""
+
+    def __init__(self, main_path: str | None) -> None:
+        self._main_path = main_path
+
+    def resolve_target(self, order: WorkOrder) -> Callable[..., object]:
+        """Return the function of the order's target "module:qualname".
+
+        Raises:
+            InvalidTask: there is no such module or function. Whatever importing the module raises is passed on.
+        """
+        module_name, _, qualname = (order.target or "").partition(":")
+        if not module_name or not qualname:
+            raise InvalidTask(f"target {order.target!r} of task {order.task_id!r} must be 'module:function'")
+        found: Any = self._module(module_name, order)  # any object can hang in a module
+        for name in qualname.split("."):
+            found = getattr(found, name, None)
+        if not callable(found):
+            raise InvalidTask(f"module {module_name!r} has no function {qualname!r} (task {order.task_id!r})")
+        return found  # type: ignore[no-any-return]
+
+    def _module(self, name: str, order: WorkOrder) -> object:
+        if name == "__main__":
+            return self._load_main(order)
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+                raise InvalidTask(f"there is no module {name!r} (task {order.task_id!r})") from error
+            raise
+
+    def _load_main(self, order: WorkOrder) -> object:
+        """Load the host's main file under another name, as multiprocessing does, so that its main part does not run."""
+        if _MAIN in sys.modules:
+            return sys.modules[_MAIN]
+        if self._main_path is None:
+            raise InvalidTask(f"{order.target!r} is in a program without a file; move it to a module")
+        import runpy
+        from types import ModuleType
+
+        module = ModuleType(_MAIN)
+        module.__dict__.update(runpy.run_path(self._main_path, run_name=_MAIN))
+        sys.modules["__main__"] = sys.modules[_MAIN] = module
+        return module

@@ -1,0 +1,100 @@
+"""Calls a task's function and turns whatever it does into an outcome."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
+
+from overnight.base.clock import cpu_s
+from overnight.base.errors import InvalidTask, Parking, family_of
+from overnight.base.files import to_json
+from overnight.base.ports import RunContext
+from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
+
+Resolve = Callable[[WorkOrder], Callable[..., object]]
+"""Finds the function of an order; may raise anything, which then is how the attempt fails."""
+
+Log = Callable[[str], None]
+"""Takes the traceback of a failure."""
+
+_MESSAGE_LIMIT = 500
+
+
+def call(order: WorkOrder, fn: Callable[..., object], ctx: RunContext, log: Log) -> Outcome:
+    """Call `fn` with the order's arguments, and with `ctx` if it has a parameter of that name.
+
+    Never raises: an exception, sys.exit and Ctrl-C included, is a failed attempt, and a Parking a parked one.
+    """
+    try:
+        value = fn(**order.args, ctx=ctx) if takes_ctx(fn) else fn(**order.args)
+        return Outcome(kind="succeeded", result=to_json(value, what="the result"))
+    except Parking as parking:
+        return Outcome(kind="parked", waiting_for=parking.waiting_for)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            # Raised by the call itself: the arguments do not fit, and will not the next time.
+            return failure(InvalidTask(f"{order.target!r} cannot be called: {error}"), log)
+        return failure(error, log)
+    except BaseException as error:  # noqa: BLE001 - what the function does must not harm its host
+        return failure(error, log)
+
+
+def perform(order: WorkOrder, resolve: Resolve, ctx: RunContext, log: Log) -> Outcome:
+    """Find the order's function and call it; never raises."""
+    try:
+        fn = resolve(order)
+    except BaseException as error:  # noqa: BLE001 - importing the function's module runs other people's code
+        return failure(error, log)
+    return call(order, fn, ctx, log)
+
+
+def perform_here(order: WorkOrder, resolve: Resolve, ctx: RunContext, log: Log) -> Outcome:
+    """Perform the order in this thread and measure the CPU time of this thread."""
+    before = cpu_s()
+    outcome = perform(order, resolve, ctx, log)
+    return Outcome(
+        kind=outcome.kind,
+        result=outcome.result,
+        error=outcome.error,
+        waiting_for=outcome.waiting_for,
+        usage=Usage(cpu_s=cpu_s() - before),
+    )
+
+
+def failure(error: BaseException, log: Log) -> Outcome:
+    """Return the failed outcome for an exception, and log its traceback."""
+    inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    try:
+        log("".join(traceback.format_exception(type(error), error, inner)))
+    except Exception:  # noqa: BLE001 - an exception whose text raises
+        log(f"{type(error).__name__} (its text cannot be shown)\n")
+    return Outcome(
+        kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=one_line(error))
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, in one line of bounded length."""
+    if isinstance(error, SystemExit):
+        return f"the function called sys.exit({error.code!r})"[:_MESSAGE_LIMIT]
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - an exception whose text raises
+        text = ""
+    return (text or type(error).__name__)[:_MESSAGE_LIMIT]
+
+
+def takes_ctx(fn: Callable[..., object]) -> bool:
+    """Tell whether the function has a parameter named `ctx`."""
+    try:
+        return _takes_ctx(fn)
+    except TypeError:  # not hashable
+        return _takes_ctx.__wrapped__(fn)
+
+
+@lru_cache(maxsize=1024)
+def _takes_ctx(fn: Callable[..., object]) -> bool:
+    try:
+        return "ctx" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # a function in C that does not tell
+        return False

@@ -1,0 +1,88 @@
+"""The `ctx` of a task's function, the same in every executor."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from overnight.base.clock import Clock
+from overnight.base.ports import StopReason
+from overnight.base.refs import WorkOrder
+
+_JOIN_S = 0.1
+
+
+class Context:
+    """Implements base/ports.RunContext. `send` gets figures, `beat` a sign of life, both at most ten times a second.
+
+    `look` says whether somebody asked the run to stop. It is asked only while nobody is known to have done so.
+    """
+
+    def __init__(
+        self,
+        order: WorkOrder,
+        *,
+        clock: Clock,
+        send: Callable[[dict[str, Any]], None],
+        beat: Callable[[], None],
+        look: Callable[[], bool] | None = None,
+    ) -> None:
+        self.run_id = order.run_id
+        self.task_id = order.task_id
+        self.attempt = order.attempt
+        self.reason: StopReason | None = None
+        self._clock = clock
+        self._send = send
+        self._beat = beat
+        self._look = look
+        self._asked = False
+        self._next_send = 0.0
+        self._next_beat = 0.0
+        self._pending: dict[str, Any] | None = None
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
+        """Tell how far the work is; calls within 0.1 s are joined, the last wins."""
+        values: dict[str, Any] = {"done": done, **({"total": total} if total is not None else {}), **figures}
+        with self._lock:
+            now = self._clock.monotonic()
+            if now < self._next_send:
+                self._pending = values
+                if self._timer is None:
+                    self._timer = threading.Timer(self._next_send - now, self._flush)
+                    self._timer.daemon = True
+                    self._timer.start()
+                return
+            self._next_send = now + _JOIN_S
+            self._send(values)
+
+    def heartbeat(self) -> None:
+        """Tell that the work goes on."""
+        now = self._clock.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + _JOIN_S
+            self._beat()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody asked this run to stop."""
+        if not self._asked and self._look is not None:
+            self._asked = self._look()
+        return self._asked or self.reason is not None
+
+    def finish(self) -> None:
+        """Send what is still held back; nothing is sent after this."""
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
+            if timer is not threading.current_thread():
+                timer.join()
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self._pending is not None:
+                values, self._pending = self._pending, None
+                self._next_send = self._clock.monotonic() + _JOIN_S
+                self._send(values)
