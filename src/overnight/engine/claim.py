@@ -1,0 +1,159 @@
+"""Taking ready runs out of the queue: what fits is decided in `queue`, and taken in the same transaction."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from overnight.base.ids import WorkerId
+from overnight.base.refs import ErrorRef
+from overnight.db.writer import Tx
+from overnight.engine import machine, moves, store
+from overnight.engine.book import Book, Entry
+from overnight.engine.model import Needs, Run
+from overnight.engine.queue import Busy, Candidate, Capacity, Why, choose, limit_us
+from overnight.engine.tables import LIVE, locks, runs, tasks
+
+WINDOW = 64
+"""Ready runs looked at together, beyond the free slots."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimant:
+    """The worker that claims: who it is, what it has, what it is working on."""
+
+    worker_id: WorkerId
+    capacity: Capacity
+    busy: Sequence[Busy]
+
+
+def claim(tx: Tx, book: Book, claimant: Claimant) -> list[Run]:
+    """Claim as many ready runs as fit and return them, first come first."""
+    search = _Search(busy=list(claimant.busy))
+    while len(search.busy) < claimant.capacity.slots:
+        free = claimant.capacity.slots - len(search.busy)
+        window = store.ready(tx, free + (WINDOW if search.passed_over else 0), search.passed_over)
+        if not window or not _claim_window(tx, book, claimant, search, window):
+            break
+    return search.claimed
+
+
+@dataclass(kw_only=True)
+class _Search:
+    """How far the search through the queue is."""
+
+    busy: list[Busy]
+    claimed: list[Run] = field(default_factory=list)
+    passed_over: set[str] = field(default_factory=set)
+    """Tasks that cannot start a run now: those behind them in the queue are looked at without them."""
+    ahead: list[tuple[Run, Entry]] = field(default_factory=list)
+    """Passed-over runs that wait for cores or locks: whoever passes them must not delay them."""
+
+
+def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, window: list[Run]) -> bool:
+    """Claim what fits of these runs and return whether it is worth while to look behind them."""
+    known = {run.run_id: (run, entry) for run in window if (entry := book.find(run.task_id)) is not None}
+    hindered: set[str] = {run.task_id for run in window if run.run_id not in known}
+    if tx.dialect.shared:
+        hindered |= _locked_elsewhere(tx, [entry for _, entry in known.values()])
+    fresh = [(run, entry) for run, entry in known.values() if run.task_id not in hindered]
+    known |= {run.run_id: (run, entry) for run, entry in search.ahead}
+    candidates = [_candidate(run, entry) for run, entry in (*search.ahead, *fresh)]
+    busy = [*search.busy, *_elsewhere(tx, claimant, search.busy, candidates)]
+    choice = choose(candidates, busy, claimant.capacity, tx.now_us)
+    never = [known[run_id][0] for run_id, why in choice.waiting.items() if why is Why.NEVER]
+    _fail_impossible(tx, book, never, claimant.capacity)
+    event = machine.Claimed(worker_id=claimant.worker_id)
+    taken = moves.move(tx, book, [(known[run_id][0], event) for run_id in choice.start])
+    _take_locks(tx, book, taken.values())
+    for run in taken.values():
+        search.claimed.append(run)
+        search.busy.append(busy_with(run, book.get(run.task_id)))
+    search.ahead = [(run, entry) for run, entry in search.ahead if run.run_id not in taken]
+    for run, entry in fresh:
+        why = choice.waiting.get(run.run_id)
+        if why in (Why.LOCK, Why.CPUS, Why.BEHIND) and run.task_id not in hindered:
+            search.ahead.append((run, entry))
+        if why is not None and why is not Why.NEVER:
+            hindered.add(run.task_id)
+    search.passed_over |= hindered
+    return bool(hindered or never)
+
+
+def busy_with(run: Run, entry: Entry) -> Busy:
+    """Return what a claimed run takes of its worker, and when it ends at the latest."""
+    limit = limit_us(entry.timeout_s, run.active_us)
+    ends_us = None if limit is None or run.started_us is None else run.started_us + limit
+    return Busy(task_id=run.task_id, needs=entry.task.needs, ends_us=ends_us)
+
+
+def _candidate(run: Run, entry: Entry) -> Candidate:
+    return Candidate(
+        run_id=run.run_id,
+        task_id=run.task_id,
+        needs=entry.task.needs,
+        limit_us=limit_us(entry.timeout_s, run.active_us),
+        max_concurrent=entry.task.max_concurrent,
+    )
+
+
+def _elsewhere(tx: Tx, claimant: Claimant, own: Sequence[Busy], candidates: Sequence[Candidate]) -> list[Busy]:
+    """Return what other workers do, as far as it counts here: runs of limited tasks, and locks."""
+    found: list[Busy] = []
+    wanted = {lock for candidate in candidates for lock in candidate.needs.locks}
+    wanted -= {lock for busy in own for lock in busy.needs.locks}
+    for name in sorted(wanted):
+        # Two workers that look at a free lock at the same time would both take it.
+        tx.dialect.serialize(tx.connection, _number_of(name))
+    if wanted:
+        names = tx.connection.execute(sa.select(locks.c.name).where(locks.c.name.in_(wanted)))
+        found.extend(Busy(task_id="", needs=Needs(locks=(name,)), here=False) for (name,) in names)
+    if tx.dialect.shared:
+        limited = {candidate.task_id for candidate in candidates if candidate.max_concurrent is not None}
+        rows = tx.connection.execute(
+            sa.select(runs.c.task_id).where(LIVE, runs.c.worker_id != claimant.worker_id, runs.c.task_id.in_(limited))
+        )
+        found.extend(Busy(task_id=task_id, here=False) for (task_id,) in rows)
+    return found
+
+
+def _number_of(lock: str) -> int:
+    """Return a number for the lock's name, below all numbers that are used for cycles."""
+    return zlib.crc32(lock.encode()) - (1 << 62)
+
+
+def _locked_elsewhere(tx: Tx, entries: Iterable[Entry]) -> set[str]:
+    """Lock the limited tasks of a window for this transaction; return those that another worker has just locked.
+
+    Two workers that count the runs of a task at the same time would both find room for one more.
+    """
+    limited = {entry.task.task_id for entry in entries if entry.task.max_concurrent is not None}
+    if not limited:
+        return set()
+    query = (
+        sa.select(tasks.c.task_id)
+        .where(tasks.c.task_id.in_(limited))
+        .order_by(tasks.c.task_id)
+        .with_for_update(skip_locked=True)
+    )
+    return limited - {task_id for (task_id,) in tx.connection.execute(query)}
+
+
+def _take_locks(tx: Tx, book: Book, taken: Iterable[Run]) -> None:
+    rows = [
+        {"name": name, "run_id": run.run_id, "token": run.token}
+        for run in taken
+        for name in book.get(run.task_id).task.needs.locks
+    ]
+    if rows:
+        tx.connection.execute(sa.insert(locks), rows)
+
+
+def _fail_impossible(tx: Tx, book: Book, never: Sequence[Run], capacity: Capacity) -> None:
+    """End runs that need more cores than there are: waiting would not help."""
+    for run in never:
+        needs = book.get(run.task_id).task.needs
+        message = f"needs.cpus: {needs.cpus:g} cores are more than this machine has ({capacity.cpus:g})"
+        error = ErrorRef(family="user", type="InvalidTask", message=message)
+        moves.move(tx, book, [(run, machine.Impossible(error=error))])

@@ -1,0 +1,218 @@
+"""What a task, a run and a question are."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple, get_args
+
+from overnight.base.backoff import Backoff
+from overnight.base.errors import InvalidTask
+from overnight.base.ids import Cycle, RunId, TaskId, Token, WorkerId
+from overnight.base.instants import US
+from overnight.base.refs import NOTHING_USED, ErrorRef, ExecutorName, Usage
+
+DEFAULT_TIMEOUT_S = 600.0
+"""Time limit of a task that names none; flows, inline and thread tasks have no limit unless they can keep one."""
+
+
+class State(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    RETRYING = "RETRYING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        """True for the states that nothing leaves."""
+        return self in FINAL
+
+
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+
+
+class Priority(StrEnum):
+    """How urgent a run is. Each level moves its place in the queue forward by a fixed time: waiting counts too."""
+
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    NORMAL = "NORMAL"
+    LOW = "LOW"
+
+    @property
+    def bonus_us(self) -> int:
+        """How far before its due time the run is placed: 24 h, 4 h, 1 h, 0."""
+        return BONUS_US[self]
+
+
+BONUS_US = {
+    Priority.CRITICAL: 24 * 3600 * US,
+    Priority.HIGH: 4 * 3600 * US,
+    Priority.NORMAL: 3600 * US,
+    Priority.LOW: 0,
+}
+
+
+class Queue:
+    """Why a run that is not being worked on waits; None in the run's field means that it does not wait."""
+
+    TIME = 0
+    READY = 1
+    PARENTS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a run reserves while it is worked on: cores (0 = not counted) and exclusive named locks."""
+
+    cpus: float = 0.0
+    locks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if type(self.cpus) not in (int, float) or not self.cpus >= 0:
+            raise InvalidTask(f"needs.cpus: {self.cpus!r} is not a number of cores (0 or more)")
+        if not isinstance(self.locks, list | tuple) or not all(isinstance(lock, str) for lock in self.locks):
+            raise InvalidTask(f"needs.locks: {self.locks!r} is not a list of names, such as ('gpu',)")
+        object.__setattr__(self, "locks", tuple(sorted(set(self.locks))))
+
+
+Action = Callable[..., object] | str | tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A named definition of work.
+
+    `action` is a function, "module:function", or a command line as a tuple of words. A function whose first parameter
+    is named `flow` is a durable flow; for one that is named by text, say `flow=True`. `timezone` is that of
+    `schedule`. `max_concurrent` None means no limit. `timeout_s` and `executor` None mean the default for this kind
+    of action. `retry` None means the project's setting.
+
+    Raises:
+        InvalidTask: a field cannot work; the message names it.
+    """
+
+    task_id: str
+    action: Action
+    flow: bool = False
+    agent_name: str | None = None
+    priority: Priority = Priority.NORMAL
+    schedule: str | None = None
+    every: str | None = None
+    once: str | None = None
+    timezone: str = "UTC"
+    after: tuple[str, ...] = ()
+    max_retries: int = 3
+    timeout_s: float | None = None
+    needs: Needs = field(default_factory=Needs)
+    max_concurrent: int | None = 1
+    executor: ExecutorName | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool = True
+    retry: Backoff | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "after", tuple(dict.fromkeys(self.after)))
+        object.__setattr__(self, "priority", Priority(self.priority))
+
+
+def _check_kinds(task: Task, where: str) -> None:
+    if not isinstance(task.task_id, str):
+        raise InvalidTask(f"task_id: {task.task_id!r} is not text")
+    if not isinstance(task.after, list | tuple) or not all(isinstance(name, str) for name in task.after):
+        raise InvalidTask(f"{where}: after: {task.after!r} is not a list of task ids, such as ('harvest',)")
+    if not isinstance(task.needs, Needs):
+        raise InvalidTask(f"{where}: needs: {task.needs!r} is not Needs(cpus=..., locks=(...,))")
+    if task.executor is not None and task.executor not in get_args(ExecutorName):
+        raise InvalidTask(f"{where}: executor: {task.executor!r} is not one of {', '.join(get_args(ExecutorName))}")
+    for name in ("max_retries", "max_concurrent"):
+        value = getattr(task, name)
+        if type(value) is not int and (value is not None or name == "max_retries"):
+            raise InvalidTask(f"{where}: {name}: {value!r} is not a whole number")
+    if task.timeout_s is not None and type(task.timeout_s) not in (int, float):
+        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a number of seconds")
+
+
+def _check(task: Task) -> None:
+    where = f"task {task.task_id!r}"
+    _check_kinds(task, where)
+    if not task.task_id or not all(c.isalnum() or c in "_-.:/" for c in task.task_id):
+        raise InvalidTask(f"task_id: {task.task_id!r} is not a name (letters, digits and _ - . : /)")
+    if task.priority not in tuple(Priority):
+        raise InvalidTask(f"{where}: priority: {task.priority!r} is not one of {', '.join(Priority)}")
+    if sum(trigger is not None for trigger in (task.schedule, task.every, task.once)) > 1:
+        raise InvalidTask(f"{where}: give one of schedule, every and once, not several")
+    if task.max_retries < 0:
+        raise InvalidTask(f"{where}: max_retries: {task.max_retries!r} is below 0")
+    if task.timeout_s is not None and not task.timeout_s > 0:
+        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a time (more than 0 seconds)")
+    if task.max_concurrent is not None and task.max_concurrent < 1:
+        raise InvalidTask(f"{where}: max_concurrent: {task.max_concurrent!r} is below 1")
+    if task.task_id in task.after:
+        raise InvalidTask(f"{where}: after: a task cannot come after itself")
+    if task.executor in ("inline", "thread") and task.timeout_s is not None:
+        raise InvalidTask(f"{where}: executor {task.executor!r} cannot keep a timeout_s; use 'process'")
+
+
+class Run(NamedTuple):
+    """One execution of a task, as the database knows it. Instants are microseconds since the epoch, UTC.
+
+    `token` fences: it grows with every claim. `attempt` counts tries, `losses` the times that the worker died.
+    `waiting_for` says what a parked flow or a run with parents waits for. `active_us` is the working time of the
+    present try before the present claim. `args`, `result`, `progress` are JSON text. `history` holds (event,
+    microseconds since created, note).
+
+    A named tuple and not a dataclass: every transition makes a new one, and it does so five times as fast.
+    """
+
+    run_id: RunId
+    task_id: TaskId
+    state: State
+    priority: Priority
+    queue: int | None
+    created_us: int
+    due_us: int
+    rank: int | None
+    attempt: int = 0
+    token: Token = Token(0)
+    losses: int = 0
+    worker_id: WorkerId | None = None
+    cancel: bool = False
+    waiting_for: Mapping[str, Any] | None = None
+    parent_id: RunId | None = None
+    cycle: Cycle | None = None
+    key: str | None = None
+    forked_from: RunId | None = None
+    args: str | None = None
+    result: str | None = None
+    error: ErrorRef | None = None
+    started_us: int | None = None
+    finished_us: int | None = None
+    active_us: int = 0
+    progress: str | None = None
+    usage: Usage = NOTHING_USED
+    history: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def parked(self) -> bool:
+        """True for a flow that waits: it holds no thread and no needs."""
+        return self.state is State.IN_PROGRESS and self.worker_id is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Something that a flow asks a person. `choices` are what may be answered; `answer` None means still open."""
+
+    question_id: int
+    run_id: RunId
+    name: str
+    prompt: str
+    choices: tuple[str, ...]
+    asked_us: int
+    answer: str | None = None
+    answered_us: int | None = None
+    answered_by: str | None = None

@@ -1,0 +1,177 @@
+"""Taking over from workers that are gone: end what they left running, put their runs back into the queue."""
+
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from overnight.base.ids import WorkerId
+from overnight.db.database import Database
+from overnight.db.writer import Tx
+from overnight.engine import machine, moves, store
+from overnight.engine.book import Book
+from overnight.engine.tables import children, workers
+
+LEASE_US = 15_000_000
+"""How long a worker on another host may be silent before it counts as dead."""
+
+Child = tuple[int, float]
+"""Pid and start time of a process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRef:
+    """A worker as the database knows it."""
+
+    worker_id: WorkerId
+    host: str
+    pid: int
+    started: float
+    lock_path: str
+
+
+class Presence:
+    """A file lock that says 'this worker lives': the kernel releases it the moment the process is gone."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        """Say that the worker is gone."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._handle)
+
+
+def is_present(path: Path) -> bool:
+    """Tell whether some process holds the lock of this file."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def register(tx: Tx, worker: WorkerRef) -> None:
+    """Make the worker known before it claims anything."""
+    tx.connection.execute(
+        sa.insert(workers).values(
+            worker_id=worker.worker_id,
+            host=worker.host,
+            pid=worker.pid,
+            started=worker.started,
+            lock_path=worker.lock_path,
+            lease_us=tx.now_us + LEASE_US,
+        )
+    )
+
+
+def renew(tx: Tx, worker_id: WorkerId) -> bool:
+    """Extend the worker's lease; False means that others have declared it dead and taken its runs."""
+    changed = tx.connection.execute(
+        sa.update(workers).values(lease_us=tx.now_us + LEASE_US).where(workers.c.worker_id == worker_id)
+    )
+    return changed.rowcount == 1
+
+
+def is_known(tx: Tx, worker_id: str) -> bool:
+    """Tell whether nobody has declared the worker dead; nobody does so before this transaction has ended.
+
+    A worker that others have forgotten must not claim: nobody would take the run from it when it dies.
+    """
+    query = sa.select(workers.c.pid).where(workers.c.worker_id == worker_id).with_for_update(key_share=True, read=True)
+    return tx.connection.execute(query).first() is not None
+
+
+def record_child(tx: Tx, worker_id: WorkerId, child: Child) -> None:
+    """Note a child before it works, so that it can be found after a crash."""
+    tx.connection.execute(sa.insert(children).values(worker_id=worker_id, pid=child[0], started=child[1]))
+
+
+def forget_child(tx: Tx, worker_id: WorkerId, child: Child) -> None:
+    """Forget a child that has ended."""
+    tx.connection.execute(
+        sa.delete(children).where(
+            children.c.worker_id == worker_id, children.c.pid == child[0], children.c.started == child[1]
+        )
+    )
+
+
+def lives_here(worker: WorkerRef) -> bool:
+    """Tell whether a worker of this host lives."""
+    return is_present(Path(worker.lock_path))
+
+
+def dead_workers(
+    database: Database, host: str, own: WorkerId, now_us: int, lives: Callable[[WorkerRef], bool] = lives_here
+) -> list[WorkerRef]:
+    """Return the workers that are gone: on this host those that do not live, elsewhere by their lease."""
+    with database.read() as connection:
+        rows = connection.execute(sa.select(workers).where(workers.c.worker_id != own)).fetchall()
+    gone = []
+    for row in rows:
+        worker = WorkerRef(
+            worker_id=WorkerId(row.worker_id),
+            host=row.host,
+            pid=row.pid,
+            started=row.started,
+            lock_path=row.lock_path,
+        )
+        if not lives(worker) if row.host == host else row.lease_us < now_us:
+            gone.append(worker)
+    return gone
+
+
+def children_of(database: Database, worker_id: WorkerId) -> list[Child]:
+    """Return the children that a worker had recorded."""
+    with database.read() as connection:
+        rows = connection.execute(
+            sa.select(children.c.pid, children.c.started).where(children.c.worker_id == worker_id)
+        )
+        return [(pid, started) for pid, started in rows]
+
+
+def take_over(tx: Tx, book: Book, dead: WorkerId) -> int:
+    """Put the runs of a dead worker back into the queue, forget the worker, and return how many runs it had."""
+    lost = store.of_worker(tx.connection, dead)
+    moves.move(tx, book, [(run, machine.Lost()) for run in lost])
+    for run in lost:
+        moves.release_locks(tx, run.run_id, run.token)
+    tx.connection.execute(sa.delete(children).where(children.c.worker_id == dead))
+    tx.connection.execute(sa.delete(workers).where(workers.c.worker_id == dead))
+    return len(lost)
+
+
+def recover(
+    database: Database,
+    book: Book,
+    *,
+    host: str,
+    own: WorkerId,
+    now_us: int,
+    end_children: Callable[[Sequence[Child]], None],
+    lives: Callable[[WorkerRef], bool] = lives_here,
+) -> int:
+    """Take over from every dead worker and return how many runs went back into the queue.
+
+    Its children on this host are ended first: a run never works twice at the same time.
+    """
+    total = 0
+    for dead in dead_workers(database, host, own, now_us, lives):
+        if dead.host == host:
+            end_children(children_of(database, dead.worker_id))
+        total += database.writer.do(partial(take_over, book=book, dead=dead.worker_id))
+        Path(dead.lock_path).unlink(missing_ok=True)
+    return total

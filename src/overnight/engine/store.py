@@ -1,0 +1,307 @@
+"""Runs in the database: insert, find, save. Every save is fenced by the token and the state that the caller knew."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from overnight.base.ids import RunId
+from overnight.base.refs import NOTHING_USED, ErrorRef, Usage
+from overnight.db.dialect import ColumnSpec, Dialect
+from overnight.db.prepared import Prepared
+from overnight.db.writer import Tx
+from overnight.engine.model import Priority, Run, State
+from overnight.engine.tables import CANCEL, LIVE, PARENTS, READY, WAITING, runs
+
+Row = Sequence[Any]  # Any: a database row
+
+_COLUMNS = tuple(column.name for column in runs.columns)
+_SELECT = sa.select(*runs.columns)
+
+
+def to_run(row: Row) -> Run:
+    """Return the row of the runs table as a run."""
+    (
+        run_id, task_id, state, priority, queue, created_us, due_us, rank, attempt, token, losses, worker_id, cancel,
+        waiting_for, parent_id, cycle, key, forked_from, args, result, error, started_us, finished_us, active_us,
+        progress, cpu_s, peak_memory_gb, gpu_s, cost, history,
+    ) = row  # fmt: skip
+    used = cpu_s is not None or peak_memory_gb is not None or gpu_s is not None or cost is not None
+    return Run(
+        run_id=run_id,
+        task_id=task_id,
+        state=State(state),
+        priority=Priority(priority),
+        queue=queue,
+        created_us=created_us,
+        due_us=due_us,
+        rank=rank,
+        attempt=attempt,
+        token=token,
+        losses=losses,
+        worker_id=worker_id,
+        cancel=bool(cancel),
+        waiting_for=None if waiting_for is None else json.loads(waiting_for),
+        parent_id=parent_id,
+        cycle=cycle,
+        key=key,
+        forked_from=forked_from,
+        args=args,
+        result=result,
+        error=None if error is None else ErrorRef(**json.loads(error)),
+        started_us=started_us,
+        finished_us=finished_us,
+        active_us=active_us,
+        progress=progress,
+        usage=Usage(cpu_s=cpu_s, peak_memory_gb=peak_memory_gb, gpu_s=gpu_s, cost=cost) if used else NOTHING_USED,
+        history=() if history == "[]" else tuple(map(tuple, json.loads(history))),
+    )
+
+
+# One encoder for all calls: json.dumps would make a new one each time.
+_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _error_text(error: ErrorRef | None) -> str | None:
+    if error is None:
+        return None
+    return _text({"family": error.family, "type": error.type, "message": error.message})
+
+
+def _from_run(run: Run) -> list[Any]:  # Any: a database row
+    usage = run.usage
+    return [
+        run.run_id, run.task_id, run.state, run.priority, run.queue, run.created_us, run.due_us, run.rank, run.attempt,
+        run.token, run.losses, run.worker_id, 1 if run.cancel else None,
+        None if run.waiting_for is None else _text(run.waiting_for), run.parent_id, run.cycle, run.key, run.forked_from,
+        run.args, run.result, _error_text(run.error), run.started_us, run.finished_us, run.active_us, run.progress,
+        usage.cpu_s, usage.peak_memory_gb, usage.gpu_s, usage.cost, _text(run.history),
+    ]  # fmt: skip
+
+
+def _specs(names: Iterable[str]) -> list[ColumnSpec]:
+    return [(name, runs.c[name].type) for name in names]
+
+
+def _build_insert(dialect: Dialect) -> sa.Executable:
+    return sa.insert(runs).from_select(list(_COLUMNS), sa.select(dialect.rows("rows", _specs(_COLUMNS))))
+
+
+_INSERT = Prepared(_build_insert)
+
+
+def insert(tx: Tx, new: Sequence[Run]) -> None:
+    """Insert runs whose ids are allocated."""
+    _INSERT(tx.connection, tx.dialect, rows=_text([_from_run(run) for run in new]))
+
+
+def allocate(tx: Tx, count: int) -> Sequence[int]:
+    """Return ids for `count` new runs."""
+    return tx.dialect.allocate(tx.connection, runs, count)
+
+
+# What a transition may change, beside `cancel`, which another process may have set meanwhile.
+_CHANGING = (
+    "state", "queue", "due_us", "rank", "attempt", "token", "losses", "worker_id", "waiting_for", "result", "error",
+    "started_us", "finished_us", "active_us", "cpu_s", "peak_memory_gb", "gpu_s", "cost", "history",
+)  # fmt: skip
+
+
+def _build_save(dialect: Dialect) -> sa.Executable:
+    given = dialect.rows(
+        "rows",
+        [
+            ("run_id", runs.c.run_id.type),
+            ("old_token", runs.c.token.type),
+            ("old_state", sa.Text()),
+            *_specs(_CHANGING),
+        ],
+    )
+    return (
+        sa.update(runs)
+        .values({name: given.c[name] for name in _CHANGING})
+        .values(
+            progress=sa.null(),
+            cancel=sa.case((given.c.finished_us.is_(None), runs.c.cancel), else_=sa.null()),
+        )
+        .where(
+            runs.c.run_id == given.c.run_id,
+            runs.c.token == given.c.old_token,
+            runs.c.state == given.c.old_state,
+        )
+        .returning(runs.c.run_id)
+    )
+
+
+_SAVE = Prepared(_build_save)
+
+
+def save(tx: Tx, changes: Sequence[tuple[Run, Run]]) -> set[RunId]:
+    """Write (known, wanted) pairs and return the ids of those that were still as known; the rest is unchanged."""
+    if not changes:
+        return set()
+    rows = [
+        [
+            new.run_id, old.token, old.state, new.state, new.queue, new.due_us, new.rank, new.attempt, new.token,
+            new.losses, new.worker_id, None if new.waiting_for is None else _text(new.waiting_for), new.result,
+            _error_text(new.error), new.started_us, new.finished_us, new.active_us, new.usage.cpu_s,
+            new.usage.peak_memory_gb, new.usage.gpu_s, new.usage.cost, _text(new.history),
+        ]
+        for old, new in changes
+    ]  # fmt: skip
+    return {RunId(row[0]) for row in _SAVE(tx.connection, tx.dialect, rows=_text(rows))}
+
+
+def _build_ready(dialect: Dialect) -> sa.Executable:
+    query = _SELECT.where(READY).order_by(runs.c.rank, runs.c.run_id).limit(sa.bindparam("limit", type_=sa.Integer))
+    return query.with_for_update(skip_locked=True) if dialect.name != "sqlite" else query
+
+
+def _build_ready_but(dialect: Dialect) -> sa.Executable:
+    excluded = dialect.rows("excluded", [("task_id", sa.Text())])
+    query = (
+        _SELECT.where(READY, runs.c.task_id.not_in(sa.select(excluded.c.task_id)))
+        .order_by(runs.c.rank, runs.c.run_id)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+    return query.with_for_update(skip_locked=True, of=runs) if dialect.name != "sqlite" else query
+
+
+_READY = Prepared(_build_ready)
+_READY_BUT = Prepared(_build_ready_but)
+
+
+def ready(tx: Tx, limit: int, excluded: Iterable[str] = ()) -> list[Run]:
+    """Return the first runs of the queue, in its order, without those of the excluded tasks.
+
+    On PostgreSQL they are locked until the transaction ends, and runs that somebody else has locked are passed over.
+    """
+    names = sorted(excluded)
+    if names:
+        rows = _READY_BUT(tx.connection, tx.dialect, limit=limit, excluded=_text([[name] for name in names]))
+    else:
+        rows = _READY(tx.connection, tx.dialect, limit=limit)
+    return [to_run(row) for row in rows.fetchall()]
+
+
+_PROMOTE = Prepared(
+    lambda dialect: (
+        sa.update(runs)
+        .values(queue=sa.literal_column("1"), waiting_for=sa.null())
+        .where(WAITING, runs.c.due_us <= sa.bindparam("now_us", type_=sa.BigInteger))
+    )
+)
+_NEXT_DUE = Prepared(lambda dialect: sa.select(sa.func.min(runs.c.due_us)).where(WAITING))
+
+
+def promote(tx: Tx) -> int:
+    """Make the runs ready whose time has come and return how many there were."""
+    return _PROMOTE(tx.connection, tx.dialect, now_us=tx.now_us).rowcount
+
+
+def next_due_us(tx: Tx) -> int | None:
+    """Return when the next waiting run gets ready."""
+    due = _NEXT_DUE(tx.connection, tx.dialect).scalar_one()
+    return None if due is None else int(due)
+
+
+def get(connection: sa.Connection, run_id: int) -> Run | None:
+    """Return the run, or None."""
+    row = connection.execute(_SELECT.where(runs.c.run_id == run_id)).fetchone()
+    return None if row is None else to_run(row)
+
+
+def get_for_update(tx: Tx, run_id: int) -> Run | None:
+    """Return the run and keep others from changing it until the transaction ends."""
+    row = tx.connection.execute(_SELECT.where(runs.c.run_id == run_id).with_for_update()).fetchone()
+    return None if row is None else to_run(row)
+
+
+def _find(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Run]:
+    return [to_run(row) for row in connection.execute(_SELECT.where(*where).order_by(runs.c.run_id))]
+
+
+def live(connection: sa.Connection) -> list[Run]:
+    """Return the runs that somebody works on."""
+    return _find(connection, LIVE)
+
+
+def of_worker(connection: sa.Connection, worker_id: str) -> list[Run]:
+    """Return the runs that this worker works on."""
+    return _find(connection, runs.c.worker_id == worker_id)
+
+
+def to_cancel(connection: sa.Connection) -> list[Run]:
+    """Return the unfinished runs that somebody asked to cancel."""
+    return _find(connection, CANCEL)
+
+
+def waiting_for_parents(connection: sa.Connection) -> list[Run]:
+    """Return the due runs whose parents have not ended."""
+    return _find(connection, PARENTS)
+
+
+def children_of(connection: sa.Connection, run_id: int) -> list[Run]:
+    """Return the runs that this flow started."""
+    return _find(connection, runs.c.parent_id == run_id)
+
+
+def by_ids(connection: sa.Connection, run_ids: Iterable[int]) -> dict[RunId, Run]:
+    """Return those of the runs that exist."""
+    return {run.run_id: run for run in _find(connection, runs.c.run_id.in_(list(run_ids)))}
+
+
+def in_cycle(connection: sa.Connection, task_ids: Iterable[str], cycle: int) -> dict[str, Run]:
+    """Return the runs of these tasks in the cycle, by task."""
+    found = _find(connection, runs.c.task_id.in_(list(task_ids)), runs.c.cycle == cycle, runs.c.cycle.is_not(None))
+    return {run.task_id: run for run in found}
+
+
+def latest_due(connection: sa.Connection, task_id: str, until: int) -> Run | None:
+    """Return the task's run in the newest scheduled cycle up to `until`."""
+    query = (
+        _SELECT.where(runs.c.task_id == task_id, runs.c.cycle > 0, runs.c.cycle <= until, runs.c.cycle.is_not(None))
+        .order_by(runs.c.cycle.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).fetchone()
+    return None if row is None else to_run(row)
+
+
+def with_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str, RunId]:
+    """Return the ids of the runs that have these keys."""
+    query = sa.select(runs.c.key, runs.c.run_id).where(runs.c.key.in_(list(keys)), runs.c.key.is_not(None))
+    return {key: RunId(run_id) for key, run_id in connection.execute(query)}
+
+
+def mark_cancel(tx: Tx, run_id: int) -> None:
+    """Note that an unfinished run is to be cancelled; whoever works on it sees the note."""
+    tx.connection.execute(sa.update(runs).values(cancel=1).where(runs.c.run_id == run_id, runs.c.finished_us.is_(None)))
+
+
+def unfinished_now(connection: sa.Connection) -> bool:
+    """Tell whether any run is ready, being worked on, waiting for its next try, or parked."""
+    active = sa.or_(READY, LIVE, runs.c.waiting_for.is_not(None), WAITING)
+    return (
+        connection.execute(sa.select(runs.c.run_id).where(active, runs.c.finished_us.is_(None)).limit(1)).first()
+        is not None
+    )
+
+
+def save_progress(tx: Tx, figures: Iterable[tuple[int, int, str]]) -> None:
+    """Store (run_id, token, progress JSON) of runs that are still worked on under that token."""
+    for run_id, token, text in figures:
+        tx.connection.execute(
+            sa.update(runs).values(progress=text).where(runs.c.run_id == run_id, runs.c.token == token, LIVE)
+        )
+
+
+def newest(connection: sa.Connection, *, limit: int, task_id: str | None = None, state: str | None = None) -> list[Run]:
+    """Return the newest runs, newest first."""
+    query = _SELECT.order_by(runs.c.run_id.desc()).limit(limit)
+    if task_id is not None:
+        query = query.where(runs.c.task_id == task_id)
+    if state is not None:
+        query = query.where(runs.c.state == state)
+    return [to_run(row) for row in connection.execute(query)]

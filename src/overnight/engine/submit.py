@@ -1,0 +1,113 @@
+"""New runs: by a person or a program, by a schedule, by a flow, after a parent, as a fork of an old one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from overnight.base.errors import UserMistake
+from overnight.base.ids import Cycle, RunId, TaskId
+from overnight.base.refs import ErrorRef
+from overnight.db.writer import Tx
+from overnight.engine import store
+from overnight.engine.model import Priority, Queue, Run, State
+from overnight.engine.tables import questions, steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A wish for a run. Two requests with one `key` give one run. `due_us` None means at once.
+
+    `args` is JSON text. `own_cycle` opens a cycle by hand, so that dependants follow. `blocked` makes a run that is
+    cancelled from the start, for the record.
+    """
+
+    task_id: str
+    priority: Priority = Priority.NORMAL
+    args: str | None = None
+    key: str | None = None
+    due_us: int | None = None
+    parent_id: RunId | None = None
+    cycle: Cycle | None = None
+    own_cycle: bool = False
+    waiting_for: Mapping[str, Any] | None = None
+    forked_from: RunId | None = None
+    blocked: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and (not self.key or unwritable(self.key)):
+            raise UserMistake(f"key: {self.key!r} cannot be stored; give text without NUL and lone surrogates")
+
+
+def unwritable(text: str) -> bool:
+    """Tell whether no database takes this text: it holds NUL, or half of a surrogate pair."""
+    return "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text))
+
+
+def submit(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
+    """Insert runs and return their ids in the order of the requests; a known key gives the run that has it."""
+    keys = [request.key for request in requests if request.key is not None]
+    known = store.with_keys(tx.connection, keys) if keys else {}
+    fresh: dict[int, Request] = {}
+    for place, request in enumerate(requests):
+        if request.key is None:
+            fresh[place] = request
+        elif request.key not in known:
+            fresh[place] = request
+            known[request.key] = RunId(0)
+    ids = store.allocate(tx, len(fresh)) if fresh else ()
+    new = {
+        place: _run(request, RunId(run_id), tx.now_us)
+        for (place, request), run_id in zip(fresh.items(), ids, strict=True)
+    }
+    if new:
+        store.insert(tx, list(new.values()))
+    for run in new.values():
+        if run.key is not None:
+            known[run.key] = run.run_id
+        tx.emit({"run": run.run_id, "task": run.task_id, "event": "blocked" if run.state.final else "submitted"})
+    return [
+        known[request.key] if request.key is not None else new[place].run_id for place, request in enumerate(requests)
+    ]
+
+
+def _run(request: Request, run_id: RunId, now_us: int) -> Run:
+    due_us = now_us if request.due_us is None else request.due_us
+    waits = request.waiting_for is not None
+    queue = Queue.PARENTS if waits else Queue.READY if due_us <= now_us else Queue.TIME
+    blocked = request.blocked is not None
+    return Run(
+        run_id=run_id,
+        task_id=TaskId(request.task_id),
+        state=State.CANCELLED if blocked else State.PENDING,
+        priority=request.priority,
+        queue=None if blocked else queue,
+        created_us=now_us,
+        due_us=due_us,
+        rank=None if blocked or waits else due_us - request.priority.bonus_us,
+        waiting_for=request.waiting_for,
+        parent_id=request.parent_id,
+        cycle=Cycle(-run_id) if request.own_cycle else request.cycle,
+        key=request.key,
+        forked_from=request.forked_from,
+        args=request.args,
+        error=ErrorRef(family="permanent", type="Blocked", message=request.blocked) if request.blocked else None,
+        finished_us=now_us if blocked else None,
+    )
+
+
+def copy_steps(tx: Tx, source: RunId, target: RunId, before: int) -> None:
+    """Give a forked run the steps of its source before the ordinal `before`, open questions included."""
+    kept = sa.select(
+        sa.literal(target).label("run_id"), *(column for column in steps.columns if column.name != "run_id")
+    ).where(steps.c.run_id == source, steps.c.ordinal < before)
+    tx.connection.execute(sa.insert(steps).from_select([column.name for column in steps.columns], kept))
+    asked = sa.select(sa.cast(steps.c.result, sa.BigInteger)).where(
+        steps.c.run_id == source, steps.c.ordinal < before, steps.c.kind == "ask"
+    )
+    tx.connection.execute(
+        sa.update(questions)
+        .values(run_id=target)
+        .where(questions.c.run_id == source, questions.c.answer.is_(None), questions.c.question_id.in_(asked))
+    )

@@ -1,0 +1,131 @@
+"""The engine's tables. Finished runs are in no index but those of their key, cycle and parent, where they have one."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows only where the type reads INTEGER
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_id", _BIG, primary_key=True),
+    sa.Column("task_id", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("priority", sa.Text, nullable=False),
+    sa.Column("queue", sa.SmallInteger),
+    sa.Column("created_us", _BIG, nullable=False),
+    sa.Column("due_us", _BIG, nullable=False),
+    sa.Column("rank", _BIG),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("token", sa.Integer, nullable=False),
+    sa.Column("losses", sa.Integer, nullable=False),
+    sa.Column("worker_id", sa.Text),
+    sa.Column("cancel", sa.SmallInteger),
+    sa.Column("waiting_for", sa.Text),
+    sa.Column("parent_id", _BIG),
+    sa.Column("cycle", _BIG),
+    sa.Column("key", sa.Text),
+    sa.Column("forked_from", _BIG),
+    sa.Column("args", sa.Text),
+    sa.Column("result", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("started_us", _BIG),
+    sa.Column("finished_us", _BIG),
+    sa.Column("active_us", _BIG, nullable=False),
+    sa.Column("progress", sa.Text),
+    sa.Column("cpu_s", sa.Double),
+    sa.Column("peak_memory_gb", sa.Double),
+    sa.Column("gpu_s", sa.Double),
+    sa.Column("cost", sa.Double),
+    sa.Column("history", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+def _partial(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool], unique: bool = False) -> None:
+    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+# Literal numbers, not parameters: both databases use a partial index only for conditions that they can see.
+READY = runs.c.queue == sa.literal_column("1")
+WAITING = runs.c.queue == sa.literal_column("0")
+PARENTS = runs.c.queue == sa.literal_column("2")
+LIVE = runs.c.worker_id.is_not(None)
+CANCEL = runs.c.cancel.is_not(None)
+
+_partial("runs_ready", runs.c.rank, runs.c.run_id, where=READY)
+_partial("runs_waiting", runs.c.due_us, where=WAITING)
+_partial("runs_parents", runs.c.run_id, where=PARENTS)
+_partial("runs_live", runs.c.worker_id, where=LIVE)
+_partial("runs_cancel", runs.c.run_id, where=CANCEL)
+_partial("runs_key", runs.c.key, where=runs.c.key.is_not(None), unique=True)
+_partial("runs_cycle", runs.c.task_id, runs.c.cycle, where=runs.c.cycle.is_not(None))
+_partial("runs_parent", runs.c.parent_id, where=runs.c.parent_id.is_not(None))
+
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("run_id", _BIG, primary_key=True),
+    sa.Column("ordinal", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("started_us", _BIG, nullable=False),
+    sa.Column("finished_us", _BIG, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+questions = sa.Table(
+    "questions",
+    metadata,
+    sa.Column("question_id", _BIG, primary_key=True),
+    sa.Column("run_id", _BIG, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("prompt", sa.Text, nullable=False),
+    sa.Column("choices", sa.Text, nullable=False),
+    sa.Column("asked_us", _BIG, nullable=False),
+    sa.Column("answer", sa.Text),
+    sa.Column("answered_us", _BIG),
+    sa.Column("answered_by", sa.Text),
+    sqlite_autoincrement=True,
+)
+_open = questions.c.answer.is_(None)
+sa.Index("questions_open", questions.c.question_id, sqlite_where=_open, postgresql_where=_open)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("task_id", sa.Text, primary_key=True),
+    sa.Column("trigger", sa.Text),
+    sa.Column("next_us", _BIG),
+)
+_timed = tasks.c.next_us.is_not(None)
+sa.Index("tasks_next", tasks.c.next_us, sqlite_where=_timed, postgresql_where=_timed)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("worker_id", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("lock_path", sa.Text, nullable=False),
+    sa.Column("lease_us", _BIG, nullable=False),
+)
+
+children = sa.Table(
+    "children",
+    metadata,
+    sa.Column("worker_id", sa.Text, primary_key=True),
+    sa.Column("pid", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("started", sa.Double, primary_key=True, autoincrement=False),
+)
+
+locks = sa.Table(
+    "locks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("run_id", _BIG, nullable=False),
+    sa.Column("token", sa.Integer, nullable=False),
+)
