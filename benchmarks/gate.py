@@ -1,0 +1,259 @@
+"""Measure the gate: how often it accepts what is not better, how often it finds what is, and how long it takes.
+
+    python benchmarks/gate.py [--quick] [--json]
+
+All cases are drawn from known distributions with fixed seeds, so that the truth is known. In the nulls candidate and
+champion are equally good but not identical. In the one that says "swapped" they change roles at random in every trial,
+as two training seeds do; the other skewed ones keep their direction. Beside the gate stand the naive rule (a higher
+mean is better) and Student's paired t-test. A rate from m trials has a standard error of sqrt(rate (1 - rate) / m).
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from random import Random
+
+from overnight.proof.distributions import binomial_mid_p, t_quantile
+from overnight.proof.gate import Decision, judge
+from overnight.proof.measures import bootstrap_difference, spearman_gain
+from overnight.proof.paired import compare
+from overnight.proof.power import items_needed
+
+ALPHA = 0.05
+SIZES = (10, 30, 100, 500)
+Pairs = tuple[list[float], list[float]]
+Draw = Callable[[Random], float]
+
+
+def student_t3(random: Random) -> float:
+    return random.gauss(0, 1) / math.sqrt(random.gammavariate(1.5, 2) / 3)
+
+
+def exponential(random: Random) -> float:
+    return random.expovariate(1) - 1
+
+
+def with_ties(draw: Draw, share: float) -> Draw:
+    return lambda random: draw(random) if random.random() < share else 0.0
+
+
+def negative(draw: Draw) -> Draw:
+    return lambda random: -draw(random)
+
+
+def pairs_of(draw: Draw, random: Random, n: int, *, gain: float = 0.0, swap: bool = False) -> Pairs:
+    """Scores of n items whose differences come from `draw`; the champion's carry what both share."""
+    sign = random.choice((-1, 1)) if swap else 1
+    champion = [random.gauss(0, 2) for _ in range(n)]
+    return [old + sign * draw(random) + gain for old in champion], champion
+
+
+def wins_and_losses(random: Random, n: int, better: float, worse: float, right: float = 0.6) -> Pairs:
+    """0/1 scores: the candidate alone is right on a share `better`, the champion alone on `worse`."""
+    candidate, champion = [], []
+    for _ in range(n):
+        u = random.random()
+        both = float(random.random() < right)
+        candidate.append(1.0 if u < better else 0.0 if u < better + worse else both)
+        champion.append(0.0 if u < better else 1.0 if u < better + worse else both)
+    return candidate, champion
+
+
+def ratings(random: Random) -> float:
+    return random.choices((-2.0, -1.0, 0.0, 1.0, 2.0), (1, 2, 6, 2, 1))[0]
+
+
+NULLS: dict[str, Callable[[Random, int], Pairs]] = {
+    "right or wrong, 10 % differ": lambda random, n: wins_and_losses(random, n, 0.05, 0.05),
+    "right or wrong, 30 % differ": lambda random, n: wins_and_losses(random, n, 0.15, 0.15),
+    "normal": lambda random, n: pairs_of(lambda r: r.gauss(0, 1), random, n),
+    "heavy tails (t, 3 degrees)": lambda random, n: pairs_of(student_t3, random, n),
+    "ratings, half ties": lambda random, n: pairs_of(ratings, random, n),
+    "70 % ties, normal": lambda random, n: pairs_of(with_ties(lambda r: r.gauss(0, 1), 0.3), random, n),
+    "exponential, swapped": lambda random, n: pairs_of(exponential, random, n, swap=True),
+    "exponential, few big wins": lambda random, n: pairs_of(exponential, random, n),
+    "exponential, few big losses": lambda random, n: pairs_of(negative(exponential), random, n),
+    "70 % ties, few big losses": lambda random, n: pairs_of(with_ties(negative(exponential), 0.3), random, n),
+    "log-normal, few huge losses": lambda random, n: pairs_of(
+        lambda r: math.exp(0.5) - r.lognormvariate(0, 1), random, n
+    ),
+}
+
+
+def naive(candidate: list[float], champion: list[float]) -> bool:
+    return math.fsum(candidate) > math.fsum(champion)
+
+
+def student(candidate: list[float], champion: list[float]) -> bool:
+    n = len(candidate)
+    differences = [new - old for new, old in zip(candidate, champion, strict=True)]
+    mean = math.fsum(differences) / n
+    spread = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
+    return mean > t_quantile(ALPHA, n - 1) * spread / math.sqrt(n) if spread else mean > 0
+
+
+def gate(candidate: list[float], champion: list[float]) -> bool:
+    return judge(candidate, champion, alpha=ALPHA).decision is Decision.ACCEPT
+
+
+def rates(case: Callable[[Random, int], Pairs], n: int, trials: int, rules: dict[str, Callable[..., bool]]) -> dict:
+    random = Random(f"{n}")
+    accepted = dict.fromkeys(rules, 0)
+    for _ in range(trials):
+        pairs = case(random, n)
+        for name, rule in rules.items():
+            accepted[name] += rule(*pairs)
+    return {name: count / trials for name, count in accepted.items()}
+
+
+def false_acceptance(trials: int) -> list[dict]:
+    rules = {"gate": gate, "naive": naive, "student": student}
+    return [
+        {"null": name, "n": n, "trials": trials, **rates(case, n, trials, rules)}
+        for name, case in NULLS.items()
+        for n in SIZES
+    ]
+
+
+def exact_level(n: int, share: float) -> float:
+    """The chance that the mid-p test accepts when wins and losses are equally likely; `share` of the items differ."""
+    level = 0.0
+    for untied in range(1, n + 1):
+        differ = math.comb(n, untied) * share**untied * (1 - share) ** (n - untied)
+        accepted = (math.comb(untied, wins) for wins in range(untied + 1) if _accepts(wins, untied - wins))
+        level += differ * sum(accepted) / 2**untied
+    return level
+
+
+def _accepts(wins: int, losses: int) -> bool:
+    return binomial_mid_p(wins, losses) < ALPHA
+
+
+def exact_levels() -> list[dict]:
+    rows = []
+    for n in (10, 12, 20, 30, 50, 100):
+        levels = {share / 50: exact_level(n, share / 50) for share in range(1, 51)}
+        half = max(level for share, level in levels.items() if share <= 0.5)
+        rows.append({"n": n, "at_most_half_differ": half, "any_share_differs": max(levels.values())})
+    return rows
+
+
+def power(trials: int) -> list[dict]:
+    rows = []
+    planted = {
+        "right or wrong: 17.8 % better, 5.3 % worse": (
+            lambda random, n: wins_and_losses(random, n, 0.178, 0.053),
+            (30, 50, 100, 200),
+        ),
+        "normal, gain of 0.3 standard deviations": (
+            lambda random, n: pairs_of(lambda r: r.gauss(0, 1), random, n, gain=0.3),
+            (10, 30, 100, 200),
+        ),
+        "heavy tails, gain of 0.3 standard deviations": (
+            lambda random, n: pairs_of(student_t3, random, n, gain=0.3 * math.sqrt(3)),
+            (10, 30, 100, 200),
+        ),
+    }
+    for name, (case, sizes) in planted.items():
+        rows += [
+            {"planted": name, "n": n, "trials": trials, **rates(case, n, trials, {"gate": gate, "student": student})}
+            for n in sizes
+        ]
+    return rows
+
+
+def advice(trials: int) -> list[dict]:
+    """Is a gain found in 80 % of cases with the number of items that the gate asks for?"""
+    cases: dict[str, tuple[Callable[[Random, int], Pairs], float]] = {
+        "right or wrong, 12.5 points": (lambda random, n: wins_and_losses(random, n, 0.178, 0.053), 0.125),
+        "right or wrong, 3 points": (lambda random, n: wins_and_losses(random, n, 0.115, 0.085), 0.03),
+        "normal, 0.2": (lambda random, n: pairs_of(lambda r: r.gauss(0, 1), random, n, gain=0.2), 0.2),
+        "normal, 0.8": (lambda random, n: pairs_of(lambda r: r.gauss(0, 1), random, n, gain=0.8), 0.8),
+    }
+    rows = []
+    for name, (case, gain) in cases.items():
+        seen = compare(*case(Random(0), 20_000))
+        needed = items_needed(seen, gain / seen.unit)
+        found = rates(case, needed, trials, {"gate": gate})["gate"]
+        rows.append({"case": name, "items_needed": needed, "trials": trials, "found": found})
+    return rows
+
+
+def rank_correlation(trials: int) -> list[dict]:
+    """How often the bootstrap calls one of two equally good rankings better (lower bound above zero)."""
+    rows = []
+    for n in (30, 100):
+        random, accepted = Random(n), 0
+        for _ in range(trials):
+            truths = [random.gauss(0, 1) for _ in range(n)]
+            new, old = ([truth + random.gauss(0, 1) for truth in truths] for _ in range(2))
+            accepted += bootstrap_difference(spearman_gain, truths, new, old, random=random, resamples=400).lower > 0
+        rows.append({"n": n, "trials": trials, "resamples": 400, "accepted": accepted / trials})
+    return rows
+
+
+def seconds() -> dict:
+    random = Random(0)
+    pairs = pairs_of(lambda r: r.gauss(0, 1), random, 10_000)
+    start = time.perf_counter()
+    judge(*pairs)
+    judged = time.perf_counter() - start
+    truths = [random.gauss(0, 1) for _ in range(2_000)]
+    new, old = ([truth + random.gauss(0, 1) for truth in truths] for _ in range(2))
+    start = time.perf_counter()
+    bootstrap_difference(spearman_gain, truths, new, old, random=random)
+    return {"judge_10000_pairs_s": judged, "bootstrap_spearman_2000_items_s": time.perf_counter() - start}
+
+
+def measure(quick: bool) -> dict:
+    trials = 300 if quick else 4_000
+    return {
+        "run_on": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "load_1_min": os.getloadavg()[0],
+        },
+        "alpha": ALPHA,
+        "seconds": seconds(),
+        "exact_level_right_or_wrong": exact_levels(),
+        "power": power(trials),
+        "advice": advice(trials // 4),
+        "rank_correlation": rank_correlation(trials // 10),
+        "false_acceptance": false_acceptance(trials),
+    }
+
+
+def show(figures: dict) -> None:
+    for title, part in figures.items():
+        rows = part if isinstance(part, list) else [part] if isinstance(part, dict) else [{title: part}]
+        print(f"\n{title}")
+        for row in rows:
+            print("  " + ", ".join(f"{key} {_short(value)}" for key, value in row.items()))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few trials: a look, not a figure to quote")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    figures = measure(arguments.quick)
+    if arguments.json:
+        json.dump(figures, sys.stdout, indent=2)
+        print()
+    else:
+        show(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Who may say "better" or "worse": held-out items, paired comparison, the gate, naive baselines. Pure."""

@@ -1,0 +1,189 @@
+"""Figures that say how good predictions are, and how sure the figures are.
+
+A metric that is a mean over items is compared by `overnight.proof.paired`; one that is not (a rank correlation, say) by
+`bootstrap_difference`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import add, mul
+from typing import Protocol, TypeVar
+
+from overnight.base.errors import NotMeasured, UserMistake
+from overnight.proof.distributions import normal_quantile, normal_tail, t_quantile
+from overnight.proof.paired import bounds_of_mean, check_alpha, check_finite
+
+_T = TypeVar("_T")
+Gain = Callable[[Sequence[float], Sequence[float], Sequence[float]], float]
+"""Takes the truths, the candidate's predictions and the champion's; returns by how much the candidate is better."""
+_FEWEST_RESAMPLES = 100
+
+
+class Draws(Protocol):
+    """Where chance comes from: a seeded `random.Random`."""
+
+    def choices(self, population: Sequence[_T], *, k: int) -> list[_T]:
+        """Return k members, drawn with replacement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure from n items with one-sided bounds at `alpha` each: together an interval of level 1 - 2 alpha."""
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+    alpha: float
+
+
+def absolute_errors(truths: Sequence[float], predictions: Sequence[float]) -> list[float]:
+    """Return the absolute error of each prediction, in the unit of the truths.
+
+    Raises:
+        UserMistake: the lengths differ, or a value is not a finite number.
+    """
+    _check_pairs(truths, predictions)
+    return [abs(truth - prediction) for truth, prediction in zip(truths, predictions, strict=True)]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean.
+
+    Raises:
+        NotMeasured: there are no values.
+    """
+    if not values:
+        raise NotMeasured("a mean needs at least 1 value, got 0")
+    return math.fsum(values) / len(values)
+
+
+def interval_of_mean(values: Sequence[float], *, alpha: float = 0.025) -> Estimate:
+    """Return the mean with its bounds; the default alpha gives a 95 % interval.
+
+    Zeros and ones get Wilson's score interval (1927, J. Am. Stat. Assoc. 22:209), all else the skewness-guarded t of
+    `overnight.proof.paired`. Equal values that are not zeros and ones have an interval of no width.
+
+    Raises:
+        NotMeasured: there are fewer than 2 values.
+        UserMistake: a value is not a finite number, or alpha is not between 0 and 0.5.
+    """
+    check_alpha(alpha)
+    check_finite("values", values)
+    n = len(values)
+    if n < 2:
+        raise NotMeasured(f"an interval needs at least 2 values, got {n}")
+    middle = mean(values)
+    if all(value in (0, 1) for value in values):
+        lower, upper = _wilson_lower(middle, n, alpha), 1 - _wilson_lower(1 - middle, n, alpha)
+    else:
+        lower, upper = bounds_of_mean(values, alpha)
+    return Estimate(value=middle, lower=lower, upper=upper, n=n, alpha=alpha)
+
+
+def _wilson_lower(share: float, n: int, alpha: float) -> float:
+    z = normal_quantile(alpha)
+    spread = math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return (share + z * z / (2 * n) - z * spread) / (1 + z * z / n)
+
+
+def spearman(left: Sequence[float], right: Sequence[float]) -> float:
+    """Return Spearman's rank correlation, -1 to 1; ties get the average of their ranks.
+
+    Raises:
+        NotMeasured: there are fewer than 2 pairs, or all values of one side are equal.
+        UserMistake: the lengths differ, or a value is not a finite number.
+    """
+    _check_pairs(left, right)
+    return _correlation(_double_ranks(left), _double_ranks(right))
+
+
+def spearman_gain(truths: Sequence[float], candidate: Sequence[float], champion: Sequence[float]) -> float:
+    """Return by how much the candidate's rank correlation with the truths is above the champion's; see `spearman`."""
+    ranks = _double_ranks(truths)
+    return _correlation(ranks, _double_ranks(candidate)) - _correlation(ranks, _double_ranks(champion))
+
+
+def _double_ranks(values: Sequence[float]) -> list[int]:
+    """Return twice the average rank (from 0.5 on) of each value: whole numbers, so that sums are exact in any order."""
+    counts = Counter(values)
+    ordered = sorted(counts)
+    ends = list(accumulate(counts[value] for value in ordered))
+    ranks = dict(zip(ordered, map(add, ends, [0, *ends]), strict=False))
+    return [ranks[value] for value in values]
+
+
+def _correlation(left: Sequence[int], right: Sequence[int]) -> float:
+    # Double ranks always have n as their mean.
+    n = len(left)
+    first, second = _product(left, left) - n**3, _product(right, right) - n**3
+    if first == 0 or second == 0:
+        raise NotMeasured("a rank correlation needs at least 2 different values on each side")
+    # Rounding may leave the quotient an ulp outside.
+    return max(-1.0, min(1.0, (_product(left, right) - n**3) / math.sqrt(first * second)))
+
+
+def _product(left: Sequence[int], right: Sequence[int]) -> int:
+    return int(sum(map(mul, left, right)))
+
+
+def bootstrap_difference(
+    gain: Gain,
+    truths: Sequence[float],
+    candidate: Sequence[float],
+    champion: Sequence[float],
+    *,
+    random: Draws,
+    resamples: int = 1000,
+    alpha: float = 0.05,
+) -> Estimate:
+    """Return the candidate's gain in a figure that is not a mean over items, by drawing items with replacement.
+
+    Both predictions of an item are drawn together. Bounds are percentiles of the resampled differences, widened for
+    small n (the expanded percentile interval of Hesterberg 2015, The American Statistician 69:371). A resample on which
+    `gain` raises NotMeasured is left out. The same seed and the same items, in any order, give the same bounds.
+
+    Raises:
+        NotMeasured: there are fewer than 2 items, or fewer than half of the resamples could be measured.
+        UserMistake: the lengths differ, a value is not a finite number, alpha is not between 0 and 0.5, or there are
+            fewer than 100 resamples.
+    """
+    check_alpha(alpha)
+    _check_pairs(truths, candidate)
+    _check_pairs(truths, champion)
+    if resamples < _FEWEST_RESAMPLES:
+        raise UserMistake(f"resamples must be at least {_FEWEST_RESAMPLES}, got {resamples!r}")
+    n = len(truths)
+    if n < 2:
+        raise NotMeasured(f"a bootstrap needs at least 2 items, got {n}")
+    items = sorted(zip(truths, candidate, champion, strict=True))
+    value = gain(truths, candidate, champion)
+    drawn = []
+    for _ in range(resamples):
+        try:
+            drawn.append(gain(*zip(*random.choices(items, k=n), strict=True)))
+        except NotMeasured:
+            continue
+    if 2 * len(drawn) < resamples:
+        raise NotMeasured(f"only {len(drawn)} of {resamples} resamples could be measured; more items are needed")
+    drawn.sort()
+    tail = normal_tail(math.sqrt(n / (n - 1)) * t_quantile(alpha, n - 1))
+    return Estimate(value=value, lower=_quantile(drawn, tail), upper=_quantile(drawn, 1 - tail), n=n, alpha=alpha)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the point with this share of the values below it (Hyndman and Fan 1996, definition 6, clipped)."""
+    place = min(max(share * (len(ordered) + 1) - 1, 0.0), len(ordered) - 1.0)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _check_pairs(left: Sequence[float], right: Sequence[float]) -> None:
+    if len(left) != len(right):
+        raise UserMistake(f"both sides must have the same length, got {len(left)} and {len(right)}")
+    check_finite("first side", left)
+    check_finite("second side", right)
