@@ -1,0 +1,1 @@
+"""The programs that join the parts, each one readable file."""

@@ -1,0 +1,1 @@
+"""What people and other programs read: results and reports, made from what was measured, changing nothing."""
