@@ -1,0 +1,100 @@
+"""No-op tasks a second of peers that a Python user can embed, each as its documentation says, durable where it can be.
+
+Huey: SQLite storage with fsync, 64 consumer threads. DBOS: SQLite, a queue polled every 10 ms, 64 workflows at once.
+Both get their tasks from 64 producers where they allow it. A peer that is not installed is left out, and said to be.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+PRODUCERS = 64
+
+
+def measure_peers(folder: Path, quick: bool) -> dict[str, object]:
+    """Return runs a second of each peer, each measured in a process of its own."""
+    found: dict[str, object] = {}
+    for name in ("huey", "dbos"):
+        command = [sys.executable, __file__, name, str(folder), "quick" if quick else "full"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            found[name] = f"not measured: {last}"
+        else:
+            found[f"{name}_runs_per_s"] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def produce(count: int, one: object) -> None:
+    """Call `one` so many times from 64 threads."""
+    assert callable(one)
+
+    def work() -> None:
+        for _ in range(count // PRODUCERS):
+            one()
+
+    threads = [threading.Thread(target=work) for _ in range(PRODUCERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def huey_rate(folder: Path, count: int) -> float:
+    """Return Huey's tasks a second: SQLite with fsync, from the first enqueue to the last execution."""
+    from huey import SqliteHuey
+
+    huey = SqliteHuey(filename=str(folder / "huey.db"), fsync=True, results=False)
+    done = threading.Semaphore(0)
+
+    @huey.task()
+    def noop() -> None:
+        done.release()
+
+    consumer = huey.create_consumer(workers=PRODUCERS, worker_type="thread", initial_delay=0.001, max_delay=0.01)
+    consumer.start()
+    began = time.perf_counter()
+    produce(count, noop)
+    for _ in range(count // PRODUCERS * PRODUCERS):
+        done.acquire()
+    rate = count / (time.perf_counter() - began)
+    consumer.stop(graceful=False)
+    return rate
+
+
+def dbos_rate(folder: Path, count: int) -> float:
+    """Return DBOS's workflows a second through a queue on SQLite."""
+    from dbos import DBOS, DBOSConfig
+
+    url = f"sqlite:///{folder / 'dbos.db'}"
+    config: DBOSConfig = {"name": "bench", "system_database_url": url, "log_level": "ERROR"}
+    DBOS(config=config)
+
+    @DBOS.workflow()
+    def noop() -> None:
+        return None
+
+    DBOS.launch()
+    DBOS.register_queue("bench", concurrency=PRODUCERS, polling_interval_sec=0.01)
+    began = time.perf_counter()
+    handles = [DBOS.enqueue_workflow("bench", noop) for _ in range(count)]
+    for handle in handles:
+        handle.get_result()
+    rate = count / (time.perf_counter() - began)
+    DBOS.destroy()
+    return rate
+
+
+if __name__ == "__main__":
+    peer, place, form = sys.argv[1:]
+    if peer == "huey":
+        print(json.dumps(huey_rate(Path(place), 1_280 if form == "quick" else 6_400)))
+    else:
+        print(json.dumps(dbos_rate(Path(place), 128 if form == "quick" else 640)))
+    sys.stdout.flush()
+    import os
+
+    os._exit(0)  # consumers of peers may leave threads behind

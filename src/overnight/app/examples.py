@@ -1,0 +1,59 @@
+"""New projects from the examples that ship with the package."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from overnight.base.errors import UnknownName, UserMistake
+from overnight.base.settings import FILE
+from overnight.base.vocabulary import suggestion
+
+MINIMAL = "minimal"
+"""What a new project starts from when no example is named."""
+
+_FOLDER = Path(__file__).resolve().parents[1] / "examples"
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """An example project: its name, and what it shows, which is the comment at the top of its `overnight.toml`."""
+
+    name: str
+    about: str
+
+
+def examples() -> list[Example]:
+    """Return the examples, by name."""
+    return [Example(name=file.parent.name, about=_about(file)) for file in sorted(_FOLDER.glob(f"*/{FILE}"))]
+
+
+def new_project(folder: Path, example: str = MINIMAL) -> list[str]:
+    """Make `folder` a project, all of it or nothing, and return the names of its files.
+
+    Raises:
+        UnknownName: there is no such example.
+        UserMistake: `folder` is a project already, holds other things, or is a file.
+    """
+    names = [found.name for found in examples()]
+    if example not in names:
+        raise UnknownName(f"there is no example {example!r}{suggestion(example, names)}")
+    if (folder / FILE).exists():
+        raise UserMistake(f"{folder} is a project already (it holds {FILE})")
+    if folder.exists() and not folder.is_dir():
+        raise UserMistake(f"{folder} is a file; name a folder that is empty or does not exist yet")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserMistake(f"{folder} is not empty; name a folder that is empty or does not exist yet")
+    parent = folder.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.resolve().name}.") as staging:
+        fresh = Path(staging) / "project"
+        shutil.copytree(_FOLDER / example, fresh, ignore=_LEFT_OUT)
+        fresh.replace(folder.resolve())
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _about(file: Path) -> str:
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

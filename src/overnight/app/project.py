@@ -1,0 +1,420 @@
+"""The Python API: a project, its tasks and its runs."""
+
+import contextlib
+import getpass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from overnight.app import schema
+from overnight.app.lock import is_held
+from overnight.app.runtime import Runtime, import_from
+from overnight.app.waits import Waits
+from overnight.base.backoff import Backoff
+from overnight.base.clock import Clock, SystemClock
+from overnight.base.config import Config, TaskSettings
+from overnight.base.errors import ConfigError, InvalidTransition, RunFailed, UnknownName, UserMistake
+from overnight.base.files import replace_file, to_json
+from overnight.base.ids import RunId
+from overnight.base.instants import from_datetime
+from overnight.base.points import Hook, no_hook
+from overnight.base.settings import FILE, find_project, load_config
+from overnight.db import stream
+from overnight.db.blobs import Blobs
+from overnight.db.database import Database
+from overnight.db.writer import Tx
+from overnight.engine import approvals, moves, store
+from overnight.engine.book import Book
+from overnight.engine.model import Needs, Priority, Question, Run, State, Task
+from overnight.engine.submit import Request, copy_steps, submit
+from overnight.engine.tables import runs as runs_table
+from overnight.flows.nightly import Nightly
+
+STATE_FOLDER = ".overnight"
+
+
+class Project:
+    """A folder with `overnight.toml`, its tasks, and the durable state in its `.overnight/`.
+
+    Any process may open a project, submit, look and cancel. One at a time (on PostgreSQL: any number) works on it:
+    `run`, or `running` for the length of a block. Safe to use from any thread. Close it, or use it in a `with` block.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        hook: Hook = no_hook,
+    ) -> None:
+        self.config = config
+        self.folder = config.project_dir
+        self.state_dir = self.folder / STATE_FOLDER
+        self.clock = clock or SystemClock()
+        self.state_dir.mkdir(exist_ok=True)
+        self.database = Database(config.database_url, self.clock, self.state_dir, hook=hook)
+        self._hook = hook
+        self._tasks: dict[str, Task] = {}
+        self._book: Book | None = None
+        self._runtime: Runtime | None = None
+        self._waits = Waits(self.clock)
+        self._end_listening: Callable[[], None] | None = None
+        self.database.writer.told = lambda events, news: self._waits.tell(events)
+        schema.prepare(self.database)
+        for name, settings in config.tasks.items():
+            self.add_task(task_from(name, settings, config.project.timezone))
+        self.blobs = Blobs(str(self.state_dir / "blobs"))
+        self.nightly = Nightly(config=config, database=self.database, blobs=self.blobs, state_dir=self.state_dir)
+        for task in self.nightly.tasks():
+            self.add_task(task)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path = ".",
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+        hook: Hook = no_hook,
+    ) -> "Project":
+        """Open the project of this folder, or of the nearest one above it, with its tasks.
+
+        `overrides` are settings by dotted key, such as {"engine.max_concurrent": 8}.
+
+        Raises:
+            NotAProject, ConfigError: there is no project, or its configuration is wrong.
+            NewerDatabase, DatabaseBroken: its database cannot be used.
+        """
+        project = cls(load_config(find_project(Path(path)), overrides), clock=clock, hook=hook)
+        try:
+            project._configure()
+        except BaseException:
+            project.close()
+            raise
+        return project
+
+    @classmethod
+    def create(cls, path: str | Path, **options: Any) -> "Project":  # Any: see `open`
+        """Open the project of this folder; where there is none, make an empty one first."""
+        folder = Path(path)
+        if not (folder / FILE).exists():
+            replace_file(folder / FILE, f'[project]\nname = "{folder.resolve().name}"\n')
+        return cls.open(folder, **options)
+
+    def _configure(self) -> None:
+        """Let the project's own module add its tasks."""
+        name = self.config.project.module
+        if name is None:
+            return
+        import_from(self.folder)
+        try:
+            module = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise ConfigError(f"{FILE}: project.module: there is no module {name!r} in {self.folder}") from error
+        configure = getattr(module, "configure", None)
+        if not callable(configure):
+            raise ConfigError(f"{FILE}: project.module: {name!r} has no function configure(project)")
+        configure(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop working, if this process does, and close the database."""
+        if self._runtime is not None:
+            self.stop()
+        if self._end_listening is not None:
+            self._end_listening()
+            self._end_listening = None
+        self.database.close()
+
+    # Tasks.
+
+    def add_task(self, task: Task) -> Task:
+        """Add a task to this project object, or replace the one of the same id.
+
+        Raises:
+            InvalidTask: the task cannot work; the message names the field.
+        """
+        Book([task_alone(task)], self._retry())
+        self._tasks[task.task_id] = task
+        self._book = None
+        if self._runtime is not None:
+            self._runtime.resync()
+        return task
+
+    @property
+    def book(self) -> Book:
+        """All tasks, checked together.
+
+        Raises:
+            InvalidTask: `after` names a task that does not exist, or goes round in a circle.
+        """
+        if self._book is None:
+            self._book = Book(self._tasks.values(), self._retry())
+        return self._book
+
+    def _retry(self) -> Backoff:
+        retry = self.config.engine.retry
+        return Backoff(base_s=retry.base_s, factor=retry.factor, cap_s=retry.cap_s, jitter=retry.jitter)
+
+    # Runs.
+
+    def submit(
+        self,
+        task_id: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        priority: Priority | str | None = None,
+        due: Any = None,  # Any: a datetime, checked below
+        with_dependants: bool = False,
+    ) -> RunId:
+        """Ask for a run and return its id once the wish is on disk.
+
+        Two submits with one `key` give one run. `due` (an aware datetime) is the earliest start.
+
+        Raises:
+            UnknownName: there is no such task.
+            NotJson: the arguments are not JSON.
+            DatabaseBusy, DatabaseBroken, CommitInDoubt: nothing was acknowledged; with a `key` it is safe to ask again.
+        """
+        request = self._request(task_id, args, key, priority, due, with_dependants)
+        writer = self.database.writer
+        return writer.wait(writer.join(_submit_all, request))
+
+    def _request(
+        self,
+        task_id: str,
+        args: Mapping[str, Any] | None,
+        key: str | None,
+        priority: Priority | str | None,
+        due: Any,  # Any: a datetime, checked here
+        with_dependants: bool,
+    ) -> Request:
+        entry = self.book.get(task_id)
+        if priority is not None and priority not in tuple(Priority):
+            raise UserMistake(f"priority: {priority!r} is not one of {', '.join(Priority)}")
+        return Request(
+            task_id=task_id,
+            priority=entry.task.priority if priority is None else Priority(priority),
+            args=to_json(dict(args), what=f"args of {task_id!r}") if args else None,
+            key=key,
+            due_us=None if due is None else from_datetime(due),
+            own_cycle=with_dependants,
+        )
+
+    def get(self, run_id: int) -> Run:
+        """Return the run as it is on disk.
+
+        Raises:
+            UnknownName: there is no such run.
+        """
+        with self.database.read() as connection:
+            run = store.get(connection, run_id)
+        if run is None:
+            raise UnknownName(f"there is no run {run_id}; `overnight runs list` shows the newest")
+        return run
+
+    def runs(self, *, limit: int = 20, task_id: str | None = None, state: State | str | None = None) -> list[Run]:
+        """Return the newest runs, newest first."""
+        with self.database.read() as connection:
+            return store.newest(connection, limit=limit, task_id=task_id, state=state)
+
+    def wait(self, run_id: int, timeout_s: float | None = None) -> Run:
+        """Wait until the run has ended, or the time is over, and return it as it is then."""
+        self._listen()
+        return self._waits.wait([run_id], lambda: [self.get(run_id)], timeout_s)[0]
+
+    def result(self, run_id: int, timeout_s: float | None = None) -> Any:  # Any: whatever JSON the run returned
+        """Wait for the run and return what its function returned.
+
+        Raises:
+            RunFailed: it ended FAILED or CANCELLED, or has not ended in time.
+        """
+        run = self.wait(run_id, timeout_s)
+        if run.state is not State.COMPLETED:
+            reason = run.error.message if run.error is not None else "it has not ended yet"
+            raise RunFailed(f"run {run_id} of task {run.task_id!r} is {run.state}: {reason}")
+        return None if run.result is None else json.loads(run.result)
+
+    def _listen(self) -> None:
+        """Hear the worker of another process."""
+        if self._end_listening is None and self._runtime is None:
+            self._end_listening = self.database.doorbell.listen(self._waits.wake_all)
+
+    def cancel(self, run_id: int) -> Run:
+        """End a run, in whatever state it is, and return it as it is now.
+
+        Raises:
+            UnknownName: there is no such run.
+            InvalidTransition: it has ended already.
+        """
+
+        def change(tx: Tx) -> None:
+            tx.news = True
+            moves.cancel(tx, self.book, run_id)
+
+        self.database.writer.do(change)
+        return self.get(run_id)
+
+    def fork(self, run_id: int, step: int = 0) -> RunId:
+        """Start a new run of an ended one, which takes the recorded steps before the ordinal `step` as done.
+
+        Raises:
+            UnknownName: there is no such run, or its task is gone.
+            InvalidTransition: it has not ended yet.
+        """
+        source = self.get(run_id)
+        self.book.get(source.task_id)
+        if not source.state.final:
+            raise InvalidTransition(f"run {run_id} is {source.state}: cancel it first, then fork it")
+        if step < 0:
+            raise UserMistake(f"step: {step} is below 0")
+        request = Request(task_id=source.task_id, priority=source.priority, args=source.args, forked_from=source.run_id)
+
+        def change(tx: Tx) -> RunId:
+            tx.news = True
+            [new] = submit(tx, [request])
+            copy_steps(tx, source.run_id, new, step)
+            # What the source started and still works is waited for by the fork now.
+            tx.connection.execute(
+                runs_table.update()
+                .values(parent_id=new)
+                .where(runs_table.c.parent_id == run_id, runs_table.c.finished_us.is_(None))
+            )
+            return new
+
+        return self.database.writer.do(change)
+
+    def questions(self) -> list[Question]:
+        """Return what flows have asked and nobody has answered yet."""
+        with self.database.read() as connection:
+            return approvals.open_questions(connection)
+
+    def answer(self, question_id: int, choice: str, *, by: str | None = None) -> None:
+        """Answer a flow's question.
+
+        Raises:
+            UnknownName, InvalidTransition, UserMistake: no such question, answered already, not one of the choices.
+        """
+        name = by or getpass.getuser()
+
+        def change(tx: Tx) -> None:
+            tx.news = True
+            approvals.answer(tx, self.book, question_id, choice, name)
+
+        self.database.writer.do(change)
+
+    def events(self, after: int = 0, limit: int = 1000) -> list[stream.Batch]:
+        """Return what happened behind the cursor `after`, oldest first; go on after the last batch's cursor."""
+        with self.database.read() as connection:
+            return list(stream.read(connection, self.database.dialect, after, limit))
+
+    # Working.
+
+    def start(self) -> None:
+        """Begin to work on the project in threads of this process.
+
+        Raises:
+            ProjectLocked: another process does already; the message names it.
+        """
+        if self._runtime is not None:
+            raise InvalidTransition("this project object works already")
+        book = self.book
+        if self._end_listening is not None:
+            self._end_listening()
+            self._end_listening = None
+        assert book is not None
+        self._runtime = Runtime(self.config, self.database, lambda: self.book, self.state_dir, self._hook)
+        self._runtime.start()
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """Stop working: start nothing new, let what runs end in the grace time, put the rest back into the queue."""
+        if self._runtime is None:
+            return
+        runtime, self._runtime = self._runtime, None
+        runtime.stop(self.config.engine.grace_s if grace_s is None else grace_s)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Project"]:
+        """Work on the project for the length of a `with` block."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work on the project until stopped by Ctrl-C, SIGTERM or `stop` from another thread.
+
+        With `until_idle`, also until no run is ready, being worked on or parked. A second Ctrl-C does not wait for
+        runs.
+
+        Raises:
+            ProjectLocked: another process works on the project; the message names it.
+        """
+        from overnight.app.signals import stopping
+
+        with stopping() as stop:
+            self.start()
+            try:
+                while not stop.wait(0.05 if until_idle else None):
+                    if until_idle and not self._busy():
+                        break
+            finally:
+                self.stop(grace_s=None if stop.count < 2 else 0.0)
+
+    def _busy(self) -> bool:
+        with self.database.read() as connection:
+            return store.unfinished_now(connection)
+
+    @property
+    def is_worked_on(self) -> bool:
+        """True while some process works on the project (on a local database)."""
+        return self._runtime is not None or is_held(self.state_dir / "lock")
+
+
+def _submit_all(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
+    tx.news = True
+    return submit(tx, requests)
+
+
+def task_alone(task: Task) -> Task:
+    """Return the task without its parents, to check it before they are known."""
+    from dataclasses import replace
+
+    return replace(task, after=()) if task.after else task
+
+
+def task_from(name: str, settings: TaskSettings, timezone: str) -> Task:
+    """Return the task that a `[tasks.NAME]` table describes."""
+    return Task(
+        task_id=name,
+        action=settings.action,
+        flow=settings.flow,
+        agent_name=settings.agent_name,
+        priority=Priority(settings.priority),
+        schedule=settings.schedule,
+        every=settings.every,
+        once=settings.once,
+        timezone=timezone,
+        after=settings.after,
+        max_retries=settings.max_retries,
+        timeout_s=settings.timeout_s,
+        needs=Needs(cpus=settings.needs.cpus, locks=settings.needs.locks),
+        max_concurrent=settings.max_concurrent,
+        executor=settings.executor,
+        args=settings.args,
+        enabled=settings.enabled,
+    )

@@ -1,0 +1,43 @@
+"""Ctrl-C and SIGTERM: the first asks for a graceful stop, the second for a quick one."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Stop:
+    """How often somebody asked for a stop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._asked = threading.Event()
+
+    def ask(self) -> None:
+        """Ask once more."""
+        self.count += 1
+        self._asked.set()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until somebody has asked, or the time is over; return whether somebody has."""
+        return self._asked.wait(timeout_s)
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[Stop]:
+    """Give a `Stop` that SIGINT and SIGTERM ask, for the length of a block; outside the main thread nothing does."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        stop.ask()
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,188 @@
+"""A run as a program reads it and as a person does."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
+
+from overnight.base.instants import US, iso
+from overnight.cli.printing import clock_time, compact, moment, span, span_us
+
+if TYPE_CHECKING:
+    from overnight.base.refs import Usage
+    from overnight.engine.model import Run
+
+NOT_MEASURED = "not measured"
+_LONGEST_VALUE = 2000
+
+_STORY = {
+    "started": "a worker took it",
+    "resumed": "went on",
+    "failed": "a try failed",
+    "yielded": "given back to the queue by a worker that stopped",
+    "lost": "its worker died; back in the queue",
+    "parked": "began to wait",
+    "completed": "completed",
+    "cancelled": "cancelled",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRow:
+    """A recorded step of a flow; instants in microseconds, `result` is JSON text."""
+
+    ordinal: int
+    kind: str
+    name: str
+    result: str
+    started_us: int
+    finished_us: int
+
+
+def run_json(run: "Run") -> dict[str, Any]:  # Any: JSON
+    """Return everything that is known of a run; instants in ISO 8601 (UTC), null where nothing was measured."""
+    return {
+        "run_id": run.run_id,
+        "task_id": run.task_id,
+        "state": run.state,
+        "priority": run.priority,
+        "created": iso(run.created_us),
+        "due": iso(run.due_us),
+        "started": iso(run.started_us),
+        "finished": iso(run.finished_us),
+        "worked_s": run.active_us / US,
+        "attempt": run.attempt,
+        "losses": run.losses,
+        "worker_id": run.worker_id,
+        "cancel_asked": run.cancel,
+        "waiting_for": run.waiting_for,
+        "parent_id": run.parent_id,
+        "forked_from": run.forked_from,
+        "cycle": run.cycle,
+        "key": run.key,
+        "args": _value(run.args),
+        "progress": _value(run.progress),
+        "result": _value(run.result),
+        "error": None if run.error is None else asdict(run.error),
+        "usage": asdict(run.usage),
+        "history": [_entry_json(run, entry) for entry in run.history],
+    }
+
+
+def _value(text: str | None) -> Any:  # Any: JSON
+    return None if text is None else json.loads(text)
+
+
+def _entry_json(run: "Run", entry: tuple[Any, ...]) -> dict[str, Any]:  # Any: see Run.history
+    if entry[0] == "...":
+        return {"event": "...", "left_out": entry[1]}
+    return {"event": entry[0], "at": iso(run.created_us + entry[1]), "note": entry[2] if len(entry) > 2 else None}
+
+
+def step_json(step: StepRow) -> dict[str, Any]:  # Any: JSON
+    """Return a step for a program."""
+    return {
+        "ordinal": step.ordinal,
+        "kind": step.kind,
+        "name": step.name,
+        "started": iso(step.started_us),
+        "finished": iso(step.finished_us),
+        "result": json.loads(step.result),
+    }
+
+
+def facts(run: "Run", zone: tzinfo) -> Iterator[tuple[str, str]]:
+    """Yield what a person wants to know of a run, as (name, text)."""
+    tries = "1 try" if run.attempt == 1 else f"{run.attempt} tries"
+    yield "created", moment(run.created_us, zone)
+    if not run.state.final and run.due_us > run.created_us:
+        yield "due", moment(run.due_us, zone)
+    if run.started_us is not None:
+        yield "started", moment(run.started_us, zone)
+    if run.finished_us is not None:
+        yield "finished", moment(run.finished_us, zone)
+    if run.attempt:
+        yield "worked", f"{span_us(run.active_us)} in {tries}" if run.worker_id is None else f"in its {tries} so far"
+    yield "priority", run.priority
+    optional: dict[str, Any] = {  # Any: numbers and text
+        "started by": None if run.parent_id is None else f"run {run.parent_id}",
+        "forked from": None if run.forked_from is None else f"run {run.forked_from}",
+        "worker": run.worker_id,
+        "waits for": None if run.waiting_for is None else waiting(run),
+        "progress": None if run.progress is None else figures(run),
+        "arguments": run.args,
+    }
+    yield from ((name, str(value)) for name, value in optional.items() if value is not None)
+    yield "used", used(run.usage)
+    if run.error is not None:
+        yield "error", f"{run.error.type}: {run.error.message} ({run.error.family})"
+    if run.result is not None:
+        yield "result", shortened(run.result)
+
+
+def used(usage: "Usage") -> str:
+    """Return what a run used; what was not measured says so."""
+    values = {
+        "cpu": None if usage.cpu_s is None else span(usage.cpu_s),
+        "memory": None if usage.peak_memory_gb is None else f"{usage.peak_memory_gb:.3g} GB",
+        "gpu": None if usage.gpu_s is None else span(usage.gpu_s),
+        "cost": None if usage.cost is None else f"{usage.cost:.4g} USD",
+    }
+    return ", ".join(f"{name} {value or NOT_MEASURED}" for name, value in values.items())
+
+
+def waiting(run: "Run") -> str:
+    """Return what a run waits for."""
+    match dict(run.waiting_for or {}):
+        case {"runs": list(ids)}:
+            return "runs " + ", ".join(str(run_id) for run_id in ids)
+        case {"question": number}:
+            return f"an answer to question {number} (`overnight questions list`)"
+        case {"until_us": at_us}:
+            return iso(at_us) or ""
+        case {"after": list(names)}:
+            return "the tasks " + ", ".join(str(name) for name in names)
+        case {"yield": True}:
+            return "a worker"
+        case other:
+            return compact(other)
+
+
+def figures(run: "Run") -> str:
+    """Return the newest progress of a run as text."""
+    values = _value(run.progress) or {}
+    done, total = values.pop("done", None), values.pop("total", None)
+    parts = [] if done is None else [f"{done:g} of {total:g}" if total is not None else f"{done:g}"]
+    parts += [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+    ]
+    return ", ".join(parts)
+
+
+def story(run: "Run", zone: tzinfo) -> Iterator[str]:
+    """Yield what happened to a run, one line for each event."""
+    yield f"{clock_time(run.created_us, zone, parts=True)}  submitted"
+    for what, *rest in run.history:
+        if what == "...":
+            yield f"              ({rest[0]} more left out)"
+            continue
+        after_us, *more = rest
+        said = f": {more[0]}" if more else ""
+        happened = _STORY.get(what, what)
+        yield f"{clock_time(run.created_us + after_us, zone, parts=True)}  {happened}{said}"
+
+
+def shortened(text: str, limit: int = _LONGEST_VALUE) -> str:
+    """Return the text, cut where it is long, with a note of how much is left out."""
+    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text) - limit} more characters; see --json)"
+
+
+def remark(run: "Run", zone: tzinfo) -> str:
+    """Return the one thing worth saying about a run in a list."""
+    if run.error is not None:
+        again = f", again at {clock_time(run.due_us, zone)}" if not run.state.final else ""
+        return f"{run.error.type}: {run.error.message}{again}"
+    if run.waiting_for is not None:
+        return f"waits for {waiting(run)}"
+    return figures(run) if run.progress is not None else ""

@@ -1,0 +1,40 @@
+"""`overnight init`: a new project."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overnight.base.errors import UserMistake
+from overnight.cli.printing import print_table, say
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init", epilog="Example: overnight init my_project")(_init)
+
+
+def _init(
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder, empty or not there yet.")] = None,
+    example: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Start from this example instead of a minimal project.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the examples that there are.")] = False,
+) -> None:
+    """Make a project: a folder with overnight.toml and its tasks."""
+    from overnight.app.examples import MINIMAL, examples, new_project
+
+    if listing:
+        print_table(("EXAMPLE", "ABOUT"), [(found.name, found.about) for found in examples()], fold="ABOUT")
+        return
+    if folder is None:
+        raise UserMistake("DIR is missing: `overnight init DIR` makes a project there, `--list` shows the examples")
+    files = new_project(folder, example or MINIMAL)
+    say(f"{folder} is a project now: {', '.join(files)}")
+    if folder.resolve() != Path().resolve():
+        say(f"  cd {folder}")
+    if example is None:
+        say("  overnight tasks run hello     run its one task and see the result")
+        say("  overnight run                 work on the project until stopped")
+    else:
+        say("  overnight tasks list          see its tasks")

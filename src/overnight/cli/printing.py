@@ -1,0 +1,137 @@
+"""How results look: tables and lines for people, JSON for programs, times in the project's time zone."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from overnight.base.errors import ConfigError
+from overnight.base.instants import US, to_datetime
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from overnight.base.config import Config
+
+STYLES = {
+    "COMPLETED": "green",
+    "FAILED": "bold red",
+    "CANCELLED": "yellow",
+    "IN_PROGRESS": "cyan",
+    "RETRYING": "magenta",
+    "ok": "green",
+    "warn": "yellow",
+    "bad": "bold red",
+}
+
+
+def console(*, to_stderr: bool = False) -> "Console":
+    """Return a console that takes text as it is; without a terminal it has no colours and 80 columns."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr if to_stderr else sys.stdout, markup=False, highlight=False, emoji=False)
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """Print a line for a person; long lines are left to the terminal."""
+    console().print(clean(text), style=style, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print a remark to stderr, so that what a program reads from stdout stays clean."""
+    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def print_json(value: Any) -> None:  # Any: whatever JSON can hold
+    """Print JSON for a program."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fold: str | None = None) -> None:
+    """Print rows below headings; what does not fit is cut off, but in the column `fold` it goes on below."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, heading in enumerate(headings):
+        last = place == len(headings) - 1
+        wraps = heading == fold
+        table.add_column(
+            heading, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis", ratio=1 if last else None
+        )
+    for row in rows:
+        table.add_row(*(Text(clean(cell, one_line=True), style=STYLES.get(cell, "")) for cell in row))
+    console().print(table)
+
+
+def clean(text: str, *, one_line: bool = False) -> str:
+    """Return the text without anything that could steer the terminal: control characters are shown as their escapes."""
+    kept = "" if one_line else "\n"
+    return "".join(c if c.isprintable() or c in kept else " " if c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def compact(value: Any) -> str:  # Any: whatever JSON can hold
+    """Return JSON text on one line, for a person."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def zone_of(config: "Config") -> tzinfo:
+    """Return the project's time zone.
+
+    Raises:
+        ConfigError: there is no zone of that name.
+    """
+    name = config.project.timezone
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(f"project.timezone: {name!r} is not a time zone, such as 'Europe/Berlin'") from error
+
+
+def moment(at_us: int | None, zone: tzinfo) -> str:
+    """Return "2026-11-20 12:00:01 CET"; a dash for no instant."""
+    return "-" if at_us is None else f"{to_datetime(at_us).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def short_moment(at_us: int, zone: tzinfo) -> str:
+    """Return "2026-11-20 12:00:01"."""
+    return f"{to_datetime(at_us).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def clock_time(at_us: int, zone: tzinfo, *, parts: bool = False) -> str:
+    """Return "12:00:01", with milliseconds where `parts` of seconds matter."""
+    at = to_datetime(at_us).astimezone(zone)
+    return at.strftime("%H:%M:%S") + (f".{at.microsecond // 1000:03d}" if parts else "")
+
+
+def span_us(length_us: int) -> str:
+    """Return how long that is, for a person."""
+    return span(length_us / US)
+
+
+def span(seconds: float) -> str:
+    """Return how long that is, for a person: "3 ms", "0.31 s", "47 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for size, name, below, lower in ((3600, "min", 60, "s"), (86400, "h", 3600, "min")):
+        if whole < size:
+            return f"{whole // below} {name}" + (f" {rest} {lower}" if (rest := whole % below // (below // 60)) else "")
+    return f"{whole // 86400} d" + (f" {rest} h" if (rest := whole % 86400 // 3600) else "")
+
+
+def amount(size: float) -> str:
+    """Return bytes for a person, in units of 1000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.4g} TB"

@@ -1,0 +1,116 @@
+"""Working on a project in the foreground, with a line for each event."""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+
+from overnight.app.project import Project
+from overnight.app.signals import stopping
+from overnight.cli.printing import STYLES, clock_time, note, say, zone_of
+from overnight.db import stream
+from overnight.engine import store
+from overnight.engine.model import State
+
+LOOK_EVERY_S = 0.5
+"""How long a signal may stay unnoticed; news are noticed at once."""
+
+_LEFT_OUT = {"progress", "woken"}
+_SHOWN = {"run", "task", "event", "ordinal", "kind"}
+
+
+def work(project: Project, *, until_idle: bool) -> int:
+    """Work until stopped, or until there is nothing to do, and return the exit code."""
+    teller = _Teller(project, zone_of(project.config))
+    with hearing(project) as news:
+        with stopping() as stop:
+            project.start()
+            say(f"working on {project.folder} ({_count(project)}); Ctrl-C stops")
+            while not stop.count and not (until_idle and not _busy(project)):
+                if news.wait(LOOK_EVERY_S):
+                    news.clear()
+                    teller.tell()
+        _stop(project, in_hurry=stop.count > 1)
+        teller.tell()
+    return 130 if stop.count and until_idle else 0
+
+
+def _stop(project: Project, *, in_hurry: bool) -> None:
+    """Stop working. Ctrl-C is an exception again by now, and ends the wait for what still runs."""
+    running = [run for run in project.runs(state=State.IN_PROGRESS, limit=100) if run.worker_id is not None]
+    if running:
+        names = ", ".join(f"{run.run_id} ({run.task_id})" for run in running)
+        grace_s = project.config.engine.grace_s
+        note(f"stopping: up to {grace_s:g} s for runs {names}; Ctrl-C puts them back into the queue")
+    try:
+        project.stop(grace_s=0.0 if in_hurry else None)
+    except KeyboardInterrupt:
+        note("stopped at once; what was being worked on is back in the queue")
+
+
+def _busy(project: Project) -> bool:
+    with project.database.read() as connection:
+        return store.unfinished_now(connection)
+
+
+def _count(project: Project) -> str:
+    count = sum(1 for _ in project.book)
+    return "1 task" if count == 1 else f"{count} tasks"
+
+
+@contextlib.contextmanager
+def hearing(project: Project) -> Iterator[threading.Event]:
+    """Give an event that is set whenever this or another process has changed something."""
+    news = threading.Event()
+    writer = project.database.writer
+    before = writer.told
+
+    def told(events: Sequence[stream.Event], look: bool) -> None:
+        before(events, look)
+        news.set()
+
+    writer.told = told
+    end = project.database.doorbell.listen(news.set)
+    try:
+        yield news
+    finally:
+        end()
+
+
+class _Teller:
+    """Prints the events that it has not printed yet."""
+
+    def __init__(self, project: Project, zone: tzinfo) -> None:
+        self._project = project
+        self._zone = zone
+        self._tasks: dict[int, str] = {}
+        with project.database.read() as connection:
+            self._cursor = stream.newest(connection)
+
+    def tell(self) -> None:
+        """Print what has happened since the last call."""
+        for batch in self._project.events(self._cursor):
+            self._cursor = batch.cursor
+            for event in batch.events:
+                if event["event"] not in _LEFT_OUT:
+                    time = clock_time(batch.at_us, self._zone)
+                    say(f"{time}  {self._line(event)}", style=STYLES.get(str(event["event"]).upper()))
+
+    def _line(self, event: stream.Event) -> str:
+        run_id, what = event.get("run"), str(event["event"])
+        if run_id is None:
+            return f"{event.get('task', '')}  {what}{_more(event)}"
+        if "task" in event:
+            self._tasks[run_id] = event["task"]
+        name = self._tasks.get(run_id) or self._project.get(run_id).task_id
+        return f"run {run_id}  {name}  {what.replace('_', ' ')}{self._why(run_id, what)}{_more(event)}"
+
+    def _why(self, run_id: int, what: str) -> str:
+        if what not in ("retrying", "failed", "cancelled", "blocked"):
+            return ""
+        run = self._project.get(run_id)
+        return "" if run.error is None else f": {run.error.message}"
+
+
+def _more(event: stream.Event) -> str:
+    return "".join(f"  {name} {value}" for name, value in event.items() if name not in _SHOWN)
