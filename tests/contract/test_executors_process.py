@@ -521,9 +521,9 @@ def host():
     executor.start(order, channel)
     channel.wait("progress", order)
     pid, started = channel.of("child", order)[0]
-    print(pid, int(started), flush=True)
     if os.fork() == 0:  # a copy that holds the host's end of every line open
         signal.pause()
+    print(pid, int(started), flush=True)
     signal.pause()
 
 thread = threading.Thread(target=host)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import NotMeasured, UserMistake
+from overnight.proof.distributions import normal_tail, t_quantile
 from overnight.proof.measures import (
     absolute_errors,
     bootstrap_difference,
@@ -157,20 +158,34 @@ def test_the_bootstrap_of_a_mean_agrees_with_scipy():
     assert seen.upper == pytest.approx(theirs.high + 0.024 * width, abs=0.07 * width)
 
 
-def test_few_items_widen_the_interval():
+def counted(n: int, alpha: float, resamples: int = 999):
+    """The bounds where the resamples give 1, 2, 3, ... and the items themselves 0."""
     calls = iter(range(10_000))
+    items = [float(at) for at in range(n)]
+    return bootstrap_difference(
+        lambda _truths, _new, _old: float(next(calls)),
+        items,
+        items,
+        items,
+        random=random.Random(1),
+        resamples=resamples,
+        alpha=alpha,
+    )
 
-    def evenly(_truths, _new, _old):
-        return float(next(calls) % 100)
 
-    def bounds(n):
-        items = [float(at) for at in range(n)]
-        return bootstrap_difference(evenly, items, items, items, random=random.Random(1), resamples=999)
+@pytest.mark.parametrize("n", [2, 5, 400])
+def test_the_percentiles_are_widened_for_few_items(n):
+    tail = normal_tail(math.sqrt(n / (n - 1)) * t_quantile(0.2, n - 1))
+    assert tail < 0.2
+    seen = counted(n, 0.2)
+    assert (seen.value, seen.n) == (0, n)
+    assert seen.lower == pytest.approx(1_000 * tail)
+    assert seen.upper == pytest.approx(1_000 * (1 - tail))
 
-    few, many = bounds(5), bounds(400)
-    assert (many.lower, many.upper) == pytest.approx((5, 94), abs=1)
-    assert few.lower < 2
-    assert few.upper > 97
+
+def test_bounds_beyond_the_resamples_end_at_the_outermost():
+    seen = counted(5, 1e-5, 200)
+    assert (seen.lower, seen.upper) == (1, 200)
 
 
 def test_resamples_that_cannot_be_measured_are_left_out():

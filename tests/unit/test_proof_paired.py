@@ -8,7 +8,7 @@ import pytest
 
 from overnight.base.errors import UserMistake
 from overnight.proof.distributions import binomial_mid_p, normal_quantile, t_quantile
-from overnight.proof.paired import Method, compare, fewest_untied, margin, moments
+from overnight.proof.paired import Method, bounds_of_mean, compare, fewest_untied, margin, moments
 
 
 def binary(wins: int, losses: int, ties: int) -> tuple[list[float], list[float]]:
@@ -125,6 +125,21 @@ def test_ties_count_in_the_difference_and_in_its_bounds():
     assert diluted.difference == pytest.approx(0.4 * alone.difference)
     assert 0 < diluted.lower <= 0.4 * alone.lower
     assert 0.4 * alone.upper <= diluted.upper < alone.upper
+
+
+def test_with_ties_the_wider_one_of_two_bounds_holds_on_each_side():
+    source = random.Random(8)
+    decided_by_the_untied = decided_by_all = 0
+    for _ in range(40):
+        untied = [source.gauss(0.5, 1) for _ in range(8)]
+        values = untied + [0.0] * 24
+        seen = compare(*against_zero(values))
+        every, some = bounds_of_mean(values, 0.05), bounds_of_mean(untied, 0.05)
+        assert seen.lower == pytest.approx(min(every[0], some[0] / 4))
+        assert seen.upper == pytest.approx(max(every[1], some[1] / 4))
+        decided_by_the_untied += some[0] / 4 < every[0]
+        decided_by_all += some[0] / 4 > every[0]
+    assert min(decided_by_the_untied, decided_by_all) > 0
 
 
 def test_too_few_differing_items_prove_nothing_however_clear_they_look():

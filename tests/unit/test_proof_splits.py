@@ -77,6 +77,13 @@ def test_the_minimum_is_held_out_where_the_data_has_it(minimum):
     assert 1e-5 < split.threshold <= 0.5
 
 
+def test_the_threshold_lies_just_above_the_last_item_that_is_needed():
+    place = position("The Apartment", salt="")
+    split = choose_held_out(["The Apartment"], share=0.01, minimum=1)
+    assert split.held_out == ("The Apartment",)
+    assert place < split.threshold < place + 1e-15
+
+
 def test_the_minimum_never_lowers_the_share():
     assert choose_held_out(IDS, share=0.2, minimum=3).threshold == 0.2
 

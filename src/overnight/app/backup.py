@@ -36,6 +36,7 @@ from overnight.base.errors import (
 )
 from overnight.base.files import sync_folder
 from overnight.base.instants import iso
+from overnight.db.database import dialect_of
 
 FORMAT = 1
 DATABASE = "overnight.db"
@@ -81,10 +82,11 @@ def database_file(config: Config) -> Path | None:
 
     Raises:
         UserMistake: the database lives in memory, so there is no file.
+        ConfigError: it is neither SQLite nor PostgreSQL.
     """
-    url = sa.make_url(config.database_url)
-    if url.get_backend_name() != "sqlite":
+    if dialect_of(config.database_url).name != "sqlite":
         return None
+    url = sa.make_url(config.database_url)
     if not url.database or url.database == ":memory:":
         raise UserMistake(f"engine.database: {config.engine.database!r} is in memory; there is nothing on disk")
     return Path(url.database)
@@ -140,11 +142,14 @@ def restore(config: Config, archive: Path, *, clock: Clock, overwrite: bool = Fa
     """
     database = database_file(config)
     assert database is not None, "callers send PostgreSQL to pg_restore"
+    if not archive.is_file():
+        raise UserMistake(f"there is no file {archive}")
     if database.exists() and not overwrite:
         raise UserMistake(f"the project has a database already ({database}); --force replaces it")
     state = config.project_dir / STATE_FOLDER
     state.mkdir(exist_ok=True)
-    database.parent.mkdir(parents=True, exist_ok=True)
+    if not database.parent.is_dir():
+        raise UserMistake(f"engine.database: there is no folder {database.parent}")
     with tempfile.TemporaryDirectory(dir=database.parent, prefix=".restore.") as folder:
         manifest = verify(archive, Path(folder))
         if manifest.schema not in schema.known_versions():
@@ -165,11 +170,9 @@ def verify(archive: Path, folder: Path) -> Manifest:
     """Read the whole backup, compare every hash, and leave its database, checked by SQLite itself, in `folder`.
 
     Raises:
-        UserMistake: it is not there, or not a backup.
+        UserMistake: it is not a backup.
         PermanentError, DatabaseBroken: it is damaged.
     """
-    if not archive.is_file():
-        raise UserMistake(f"there is no file {archive}")
     try:
         with zipfile.ZipFile(archive) as file:
             manifest = _manifest(file, archive)

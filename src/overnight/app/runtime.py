@@ -48,29 +48,36 @@ class Runtime:
         self._book = book
         self._hook = hook
         self._lock = None if database.dialect.shared else ProjectLock(state_dir / "lock", database.clock)
-        pid = os.getpid()
+        self._state_dir = state_dir
+        self._executors = self._make_executors(config.engine.max_concurrent)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._end_listening: Callable[[], None] = lambda: None
+        self._told_before = database.writer.told
+        self.failure: BaseException | None = None
+        """What ended the loop against its will."""
         self._host = socket.gethostname()
-        self._presence = Presence(state_dir / "workers" / f"{pid}-{os.urandom(4).hex()}.lock")
-        self._me = WorkerRef(
-            worker_id=WorkerId(self._presence.path.stem),
+        self._presence, self._me, self.worker = self._new_worker()
+
+    def _new_worker(self) -> tuple[Presence, WorkerRef, Worker]:
+        """Make a worker under a name of its own, which the kernel takes back when this process dies."""
+        pid = os.getpid()
+        presence = Presence(self._state_dir / "workers" / f"{pid}-{os.urandom(4).hex()}.lock")
+        me = WorkerRef(
+            worker_id=WorkerId(presence.path.stem),
             host=self._host,
             pid=pid,
             started=started_of(pid) or 0.0,
-            lock_path=str(self._presence.path),
+            lock_path=str(presence.path),
         )
-        slots = config.engine.max_concurrent
         looks = Looks(
-            worker_id=self._me.worker_id,
-            capacity=Capacity(slots=slots, cpus=float(os.cpu_count() or 1)),
-            project_dir=str(config.project_dir),
-            logs_dir=str(state_dir / "logs" / "runs"),
+            worker_id=me.worker_id,
+            capacity=Capacity(slots=self._config.engine.max_concurrent, cpus=float(os.cpu_count() or 1)),
+            project_dir=str(self._config.project_dir),
+            logs_dir=str(self._state_dir / "logs" / "runs"),
         )
-        self._executors = self._make_executors(slots)
-        self.worker = Worker(database, book, self._executors, looks, recover=self.recover, hook=hook)
-        self._thread: threading.Thread | None = None
-        self._end_listening: Callable[[], None] = lambda: None
-        self.failure: BaseException | None = None
-        """What ended the loop against its will."""
+        worker = Worker(self._database, self._book, self._executors, looks, recover=self.recover, hook=self._hook)
+        return presence, me, worker
 
     def _make_executors(self, slots: int) -> dict[ExecutorName, Executor]:
         clock = self._database.clock
@@ -113,21 +120,19 @@ class Runtime:
         database.writer.do(lambda tx: recovery.register(tx, self._me))
         database.writer.do(lambda tx: scheduler.sync(tx, self._book()))
         self.recover()
-        database.writer.told = self._told(database.writer.told)
+        database.writer.told = self._told
         if threads:
-            self._end_listening = database.doorbell.listen(self.worker.wake)
+            self._end_listening = database.doorbell.listen(self._wake)
             self._thread = threading.Thread(target=self._work, name="overnight-engine", daemon=True)
             self._thread.start()
 
-    def _told(
-        self, before: Callable[[Sequence[dict[str, object]], bool], None]
-    ) -> Callable[[Sequence[dict[str, object]], bool], None]:
-        def told(events: Sequence[dict[str, object]], news: bool) -> None:
-            before(events, news)
-            if news:
-                self.worker.wake()
+    def _told(self, events: Sequence[dict[str, object]], news: bool) -> None:
+        self._told_before(events, news)
+        if news:
+            self._wake()
 
-        return told
+    def _wake(self) -> None:
+        self.worker.wake()
 
     def recover(self) -> int:
         """Take over from workers that are gone and return how many runs went back into the queue."""
@@ -151,9 +156,18 @@ class Runtime:
     def _work(self) -> None:
         try:
             self.worker.run()
+            while self.worker.fenced and not self._stopping.is_set():
+                self._join_again()
+                self.worker.run()
         except BaseException as error:  # noqa: BLE001  # told to whoever waits for the worker
             self.failure = error
             self.worker.closing.set()
+
+    def _join_again(self) -> None:
+        """Go on under a new name: this process was silent for so long that others took its runs."""
+        self._presence.release()
+        self._presence, self._me, self.worker = self._new_worker()
+        self._database.writer.do(lambda tx: recovery.register(tx, self._me))
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the loop to end; return whether it has.
@@ -170,6 +184,7 @@ class Runtime:
 
     def stop(self, grace_s: float) -> None:
         """Take nothing new, wait for what runs up to `grace_s`, put the rest back into the queue, end all children."""
+        self._stopping.set()
         self.worker.closing.set()
         self.worker.wake()
         try:
@@ -182,6 +197,7 @@ class Runtime:
 
     def _close(self) -> None:
         self._end_listening()
+        self._database.writer.told = self._told_before
         for executor in self._executors.values():
             executor.close(CLOSE_GRACE_S)
         worker_id = self._me.worker_id

@@ -26,9 +26,10 @@ def _backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to put it.")],
     force: Force = False,
 ) -> None:
-    """Write the database and the blobs into one file and check it, also while a worker works.
+    """Write the database and the blobs into one file.
 
-    With PostgreSQL: print the command line that does it, and end with exit code 1, because nothing is backed up yet.
+    Also while a worker works. The file is read back and checked before it gets its name. With PostgreSQL: print the
+    command line that does it, and end with exit code 1, because nothing is backed up yet.
     """
     from importlib import import_module
 
@@ -50,9 +51,10 @@ def _restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
     force: Force = False,
 ) -> None:
-    """Verify a backup, then put its database and blobs in the place of the project's. No worker may work.
+    """Put a backup's database and blobs back.
 
-    With PostgreSQL: print the command line that does it, and end with exit code 1.
+    The whole backup is verified first. No worker may work meanwhile; nothing but the database and the blobs is
+    changed. With PostgreSQL: print the command line that does it, and end with exit code 1.
     """
     from overnight.app.backup import database_file, pg_restore_line, restore
     from overnight.base.clock import SystemClock

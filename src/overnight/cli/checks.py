@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from overnight.app import schema
+from overnight.app.backup import database_file
 from overnight.app.lock import is_held
 from overnight.app.project import STATE_FOLDER
 from overnight.base.clock import SystemClock
@@ -84,9 +85,13 @@ def _sqlite() -> Check:
 
 def _database(config: Config) -> Check:
     state = config.project_dir / STATE_FOLDER
-    if config.database_url.startswith("sqlite") and not Path(config.database_url.partition(":///")[2]).exists():
-        return Check(name="database", found="none yet; the first command that needs it makes it")
     try:
+        file = database_file(config)
+        if file is not None and file.parent != state and not file.parent.is_dir():
+            advice = "see engine.database in `overnight config show`"
+            return Check(name="database", found=f"there is no folder {file.parent}", verdict="bad", advice=advice)
+        if file is not None and not file.exists():
+            return Check(name="database", found="none yet; the first command that needs it makes it")
         database = Database(config.database_url, SystemClock(), state)
         try:
             version = schema.version_of(database)

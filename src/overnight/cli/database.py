@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="The project's database: check it, bring it up to date.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight db check",
+        help="The project's database: check it, bring it up to date.",
+    )
     group.command("upgrade", epilog="Example: overnight backup before.zip && overnight db upgrade")(_upgrade)
     group.command("check", epilog="Example: overnight db check")(_check)
     app.add_typer(group, name="db")
@@ -52,7 +56,10 @@ def _check(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare the database's version with the program's, and let SQLite check every page. Exit code 1: damaged."""
+    """Compare the database's version with the program's, and let SQLite check every page.
+
+    Exit code 1: it is damaged, or a newer Overnight wrote it.
+    """
     from overnight.app import schema
 
     database = open_database(place_of(ctx))
@@ -60,13 +67,16 @@ def _check(
         version, wrong, kind = schema.version_of(database), database.check(), database.dialect.name
     finally:
         database.close()
+    fits = version in (None, schema.HEAD) or version in schema.known_versions()
     if as_json:
         print_json({"database": kind, "version": version, "newest": schema.HEAD, "problems": wrong})
     else:
         say(f"version    {version or 'none: the database is empty'} (this program's is {schema.HEAD})")
+        if not fits:
+            say("           a newer Overnight wrote it: install that one; this one does not touch the database")
         for line in wrong or [_verdict(kind)]:
             say(f"integrity  {line}")
-    raise typer.Exit(1 if wrong else 0)
+    raise typer.Exit(1 if wrong or not fits else 0)
 
 
 def _verdict(kind: str) -> str:

@@ -10,7 +10,7 @@ from overnight.base.instants import US, iso
 from overnight.cli.printing import clock_time, compact, moment, span, span_us
 
 if TYPE_CHECKING:
-    from overnight.base.refs import Usage
+    from overnight.base.refs import ErrorRef, Usage
     from overnight.engine.model import Run
 
 NOT_MEASURED = "not measured"
@@ -92,7 +92,7 @@ def step_json(step: StepRow) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def facts(run: "Run", zone: tzinfo) -> Iterator[tuple[str, str]]:
+def facts(run: "Run", zone: tzinfo, now_us: int) -> Iterator[tuple[str, str]]:
     """Yield what a person wants to know of a run, as (name, text)."""
     tries = "1 try" if run.attempt == 1 else f"{run.attempt} tries"
     yield "created", moment(run.created_us, zone)
@@ -103,7 +103,8 @@ def facts(run: "Run", zone: tzinfo) -> Iterator[tuple[str, str]]:
     if run.finished_us is not None:
         yield "finished", moment(run.finished_us, zone)
     if run.attempt:
-        yield "worked", f"{span_us(run.active_us)} in {tries}" if run.worker_id is None else f"in its {tries} so far"
+        now_too = 0 if run.worker_id is None or run.started_us is None else max(0, now_us - run.started_us)
+        yield "worked", f"{span_us(run.active_us + now_too)} in {tries}{' so far' if now_too else ''}"
     yield "priority", run.priority
     optional: dict[str, Any] = {  # Any: numbers and text
         "started by": None if run.parent_id is None else f"run {run.parent_id}",
@@ -116,9 +117,16 @@ def facts(run: "Run", zone: tzinfo) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in optional.items() if value is not None)
     yield "used", used(run.usage)
     if run.error is not None:
-        yield "error", f"{run.error.type}: {run.error.message} ({run.error.family})"
+        yield "error", reason(run.error)
     if run.result is not None:
         yield "result", shortened(run.result)
+
+
+def reason(error: "ErrorRef | None") -> str:
+    """Return why something ended badly, in one line; nothing for no error."""
+    if error is None:
+        return ""
+    return error.message if error.type in ("Cancelled", "Blocked") else f"{error.type}: {error.message}"
 
 
 def used(usage: "Usage") -> str:
@@ -182,7 +190,7 @@ def remark(run: "Run", zone: tzinfo) -> str:
     """Return the one thing worth saying about a run in a list."""
     if run.error is not None:
         again = f", again at {clock_time(run.due_us, zone)}" if not run.state.final else ""
-        return f"{run.error.type}: {run.error.message}{again}"
+        return f"{reason(run.error)}{again}"
     if run.waiting_for is not None:
         return f"waits for {waiting(run)}"
     return figures(run) if run.progress is not None else ""

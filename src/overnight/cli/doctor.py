@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from overnight.cli.place import place_of
-from overnight.cli.printing import STYLES, console, print_json
+from overnight.cli.printing import STYLES, clean, console, print_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,9 +17,10 @@ def _doctor(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try out what Overnight needs from this machine, and say what to do where something is missing.
+    """Try out what this machine offers.
 
-    Exit code 1: something is broken. What is marked `warn` works, but less well.
+    Says what to do where something is missing. What is marked `warn` works, but less well. Exit code 1: something is
+    broken.
     """
     from overnight.cli.checks import examine
 
@@ -34,7 +35,7 @@ def _doctor(
         out = console()
         for check in found:
             verdict = Text(f"{check.verdict:<5}", style=STYLES[check.verdict])
-            out.print(verdict + Text(f"{check.name:<18}{check.found}"), soft_wrap=True)
+            out.print(verdict + Text(f"{check.name:<18}{clean(check.found, one_line=True)}"), soft_wrap=True)
             if check.advice:
                 out.print(f"{'':<23}{check.advice}", soft_wrap=True)
     raise typer.Exit(0 if healthy else 1)

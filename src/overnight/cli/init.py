@@ -21,11 +21,11 @@ def _init(
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the examples that there are.")] = False,
 ) -> None:
-    """Make a project: a folder with overnight.toml and its tasks."""
+    """Make a project: a folder with overnight.toml and tasks."""
     from overnight.app.examples import MINIMAL, examples, new_project
 
     if listing:
-        print_table(("EXAMPLE", "ABOUT"), [(found.name, found.about) for found in examples()], fold="ABOUT")
+        print_table(("EXAMPLE", "ABOUT"), [(found.name, found.about) for found in examples()], fold=True)
         return
     if folder is None:
         raise UserMistake("DIR is missing: `overnight init DIR` makes a project there, `--list` shows the examples")

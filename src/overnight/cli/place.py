@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from overnight.base.errors import ConfigError, NotAProject, OvernightError
+from overnight.base.errors import ConfigError, NotAProject, OvernightError, UserMistake
 from overnight.base.settings import FILE, find_project, load_config
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ def place_of(ctx: typer.Context) -> Place:
     place = ctx.find_root().obj
     assert isinstance(place, Place)
     return place
+
+
+def number(text: str) -> int:
+    """Return the number of a run or a question.
+
+    Raises:
+        UserMistake: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
+        raise UserMistake(f"{text!r} is not a number; `overnight runs list` and `overnight questions list` show them")
+    return int(text)
 
 
 def _line_in(folder: Path, error: BaseException) -> str | None:

@@ -1,9 +1,11 @@
 """How results look: tables and lines for people, JSON for programs, times in the project's time zone."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import tzinfo
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from overnight.base.config import Config
+
+_GAP = 2
+_NARROWEST = 20
 
 STYLES = {
     "COMPLETED": "green",
@@ -51,25 +56,37 @@ def print_json(value: Any) -> None:  # Any: whatever JSON can hold
     sys.stdout.flush()
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fold: str | None = None) -> None:
-    """Print rows below headings; what does not fit is cut off, but in the column `fold` it goes on below."""
-    from rich.table import Table
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fold: bool = False) -> None:
+    """Print rows below headings.
+
+    The last column gets what room is left: it is cut off there, or with `fold` goes on below. The others are never cut,
+    because they hold what one copies.
+    """
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, heading in enumerate(headings):
-        last = place == len(headings) - 1
-        wraps = heading == fold
-        table.add_column(
-            heading, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis", ratio=1 if last else None
-        )
-    for row in rows:
-        table.add_row(*(Text(clean(cell, one_line=True), style=STYLES.get(cell, "")) for cell in row))
-    console().print(table)
+    cells = [[clean(cell, one_line=True) for cell in row] for row in rows]
+    out = console()
+    widths = [max(len(row[place]) for row in [headings, *cells]) for place in range(len(headings))]
+    room = max(_NARROWEST, out.width - sum(widths[:-1]) - _GAP * (len(widths) - 1))
+    out.print(Text(_joined(headings, widths), style="bold"), soft_wrap=True)
+    for *first, last in cells:
+        pieces = wrap(last, room) or [""] if fold else [last if len(last) <= room else last[: room - 1] + "…"]
+        line = Text(_joined([*first, pieces[0]], widths))
+        for name in (cell for cell in first if cell in STYLES):
+            line.highlight_words([name], STYLES[name])
+        out.print(line, soft_wrap=True)
+        for piece in pieces[1:]:
+            out.print(Text(_joined([*("" for _ in first), piece], widths)), soft_wrap=True)
+
+
+def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return (" " * _GAP).join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def clean(text: str, *, one_line: bool = False) -> str:
     """Return the text without anything that could steer the terminal: control characters are shown as their escapes."""
+    if one_line:
+        text = re.sub(r"\s*\n\s*", " ", text)
     kept = "" if one_line else "\n"
     return "".join(c if c.isprintable() or c in kept else " " if c in "\n\t" else repr(c)[1:-1] for c in text)
 

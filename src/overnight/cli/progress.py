@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from overnight.app.project import Project
 from overnight.base.clock import Clock
 from overnight.base.instants import US
-from overnight.cli.describe import waiting
+from overnight.cli.describe import reason, waiting
 from overnight.cli.printing import clean, note, span
 from overnight.engine.model import Question, Run, State
 
@@ -74,7 +74,7 @@ class News:
         name = f"run {run.run_id} of {run.task_id}"
         if run.state is State.RETRYING and run.error is not None:
             wait_s = max(0.0, (run.due_us - self._project.clock.now_us()) / US)
-            yield f"{name}: try {run.attempt} failed: {run.error.message}; the next one is in {span(wait_s)}"
+            yield f"{name}: try {run.attempt} failed: {reason(run.error)}; the next one is in {span(wait_s)}"
         elif run.parked and run.waiting_for is not None and "question" in run.waiting_for:
             yield from self._asked(name, run.waiting_for["question"])
         elif self._every_change and not run.state.final:
@@ -134,42 +134,6 @@ def _live(project: Project) -> Iterator[Callable[[Sequence[Run]], None]]:
                 done, total = done_of(run)
                 at, of = (1.0, 1.0) if run.state.final else (done or 0.0, total)
                 progress.update(bars[run.run_id], status=clean(status(run, meter)), completed=at, total=of)
-
-        yield show
-
-
-def _tell(lines: Iterator[str]) -> None:
-    for line in lines:
-        note(line)
-
-
-@contextlib.contextmanager
-def _live(project: Project) -> Iterator[Callable[[Sequence[Run]], None]]:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
-
-    from overnight.cli.printing import console
-
-    meter, news = Meter(project.clock), News(project, every_change=False)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[status]}", markup=False),
-    )
-    with Progress(*columns, console=console(to_stderr=True), transient=True, refresh_per_second=5) as progress:
-        bars: dict[int, TaskID] = {}
-
-        def show(runs: Sequence[Run]) -> None:
-            for line in news.lines(runs):
-                progress.console.print(clean(line), soft_wrap=True)
-            for run in runs:
-                if run.run_id not in bars:
-                    bars[run.run_id] = progress.add_task(f"run {run.run_id} {run.task_id}", total=None, status="")
-                done, total = done_of(run)
-                finished = (
-                    {"completed": 1.0, "total": 1.0} if run.state.final else {"completed": done or 0.0, "total": total}
-                )
-                progress.update(bars[run.run_id], status=clean(status(run, meter)), **finished)  # type: ignore[arg-type]  # rich's own id
 
         yield show
 

@@ -6,13 +6,17 @@ from typing import Annotated
 import typer
 
 from overnight.base.instants import iso
-from overnight.cli.place import place_of
+from overnight.cli.place import number, place_of
 from overnight.cli.printing import print_json, print_table, say, short_moment, zone_of
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the group and the command."""
-    group = typer.Typer(no_args_is_help=True, help="What flows have asked and nobody has answered yet.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight questions list",
+        help="What flows have asked and nobody has answered yet.",
+    )
     group.command("list", epilog="Example: overnight questions list")(_list)
     app.add_typer(group, name="questions")
     app.command("answer", epilog="Example: overnight answer 3 yes")(_answer)
@@ -37,16 +41,16 @@ def _list(
         (str(q.question_id), str(q.run_id), short_moment(q.asked_us, zone), "|".join(q.choices), q.prompt)
         for q in found
     ]
-    print_table(("QUESTION", "RUN", "ASKED", "CHOICES", "PROMPT"), rows, fold="PROMPT")
+    print_table(("QUESTION", "RUN", "ASKED", "CHOICES", "PROMPT"), rows, fold=True)
     say("answer with: overnight answer QUESTION CHOICE")
 
 
 def _answer(
     ctx: typer.Context,
-    question_id: Annotated[int, typer.Argument(metavar="QUESTION", help="The question's number.")],
+    question_id: Annotated[int, typer.Argument(metavar="QUESTION", parser=number, help="The question's number.")],
     choice: Annotated[str, typer.Argument(metavar="CHOICE", help="One of its choices.")],
 ) -> None:
-    """Answer a question; the flow that asked it goes on."""
+    """Answer a flow's question; the flow goes on."""
     with place_of(ctx).open() as project:
         project.answer(question_id, choice)
         say(f"question {question_id} is answered: {choice}")

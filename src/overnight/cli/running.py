@@ -9,7 +9,7 @@ from overnight.app.project import Project
 from overnight.app.signals import Stop, stopping
 from overnight.base.errors import ProjectLocked
 from overnight.base.ids import RunId
-from overnight.cli.describe import run_json, shortened
+from overnight.cli.describe import reason, run_json, shortened
 from overnight.cli.printing import STYLES, note, print_json, say, span_us
 from overnight.cli.progress import watching
 from overnight.cli.reading import runs_of_cycle
@@ -114,10 +114,10 @@ def _report(runs: Sequence[Run], wish: Wish) -> None:
         first, *others = (run_json(run) for run in runs)
         print_json({**first, "dependants": others} if wish.with_dependants else first)
         return
-    for run in runs:
+    for run in (run for run in runs if run.state.final):
         took = f" in {span_us(run.active_us)}" if run.active_us else ""
-        reason = "" if run.error is None else f": {run.error.message}"
-        say(f"run {run.run_id} of {run.task_id} {run.state}{took}{reason}", style=STYLES.get(run.state))
+        why = "" if run.error is None else f": {reason(run.error)}"
+        say(f"run {run.run_id} of {run.task_id} {run.state}{took}{why}", style=STYLES.get(run.state))
         if run.result not in (None, "null"):
             say(f"  {shortened(str(run.result))}")
         if run.state is State.FAILED:

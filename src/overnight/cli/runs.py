@@ -6,16 +6,20 @@ import typer
 
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
-from overnight.cli.place import place_of
+from overnight.cli.place import number, place_of
 from overnight.cli.printing import STYLES, moment, note, print_json, print_table, say, short_moment, span_us, zone_of
 
-RunArgument = Annotated[int, typer.Argument(metavar="ID", help="The run's number.")]
+RunArgument = Annotated[int, typer.Argument(metavar="ID", parser=number, help="The run's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="The runs of the project: list, show, logs, cancel, fork.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight runs list --state failed",
+        help="The runs of the project: list, show, logs, cancel, fork.",
+    )
     group.command("list", epilog="Example: overnight runs list --state failed --task hello")(_list)
     group.command("show", epilog="Example: overnight runs show 12")(_show)
     group.command("logs", epilog="Example: overnight runs logs 12 -f")(_logs)
@@ -76,12 +80,13 @@ def _show(ctx: typer.Context, run_id: RunArgument, as_json: Json = False) -> Non
     with place_of(ctx).open() as project:
         run = project.get(run_id)
         steps = steps_of(project, run_id)
+        now_us = project.clock.now_us()
         zone = zone_of(project.config)
     if as_json:
         print_json({**run_json(run), "steps": [step_json(step) for step in steps]})
         return
     say(f"run {run.run_id} of {run.task_id}: {run.state}", style=STYLES.get(run.state))
-    for name, text in facts(run, zone):
+    for name, text in facts(run, zone, now_us):
         say(f"  {name:<13}{text}")
     say("story")
     for line in story(run, zone):

@@ -10,7 +10,9 @@ from overnight.cli.printing import compact, print_json, print_table, say, zone_o
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="The configuration: show it, check it.")
+    group = typer.Typer(
+        no_args_is_help=True, epilog="Example: overnight config show", help="The configuration: show it, check it."
+    )
     group.command("show", epilog="Example: overnight config show")(_show)
     group.command("check", epilog="Example: overnight config check && overnight run")(_check)
     app.add_typer(group, name="config")
@@ -25,8 +27,8 @@ def _show(
     if as_json:
         print_json([{"key": item.key, "value": item.value, "origin": item.origin} for item in found])
         return
-    rows = [(item.key, _text(item.value), item.origin) for item in found]
-    print_table(("KEY", "VALUE", "SET BY"), rows, fold="VALUE")
+    rows = [(item.key, item.origin, _text(item.value)) for item in found]
+    print_table(("KEY", "SET BY", "VALUE"), rows, fold=True)
 
 
 def _text(value: object) -> str:

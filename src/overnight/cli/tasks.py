@@ -13,7 +13,11 @@ from overnight.cli.printing import print_json, print_table, say
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="The tasks of the project: list them, run one.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight tasks run hello --wait",
+        help="The tasks of the project: list them, run one.",
+    )
     group.command("list", epilog="Example: overnight tasks list")(_list)
     group.command("run", epilog="Example: overnight tasks run hello --arg name=Ada --arg times=5")(_run)
     app.add_typer(group, name="tasks")

@@ -18,9 +18,10 @@ def _run(
         bool, typer.Option("--until-idle", help="Stop by itself when no run is ready, worked on or waiting.")
     ] = False,
 ) -> None:
-    """Work on the project until stopped: start what is due, run what is in the queue, one line for each event.
+    """Work on the project until stopped.
 
-    Ctrl-C stops: what is being worked on may end first, a second Ctrl-C puts it back into the queue.
+    Starts what is due and runs what is in the queue; prints a line for each event. Ctrl-C stops: what is being
+    worked on may end first, a second Ctrl-C puts it back into the queue.
     """
     from overnight.cli.working import work
 

@@ -7,6 +7,7 @@ from datetime import tzinfo
 
 from overnight.app.project import Project
 from overnight.app.signals import stopping
+from overnight.cli.describe import reason
 from overnight.cli.printing import STYLES, clock_time, note, say, zone_of
 from overnight.db import stream
 from overnight.engine import store
@@ -16,7 +17,7 @@ LOOK_EVERY_S = 0.5
 """How long a signal may stay unnoticed; news are noticed at once."""
 
 _LEFT_OUT = {"progress", "woken"}
-_SHOWN = {"run", "task", "event", "ordinal", "kind"}
+_SHOWN = {"run", "task", "event"}
 
 
 def work(project: Project, *, until_idle: bool) -> int:
@@ -32,6 +33,8 @@ def work(project: Project, *, until_idle: bool) -> int:
                     teller.tell()
         _stop(project, in_hurry=stop.count > 1)
         teller.tell()
+    if not stop.count:
+        say("nothing left to do")
     return 130 if stop.count and until_idle else 0
 
 
@@ -109,8 +112,10 @@ class _Teller:
         if what not in ("retrying", "failed", "cancelled", "blocked"):
             return ""
         run = self._project.get(run_id)
-        return "" if run.error is None else f": {run.error.message}"
+        return "" if run.error is None else f": {reason(run.error)}"
 
 
 def _more(event: stream.Event) -> str:
+    if event["event"] == "step":
+        return f"  {event['name']}" if event["kind"] == "step" else f"  ({event['kind']} {event['name']})"
     return "".join(f"  {name} {value}" for name, value in event.items() if name not in _SHOWN)

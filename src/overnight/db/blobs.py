@@ -23,15 +23,28 @@ class Blobs:
         # Loaded on first use: opening a project must not cost the import.
         import fsspec
 
+        # A folder's name may hold what means something in a URL, such as "::".
+        if "://" not in self.root:
+            return fsspec.filesystem("file"), str(Path(self.root).absolute())
         return fsspec.core.url_to_fs(self.root)  # type: ignore[no-any-return]  # no types
 
+    @cached_property
+    def _is_local(self) -> bool:
+        protocol = self._place[0].protocol
+        return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
     def put(self, content: bytes) -> str:
-        """Store the content, if it is not there yet, and return its name: 64 hexadecimal digits."""
+        """Store the content, if it is not there yet, and return its name: 64 hexadecimal digits.
+
+        Raises:
+            OSError: it cannot be written; nothing half-written is left.
+        """
         name = hashlib.sha256(content).hexdigest()
         files, path = self._find(name)
-        if files.exists(path):
+        # One of another size was damaged since; it is replaced by what it should be.
+        if files.exists(path) and files.size(path) == len(content):
             return name
-        if "file" in files.protocol:
+        if self._is_local:
             replace_file(Path(path), content)
         else:
             files.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -71,6 +84,7 @@ class Blobs:
             UnknownName, DatabaseBroken: a file is missing or damaged.
         """
         root = folder.resolve()
+        root.mkdir(parents=True, exist_ok=True)
         for name, about in manifest.items():
             target = (root / name).resolve()
             if not target.is_relative_to(root):

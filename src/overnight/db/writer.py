@@ -277,6 +277,8 @@ class Writer:
         """Give up the connection; an open transaction on it is rolled back."""
         if self._connection is not None:
             with contextlib.suppress(sa.exc.DBAPIError):
+                # After a commit that failed SQLAlchemy would put the connection back with its transaction still open.
+                self._connection.invalidate()
                 self._connection.close()
             self._connection = None
 

@@ -56,6 +56,8 @@ def move(tx: Tx, book: Book, moves: Sequence[Move]) -> dict[RunId, Run]:
 
 
 def _told(run: Run, event: machine.Event) -> str:
+    if run.state.final and not isinstance(event, machine.Blocked):
+        return run.state.lower()
     return _NAMES.get(type(event)) or run.state.lower()
 
 
@@ -106,13 +108,13 @@ def satisfied(tx: Tx, run: Run) -> bool:
 
 
 def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
-    if not entry.task.enabled:
-        return
     if entry.trigger is not None:
         tx.dialect.serialize(tx.connection, SCHEDULE)
         for waiting in store.waiting_for_parents(tx.connection):
             if waiting.task_id == entry.task.task_id:
                 decide_waiting(tx, book, waiting)
+        return
+    if not entry.task.enabled:
         return
     assert parent.cycle is not None
     name = entry.task.task_id
@@ -157,6 +159,9 @@ def decide_waiting(tx: Tx, book: Book, run: Run) -> None:
     states: dict[str, State | None] = {}
     for task_id in entry.task.after:
         latest = store.latest_due(tx.connection, task_id, run.cycle)
+        if latest is None:
+            # Its own instant was missed and it never ran before: then its next run is the one to wait for.
+            latest = store.first_due(tx.connection, task_id, run.cycle)
         states[task_id] = None if latest is None else latest.state
     match graph.decide(states):
         case graph.Start():

@@ -15,6 +15,7 @@ from overnight.db.writer import Tx
 from overnight.engine import machine, moves, store
 from overnight.engine.book import Book
 from overnight.engine.tables import children, workers
+from overnight.processes.table import same_process
 
 LEASE_US = 15_000_000
 """How long a worker on another host may be silent before it counts as dead."""
@@ -96,22 +97,14 @@ def is_known(tx: Tx, worker_id: str) -> bool:
 
 
 def record_child(tx: Tx, worker_id: WorkerId, child: Child) -> None:
-    """Note a child before it works, so that it can be found after a crash."""
+    """Note a child before it works, so that it can be found after a crash; forget those that have ended."""
+    mine = children.c.worker_id == worker_id
+    for pid, started in tx.connection.execute(sa.select(children.c.pid, children.c.started).where(mine)).fetchall():
+        if not same_process(pid, started):
+            tx.connection.execute(
+                sa.delete(children).where(mine, children.c.pid == pid, children.c.started == started)
+            )
     tx.connection.execute(sa.insert(children).values(worker_id=worker_id, pid=child[0], started=child[1]))
-
-
-def forget_child(tx: Tx, worker_id: WorkerId, child: Child) -> None:
-    """Forget a child that has ended."""
-    tx.connection.execute(
-        sa.delete(children).where(
-            children.c.worker_id == worker_id, children.c.pid == child[0], children.c.started == child[1]
-        )
-    )
-
-
-def lives_here(worker: WorkerRef) -> bool:
-    """Tell whether a worker of this host lives."""
-    return is_present(Path(worker.lock_path))
 
 
 def dead_workers(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from overnight.base.ids import RunId
 from overnight.base.refs import ErrorRef, Outcome
@@ -93,15 +94,22 @@ def event_of(run: Run, outcome: Outcome, entry: Entry | None) -> machine.Event:
         case "timed_out":
             limit = "its time limit" if entry is None or entry.timeout_s is None else f"timeout_s = {entry.timeout_s:g}"
             message = f"took longer than {limit} and was stopped"
-            return _failed(ErrorRef(family="transient", type="TimedOut", message=message), outcome, entry)
+            return _failed(run, ErrorRef(family="transient", type="TimedOut", message=message), outcome, entry)
         case "failed":
             error = outcome.error or ErrorRef(family="transient", type="Unknown", message="ended without a reason")
-            return _failed(error, outcome, entry)
+            return _failed(run, error, outcome, entry)
 
 
-def _failed(error: ErrorRef, outcome: Outcome, entry: Entry | None) -> machine.Failed:
+def _failed(run: Run, error: ErrorRef, outcome: Outcome, entry: Entry | None) -> machine.Failed:
     # Names of files may hold what is not text; the message tells them all the same.
     error = replace(error, message=error.message.encode("utf-8", "backslashreplace").decode())
     if entry is None:
         return machine.Failed(error=error, max_retries=0, usage=outcome.usage)
-    return machine.Failed(error=error, max_retries=entry.task.max_retries, retry=entry.retry, usage=outcome.usage)
+    return machine.Failed(
+        error=error,
+        max_retries=entry.task.max_retries,
+        retry=entry.retry,
+        usage=outcome.usage,
+        # The same try draws the same number, in whichever transaction it is recorded in the end.
+        random=Random(f"{run.run_id}:{run.token}"),  # noqa: S311  # not a secret
+    )

@@ -269,6 +269,17 @@ def latest_due(connection: sa.Connection, task_id: str, until: int) -> Run | Non
     return None if row is None else to_run(row)
 
 
+def first_due(connection: sa.Connection, task_id: str, after: int) -> Run | None:
+    """Return the task's run in the oldest scheduled cycle behind `after`."""
+    query = (
+        _SELECT.where(runs.c.task_id == task_id, runs.c.cycle > max(0, after), runs.c.cycle.is_not(None))
+        .order_by(runs.c.cycle)
+        .limit(1)
+    )
+    row = connection.execute(query).fetchone()
+    return None if row is None else to_run(row)
+
+
 def with_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str, RunId]:
     """Return the ids of the runs that have these keys."""
     query = sa.select(runs.c.key, runs.c.run_id).where(runs.c.key.in_(list(keys)), runs.c.key.is_not(None))

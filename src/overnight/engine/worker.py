@@ -89,7 +89,6 @@ class Worker:
         self._next_at: float | None = 0.0
         self._progress_at = 0.0
         self._renew_at = self._clock.monotonic() + RENEW_EVERY_S
-        self._recorded = 0
         self.closing = threading.Event()
         self.fenced = False
         """True once others have declared this worker dead and taken its runs."""
@@ -106,11 +105,6 @@ class Worker:
         worker_id = self._looks.worker_id
         self._database.writer.do(lambda tx: recovery.record_child(tx, worker_id, (pid, started)))
         self._hook(Point.CHILD_RECORDED)
-
-    def child_ended(self, pid: int, started: float) -> None:
-        """Forget a child that is gone; nobody waits for that."""
-        worker_id = self._looks.worker_id
-        self._database.writer.submit(lambda tx: recovery.forget_child(tx, worker_id, (pid, started)))
 
     def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
         """Keep the newest figures of a run; they are written twice a second. Figures that are not JSON are dropped."""

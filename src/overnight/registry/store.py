@@ -1,6 +1,7 @@
 """Versions in the database. A training run gives one version, however often it is registered."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ class Candidate:
 
 def register(tx: Tx, candidate: Candidate, *, serve: bool, why: str) -> Version:
     """Add the version and, with `serve`, let it serve from now on; a run that is registered already changes nothing."""
+    # Two transactions that look at the newest version at the same time would both give the next number.
+    tx.dialect.serialize(tx.connection, _number_of(candidate.model))
     known = of_run(tx.connection, candidate.run_id)
     if known is not None:
         return known
@@ -36,7 +39,7 @@ def register(tx: Tx, candidate: Candidate, *, serve: bool, why: str) -> Version:
     number = next_number(
         None if previous is None else previous.number,
         {} if previous is None else previous.signature,
-        candidate.signature,
+        json.loads(to_json(candidate.signature)),
     )
     [version_id] = tx.dialect.allocate(tx.connection, versions, 1)
     tx.connection.execute(
@@ -62,6 +65,11 @@ def register(tx: Tx, candidate: Candidate, *, serve: bool, why: str) -> Version:
     made = of_run(tx.connection, candidate.run_id)
     assert made is not None
     return made
+
+
+def _number_of(model: str) -> int:
+    """Return a number of the lock on the model's versions, above all numbers that are used for cycles."""
+    return zlib.crc32(model.encode()) + (1 << 62)
 
 
 def of_run(connection: sa.Connection, run_id: int) -> Version | None:

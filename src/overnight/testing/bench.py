@@ -8,9 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import sqlalchemy as sa
+
 from overnight.app.project import Project
 from overnight.app.runtime import Runtime
-from overnight.base.points import Hook, Point
+from overnight.app.schema import METADATA
+from overnight.base.points import Point
 from overnight.engine.model import Run, State, Task
 from overnight.testing.clock import FakeClock
 
@@ -26,19 +29,30 @@ class CrashHook:
 
     def __init__(self) -> None:
         self.visited: list[Point] = []
-        self._at: tuple[Point, int] | None = None
+        self.at: dict[Point, Callable[[], object]] = {}
+        """What else to do at the next visit of a point: how a test puts something between two effects."""
+        self._crash: tuple[Point, int] | None = None
+        self._dead = False
 
     def crash_at(self, point: Point, visit: int = 1) -> None:
         """Crash when the point is visited for the n-th time from now on."""
-        self._at = (point, visit)
+        self._crash, self._dead = (point, visit), False
+
+    def revive(self) -> None:
+        """Belong to a new process."""
+        self._crash, self._dead = None, False
 
     def __call__(self, point: Point) -> None:
-        """Take note of a visit."""
+        """Take note of a visit. After a crash every point crashes: an executor may have taken the first for a failure."""
         self.visited.append(point)
-        if self._at is not None and self._at[0] is point:
-            self._at = None if self._at[1] == 1 else (point, self._at[1] - 1)
-            if self._at is None:
-                raise Crash(point)
+        action = self.at.pop(point, None)
+        if action is not None:
+            action()
+        if self._crash is not None and self._crash[0] is point:
+            self._crash = (point, self._crash[1] - 1)
+            self._dead = self._crash[1] == 0
+        if self._dead:
+            raise Crash(point)
 
 
 class Bench:
@@ -48,7 +62,7 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, url: str, *, clock: FakeClock | None = None, slots: int = 3, hook: Hook | None = None
+        self, folder: Path, url: str, *, clock: FakeClock | None = None, slots: int = 3, hook: CrashHook | None = None
     ) -> None:
         self.folder = folder
         self.url = url
@@ -101,7 +115,11 @@ class Bench:
 
     def step(self, wait_s: float = 0.0) -> bool:
         """Let the worker look once."""
-        return self.runtime.worker.step(wait_s)
+        turned = self.runtime.worker.step(wait_s)
+        writer = self.project.database.writer
+        if writer.waiting:
+            writer.do(lambda tx: None)
+        return turned
 
     def work(self) -> None:
         """Step until there is nothing to do at this instant."""
@@ -138,11 +156,11 @@ class Bench:
     @contextlib.contextmanager
     def crashing(self, point: Point, visit: int = 1) -> Iterator[None]:
         """Expect that the block crashes at the point, then start again as a new process with the same tasks."""
-        assert isinstance(self.hook, CrashHook)
         self.hook.crash_at(point, visit)
         try:
             yield
         except Crash:
+            self.hook.revive()
             self.crash()
         else:
             raise AssertionError(f"nothing came by {point} {visit} times")
@@ -156,9 +174,19 @@ class Bench:
             os.close(runtime._presence._handle)
             if runtime._lock is not None:
                 runtime._lock.release()
-        self.project.database.writer._drop_connection()
+        self.project.database.writer.drop_connection()
         self.project.database.doorbell.close()
         self.project.database.engine.dispose()
         self.project = self._open()
         for task in tasks:
             self.project.add_task(task)
+
+
+def empty(url: str) -> None:
+    """Delete all rows of a project's database on PostgreSQL, so that the next test need not make a new one."""
+    engine = sa.create_engine(url)
+    names = [table.name for metadata in METADATA for table in metadata.tables.values()]
+    with engine.begin() as connection:
+        if sa.inspect(connection).has_table(names[0]):
+            connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY")
+    engine.dispose()

@@ -85,13 +85,29 @@ def score_version(spec: AgentSpec, folder: Path, items: Sequence[Record]) -> Sco
         ConfigError: the class cannot be used, or cannot be loaded from a folder.
         NotMeasured, PermanentError: see `evaluate_agent`.
     """
-    agent = load_class(spec.name, spec.class_)()
-    _has(agent, spec, "load")(folder)
-    scores = evaluate_agent(agent, [_cut(item, ("id", *spec.inputs, spec.target)) for item in items])
+    agent = _load(spec, folder)
     predictions = None
     if hasattr(agent, "predict"):
+        # Before `evaluate`, which shows it the targets.
         predictions = tuple(predict_agent(agent, [_cut(item, ("id", *spec.inputs)) for item in items]))
+    scores = evaluate_agent(agent, [_cut(item, ("id", *spec.inputs, spec.target)) for item in items])
     return Scores(ids=tuple(item["id"] for item in items), scores=tuple(scores), predictions=predictions)
+
+
+def predict_version(spec: AgentSpec, folder: Path, items: Sequence[Record]) -> list[float]:
+    """Load the version from its folder and return one prediction per item; it never sees a target.
+
+    Raises:
+        ConfigError: the class cannot be used, or cannot be loaded from a folder.
+        NotMeasured, PermanentError: see `predict_agent`.
+    """
+    return predict_agent(_load(spec, folder), [_cut(item, ("id", *spec.inputs)) for item in items])
+
+
+def _load(spec: AgentSpec, folder: Path) -> Any:  # Any: the project's own class
+    agent = load_class(spec.name, spec.class_)()
+    _has(agent, spec, "load")(folder)
+    return agent
 
 
 def _cut(record: Record, columns: tuple[str, ...]) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""What the documentation shows is true: its code runs, and what is written from the code is up to date."""
+
+import re
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+import overnight
+
+ROOT = Path(__file__).parents[2]
+
+
+def code_blocks(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
+
+
+def test_the_ten_lines_of_the_readme_run(tmp_path):
+    [program] = code_blocks(ROOT / "README.md")
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "hello world\n"), done.stderr
+
+
+def test_the_flow_of_the_concepts_runs(tmp_path):
+    [program] = code_blocks(ROOT / "docs" / "concepts-engine.md")
+    names: dict[str, object] = {"measure": lambda version: {"version": version, "error": 0.1}}
+    exec(program.replace("flow.sleep(3600)", "flow.sleep(0)"), names)
+    with overnight.Project.create(tmp_path) as project:
+        project.add_task(overnight.Task(task_id="release", action=names["release"]))
+        project.add_task(overnight.Task(task_id="deploy", action=lambda version: f"{version} is up", executor="thread"))
+        with project.running():
+            run_id = project.submit("release", {"version": "v2"})
+            while not project.questions():
+                project.wait(run_id, 0.02)
+            [question] = project.questions()
+            assert question.prompt == "Release v2?"
+            project.answer(question.question_id, "yes")
+            assert project.result(run_id, 10) == {
+                "released": True,
+                "deploy": "v2 is up",
+                "measured": {"version": "v2", "error": 0.1},
+            }
+
+
+def test_the_reference_of_the_settings_is_what_the_code_says():
+    spec = spec_from_file_location("build_docs", ROOT / "docs" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert (ROOT / "docs" / "reference" / "settings.md").read_text() == build.settings(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
