@@ -1,7 +1,7 @@
 """Minutes of steady work: does memory, the number of open files or the delay of a start grow?
 
-A project gets tasks at a steady rate (half in threads, some in child processes, some flows that park). After a warm-up the
-first and the last third are compared: growth beyond the noise is a failure.
+A project gets tasks at a steady rate (most in threads, some in child processes, some flows that park). After a warm-up
+the first and the last third are compared: growth beyond the noise is a failure.
 
     .venv/bin/python benchmarks/soak.py [--quick] [--json] [--minutes 15] [--rate 50]
 """

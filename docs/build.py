@@ -1,15 +1,17 @@
 """Writes the parts of the documentation that follow from the code and from a real run.
 
-    python docs/build.py settings    docs/reference/settings.md, from the settings and the texts below them
-    python docs/build.py report      docs/nightly_report.txt and .svg, from a real training of the example (15 s)
+python docs/build.py settings    docs/reference/settings.md, from the settings and the texts below them
+python docs/build.py report      docs/nightly_report.txt and .svg, from a real training of the example (15 s)
 """
 
 import ast
 import inspect
+import io
 import sys
 import tempfile
 import textwrap
 from dataclasses import MISSING, Field, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -22,7 +24,7 @@ def texts_below(table: type) -> dict[str, str]:
     """Return the text below each field of a table of the settings."""
     body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0].body  # type: ignore[attr-defined]
     found = {}
-    for node, after in zip(body, body[1:], strict=False):
+    for node, after in pairwise(body):
         if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr):
             found[node.target.id] = inspect.cleandoc(after.value.value)  # type: ignore[union-attr,attr-defined]
     return found
@@ -47,8 +49,9 @@ def settings() -> str:
     lines = [
         "# Settings",
         "",
-        "Written from the code by `make docs`. Files come first, then variables such as `OVERNIGHT_ENGINE__MAX_CONCURRENT`",
-        "(two underscores stand for a dot), then flags; `overnight config show` tells where each value comes from.",
+        "Written from the code by `make docs`. Files come first, then variables such as",
+        "`OVERNIGHT_ENGINE__MAX_CONCURRENT` (two underscores stand for a dot), then flags; `overnight config show` tells",
+        "where each value comes from.",
     ]
     hints = get_type_hints(config.Settings)
     for section in fields(config.Settings):
@@ -61,7 +64,9 @@ def settings() -> str:
 
 def rows_of(table: Any, name: str) -> list[str]:
     """Return the chapter of one table and of the tables in it."""
-    lines = ["", f"## [{name}]", "", inspect.getdoc(table).partition(": ")[2], "", "| key | default | meaning |", "|---|---|---|"]
+    about = inspect.getdoc(table).partition(": ")[2]
+    about = about[:1].upper() + about[1:]
+    lines = ["", f"## [{name}]", "", about, "", "| key | default | meaning |", "|---|---|---|"]
     below, inner = texts_below(table), list[str]()
     hints = get_type_hints(table)
     for item in fields(table):
@@ -88,7 +93,7 @@ def report() -> None:
             run_id, _ = begin(project)
             text = Path(project.result(run_id)["report"]).read_text()
     (HERE / "nightly_report.txt").write_text(text)
-    console = Console(record=True, width=80, file=Path("/dev/null").open("w"), markup=False, highlight=False)
+    console = Console(record=True, width=80, file=io.StringIO(), markup=False, highlight=False)
     console.print(text)
     console.save_svg(str(HERE / "nightly_report.svg"), title="overnight train")
 

@@ -1,1 +1,1 @@
-
+"""What tests of projects and of new implementations can use: fakes, conformance suites, a simulation, PostgreSQL."""

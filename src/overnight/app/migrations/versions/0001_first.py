@@ -1,8 +1,222 @@
 """The first tables: runs, steps, questions, tasks, workers, children, locks, the event stream, model versions."""
 
 import sqlalchemy as sa
+from alembic import op
 
 revision = "0001"
 down_revision = None
 
-BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    op.create_table(
+        "children",
+        sa.Column("worker_id", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("started", sa.Double(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("worker_id", "pid", "started"),
+    )
+    op.create_table(
+        "locks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("token", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "questions",
+        sa.Column("question_id", BIG, nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("choices", sa.Text(), nullable=False),
+        sa.Column("asked_us", BIG, nullable=False),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("answered_us", BIG, nullable=True),
+        sa.Column("answered_by", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("question_id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "questions_open",
+        "questions",
+        ["question_id"],
+        unique=False,
+        sqlite_where=sa.text("answer IS NULL"),
+        postgresql_where=sa.text("answer IS NULL"),
+    )
+    op.create_table(
+        "runs",
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("task_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("priority", sa.Text(), nullable=False),
+        sa.Column("queue", sa.SmallInteger(), nullable=True),
+        sa.Column("created_us", BIG, nullable=False),
+        sa.Column("due_us", BIG, nullable=False),
+        sa.Column("rank", BIG, nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("token", sa.Integer(), nullable=False),
+        sa.Column("losses", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.Text(), nullable=True),
+        sa.Column("cancel", sa.SmallInteger(), nullable=True),
+        sa.Column("waiting_for", sa.Text(), nullable=True),
+        sa.Column("parent_id", BIG, nullable=True),
+        sa.Column("cycle", BIG, nullable=True),
+        sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("forked_from", BIG, nullable=True),
+        sa.Column("args", sa.Text(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("started_us", BIG, nullable=True),
+        sa.Column("finished_us", BIG, nullable=True),
+        sa.Column("active_us", BIG, nullable=False),
+        sa.Column("progress", sa.Text(), nullable=True),
+        sa.Column("cpu_s", sa.Double(), nullable=True),
+        sa.Column("peak_memory_gb", sa.Double(), nullable=True),
+        sa.Column("gpu_s", sa.Double(), nullable=True),
+        sa.Column("cost", sa.Double(), nullable=True),
+        sa.Column("history", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "runs_cancel",
+        "runs",
+        ["run_id"],
+        unique=False,
+        sqlite_where=sa.text("cancel IS NOT NULL"),
+        postgresql_where=sa.text("cancel IS NOT NULL"),
+    )
+    op.create_index(
+        "runs_cycle",
+        "runs",
+        ["task_id", "cycle"],
+        unique=False,
+        sqlite_where=sa.text("cycle IS NOT NULL"),
+        postgresql_where=sa.text("cycle IS NOT NULL"),
+    )
+    op.create_index(
+        "runs_key",
+        "runs",
+        ["key"],
+        unique=True,
+        sqlite_where=sa.text('"key" IS NOT NULL'),
+        postgresql_where=sa.text('"key" IS NOT NULL'),
+    )
+    op.create_index(
+        "runs_live",
+        "runs",
+        ["worker_id"],
+        unique=False,
+        sqlite_where=sa.text("worker_id IS NOT NULL"),
+        postgresql_where=sa.text("worker_id IS NOT NULL"),
+    )
+    op.create_index(
+        "runs_parent",
+        "runs",
+        ["parent_id"],
+        unique=False,
+        sqlite_where=sa.text("parent_id IS NOT NULL"),
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+    )
+    op.create_index(
+        "runs_parents",
+        "runs",
+        ["run_id"],
+        unique=False,
+        sqlite_where=sa.text("queue = 2"),
+        postgresql_where=sa.text("queue = 2"),
+    )
+    op.create_index(
+        "runs_ready",
+        "runs",
+        ["rank", "run_id"],
+        unique=False,
+        sqlite_where=sa.text("queue = 1"),
+        postgresql_where=sa.text("queue = 1"),
+    )
+    op.create_index(
+        "runs_waiting",
+        "runs",
+        ["due_us"],
+        unique=False,
+        sqlite_where=sa.text("queue = 0"),
+        postgresql_where=sa.text("queue = 0"),
+    )
+    op.create_table(
+        "steps",
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("ordinal", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=False),
+        sa.Column("started_us", BIG, nullable=False),
+        sa.Column("finished_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "ordinal"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("task_id", sa.Text(), nullable=False),
+        sa.Column("trigger", sa.Text(), nullable=True),
+        sa.Column("next_us", BIG, nullable=True),
+        sa.PrimaryKeyConstraint("task_id"),
+    )
+    op.create_index(
+        "tasks_next",
+        "tasks",
+        ["next_us"],
+        unique=False,
+        sqlite_where=sa.text("next_us IS NOT NULL"),
+        postgresql_where=sa.text("next_us IS NOT NULL"),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("worker_id", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started", sa.Double(), nullable=False),
+        sa.Column("lock_path", sa.Text(), nullable=False),
+        sa.Column("lease_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("worker_id"),
+    )
+    op.create_table(
+        "stream",
+        sa.Column("cursor", BIG, nullable=False),
+        sa.Column("at_us", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("cursor"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "served",
+        sa.Column("served_id", BIG, nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("version_id", BIG, nullable=False),
+        sa.Column("since_us", BIG, nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("served_id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("served_model", "served", ["model", "served_id"], unique=False)
+    op.create_table(
+        "versions",
+        sa.Column("version_id", BIG, nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("parent_id", BIG, nullable=True),
+        sa.Column("snapshot_id", sa.Text(), nullable=False),
+        sa.Column("manifest", sa.Text(), nullable=False),
+        sa.Column("signature", sa.Text(), nullable=False),
+        sa.Column("metrics", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("created_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("version_id"),
+        sa.UniqueConstraint("model", "number", name="versions_number"),
+        sa.UniqueConstraint("run_id", name="versions_run"),
+        sqlite_autoincrement=True,
+    )
