@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 
 import pytest
-import sqlalchemy as sa
 
 from overnight.base.points import Point
 from overnight.db.prepared import Prepared
@@ -35,8 +34,8 @@ def arena(tmp_path):
     return Arena(tmp_path)
 
 
-def seeds_until_noticed(arena, step):
-    for tried, seed in enumerate(range(1, BUDGET * step, step), start=1):
+def seeds_until_noticed(arena, step, first=1):
+    for tried, seed in enumerate(range(first, BUDGET * step, step), start=1):
         try:
             simulate(arena, seed)
         except Violated as violation:
@@ -59,8 +58,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(arena, long_form, first):
         faults += simulated.faults
     print(f"{total} runs, {crashed.total()} crashes, {dict(faults)}")
     assert total > count // 4 * 30
-    flows = {point for point in Point if point.startswith("flow.")}
-    assert set(passed) | flows == set(Point), "every point where a crash matters is passed"
+    assert set(passed) == set(Point), "every point where a crash matters is passed"
     assert crashed.total() > count // 4
     assert {"busy", "full", "lost commit", "hidden commit"} <= set(faults)
 
@@ -119,5 +117,16 @@ def test_a_recovery_that_leaves_children_alone_is_noticed(arena, monkeypatch):
 
 
 def test_a_child_that_works_unrecorded_is_noticed(arena, monkeypatch):
-    monkeypatch.setattr(recovery, "record_child", lambda tx, worker_id, child: tx.connection.execute(sa.text("SELECT 1")))
+    monkeypatch.setattr(recovery, "record_child", lambda tx, *rest: None)
     seeds_until_noticed(arena, step=1)
+
+
+def test_a_worker_that_sleeps_on_a_commit_in_doubt_is_noticed(arena, monkeypatch):
+    turn = Worker._turn
+
+    def sleepy(self):
+        turn(self)
+        self._look = self._look and not self._reconcile
+
+    monkeypatch.setattr(Worker, "_turn", sleepy)
+    seeds_until_noticed(arena, first=6, step=8)

@@ -222,7 +222,7 @@ def sides(pairs: list[tuple[int, int]]) -> tuple[list[float], list[float]]:
     return [float(new) for new, _ in pairs], [float(old) for _, old in pairs]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scores, alphas)
 def test_at_most_one_of_the_two_is_better(pairs, alpha):
     candidate, champion = sides(pairs)
@@ -231,7 +231,7 @@ def test_at_most_one_of_the_two_is_better(pairs, alpha):
     assert (one.lower, one.upper) == (-other.upper, -other.lower)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scores, st.randoms(use_true_random=False), alphas)
 def test_the_order_of_the_items_changes_nothing(pairs, source, alpha):
     shuffled = list(pairs)
@@ -239,14 +239,14 @@ def test_the_order_of_the_items_changes_nothing(pairs, source, alpha):
     assert judge(*sides(pairs), alpha=alpha) == judge(*sides(shuffled), alpha=alpha)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scores, st.integers(-1_000, 1_000), alphas)
 def test_adding_a_constant_to_both_changes_nothing(pairs, constant, alpha):
     moved = [(new + constant, old + constant) for new, old in pairs]
     assert judge(*sides(pairs), alpha=alpha) == judge(*sides(moved), alpha=alpha)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scores, st.floats(1e-9, 1e9), alphas)
 def test_scaling_does_not_change_the_decision(pairs, scale, alpha):
     candidate, champion = sides(pairs)
@@ -257,13 +257,13 @@ def test_scaling_does_not_change_the_decision(pairs, scale, alpha):
     assert scaled.lower == pytest.approx(scale * plain.lower, rel=1e-6, abs=1e-9 * scale)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=40), alphas)
 def test_an_identical_candidate_is_never_accepted(values, alpha):
     assert judge(values, list(values), alpha=alpha).decision is REJECT
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scores, alphas)
 def test_the_bounds_enclose_the_difference(pairs, alpha):
     verdict = judge(*sides(pairs), alpha=alpha)
@@ -273,7 +273,7 @@ def test_the_bounds_enclose_the_difference(pairs, alpha):
     assert verdict.more_items is None or verdict.more_items >= 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(scores)
 def test_more_certainty_is_a_wider_interval(pairs):
     strict, loose = judge(*sides(pairs), alpha=0.01), judge(*sides(pairs), alpha=0.1)

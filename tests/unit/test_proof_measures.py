@@ -5,7 +5,7 @@ import random
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overnight.base.errors import NotMeasured, UserMistake
@@ -88,6 +88,7 @@ def test_spearman_by_hand():
     assert spearman([1, 2, 3], [3, 2, 1]) == -1
 
 
+@settings(deadline=None)
 @given(numbers)
 def test_spearman_agrees_with_scipy(pairs):
     stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")
@@ -96,6 +97,7 @@ def test_spearman_agrees_with_scipy(pairs):
         assert spearman(left, right) == pytest.approx(stats.spearmanr(left, right).statistic, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(numbers)
 def test_spearman_only_sees_the_order(pairs):
     left, right = [a for a, _ in pairs], [b for _, b in pairs]

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overnight.base.errors import UserMistake
@@ -47,6 +47,7 @@ def test_the_share_is_held_out_and_nothing_is_lost():
     assert len(choose_held_out(IDS, share=0.4).held_out) > 700
 
 
+@settings(deadline=None)
 @given(names, st.randoms(use_true_random=False), st.integers(0, 70))
 def test_the_order_of_the_items_does_not_matter(ids, source, minimum):
     shuffled = list(ids)
@@ -54,6 +55,7 @@ def test_the_order_of_the_items_does_not_matter(ids, source, minimum):
     assert choose_held_out(ids, minimum=minimum) == choose_held_out(shuffled, minimum=minimum)
 
 
+@settings(deadline=None)
 @given(names, names)
 def test_no_item_changes_sides_when_others_join(first, second):
     more = first + [name for name in second if name not in first]
@@ -62,6 +64,7 @@ def test_no_item_changes_sides_when_others_join(first, second):
     assert set(before.train) <= set(after.train)
 
 
+@settings(deadline=None)
 @given(names, names, st.integers(0, 40))
 def test_with_a_minimum_no_item_that_was_trained_on_is_held_out_later(first, second, minimum):
     more = first + [name for name in second if name not in first]
@@ -95,6 +98,7 @@ def test_at_most_about_half_is_held_out():
         assert 30 <= len(split.held_out) <= 70
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(), st.integers(0, 9)), unique_by=lambda pair: pair[0], max_size=60),
     st.integers(0, 30),

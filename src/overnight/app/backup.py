@@ -6,6 +6,7 @@ this module says which command line to run.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -99,7 +100,7 @@ def back_up(config: Config, target: Path, *, clock: Clock, program: str, overwri
 
     Raises:
         UserMistake: `target` exists and `overwrite` is False, or the project has no database file yet.
-        DatabaseBroken: the database, or what was read back, is damaged; nothing is left at `target`.
+        DatabaseBroken: the database, a blob, or what was read back is damaged; nothing is left at `target`.
         OSError: the folder cannot be written.
     """
     source = database_file(config)
@@ -180,9 +181,13 @@ def verify(archive: Path, folder: Path) -> Manifest:
                 with _unpacked(folder / DATABASE if member.path == DATABASE else None) as out:
                     _check(file, member, out, archive)
     except zipfile.BadZipFile as error:
-        raise UserMistake(f"{archive} is not a backup of Overnight, or was cut off: {error}") from error
-    except (zlib.error, EOFError) as error:
+        raise UserMistake(f"{archive} is not a backup of Overnight, or is damaged: {error}") from error
+    except (zlib.error, EOFError, RuntimeError) as error:
         raise PermanentError(f"{archive} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise PermanentError(f"{archive} is damaged: it points outside of itself") from error
     found = _examine(folder / DATABASE)
     if found != manifest.schema:
         raise PermanentError(f"{archive}: its database is at version {found}, its manifest says {manifest.schema}")
@@ -238,7 +243,7 @@ def _write(
 ) -> None:
     with archive.open("wb") as raw:
         with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            members = [_pack(file, name, path) for name, path in [(DATABASE, database), *blobs]]
+            members = [_pack(file, DATABASE, database), *(_pack_blob(file, name, path) for name, path in blobs)]
             content = {
                 "format": FORMAT,
                 "program": program,
@@ -257,6 +262,15 @@ def _pack(file: zipfile.ZipFile, name: str, path: Path) -> Member:
     with path.open("rb") as source, file.open(about, "w", force_zip64=True) as target:
         size, digest = _pump(source, target)
     return Member(path=name, size=size, sha256=digest)
+
+
+def _pack_blob(file: zipfile.ZipFile, name: str, path: Path) -> Member:
+    member = _pack(file, name, path)
+    if member.sha256 != path.name:
+        raise DatabaseBroken(
+            f"{path} is damaged: a blob is named by its SHA-256; put it right or away, then back up again"
+        )
+    return member
 
 
 def _pump(source: IO[bytes], target: IO[bytes] | None) -> tuple[int, str]:

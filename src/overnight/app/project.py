@@ -34,6 +34,9 @@ from overnight.engine.tables import runs as runs_table
 from overnight.flows.nightly import Nightly
 
 STATE_FOLDER = ".overnight"
+_LOOK_IDLE_S = 0.05
+_LOOK_ALIVE_S = 0.5
+"""How often `run` looks whether its worker still works; nothing in the database is asked for that."""
 
 
 class Project:
@@ -63,11 +66,18 @@ class Project:
         self._waits = Waits(self.clock)
         self._end_listening: Callable[[], None] | None = None
         self.database.writer.told = lambda events, news: self._waits.tell(events)
-        schema.prepare(self.database)
-        for name, settings in config.tasks.items():
-            self.add_task(task_from(name, settings, config.project.timezone))
         self.blobs = Blobs(str(self.state_dir / "blobs"))
         self.nightly = Nightly(config=config, database=self.database, blobs=self.blobs, state_dir=self.state_dir)
+        try:
+            schema.prepare(self.database)
+            self._add_configured_tasks()
+        except BaseException:
+            self.database.close()
+            raise
+
+    def _add_configured_tasks(self) -> None:
+        for name, settings in self.config.tasks.items():
+            self.add_task(task_from(name, settings, self.config.project.timezone))
         for task in self.nightly.tasks():
             self.add_task(task)
 
@@ -369,8 +379,9 @@ class Project:
         with stopping() as stop:
             self.start()
             try:
-                while not stop.wait(0.05 if until_idle else None):
-                    if until_idle and not self._busy():
+                while not stop.wait(_LOOK_IDLE_S if until_idle else _LOOK_ALIVE_S):
+                    runtime = self._runtime
+                    if runtime is None or runtime.ended or (until_idle and not self._busy()):
                         break
             finally:
                 self.stop(grace_s=None if stop.count < 2 else 0.0)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from overnight.app.lock import ProjectLock
 from overnight.base.config import Config
-from overnight.base.errors import UnknownName
+from overnight.base.errors import UnknownName, WorkerLost
 from overnight.base.ids import WorkerId
 from overnight.base.points import Hook, Point
-from overnight.base.ports import Executor
+from overnight.base.ports import Executor, RunContext
 from overnight.base.refs import ExecutorName, WorkOrder
 from overnight.base.settings import environment
 from overnight.db.database import Database
@@ -96,14 +96,16 @@ class Runtime:
         action = task.action if callable(task.action) else load_function(str(task.action), self._config.project_dir)
         if not task.flow:
             return action
+        closing = self.worker.closing.is_set
 
-        def run_flow(**args: object) -> object:
+        def run_flow(ctx: RunContext, **args: object) -> object:
             flow = Flow(
                 self._database,
                 self._book(),
                 order.run_id,
                 order.token,
-                closing=self.worker.closing.is_set,
+                # A flow that is to be stopped begins no further step; the executor knows the reason.
+                closing=lambda: closing() or ctx.cancelled,
                 hook=self._hook,
             )
             result = action(flow, **args)
@@ -159,6 +161,8 @@ class Runtime:
             while self.worker.fenced and not self._stopping.is_set():
                 self._join_again()
                 self.worker.run()
+            if self.worker.fenced:
+                raise WorkerLost("this worker was silent for too long and others have taken its runs; start it again")
         except BaseException as error:  # noqa: BLE001  # told to whoever waits for the worker
             self.failure = error
             self.worker.closing.set()
@@ -168,6 +172,11 @@ class Runtime:
         self._presence.release()
         self._presence, self._me, self.worker = self._new_worker()
         self._database.writer.do(lambda tx: recovery.register(tx, self._me))
+
+    @property
+    def ended(self) -> bool:
+        """True once the loop has ended, as it was asked to or not."""
+        return self._thread is not None and not self._thread.is_alive()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the loop to end; return whether it has.

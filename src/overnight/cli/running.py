@@ -1,7 +1,7 @@
 """Running one task from the command line: here, where nobody else works on the project, else by whoever does."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,15 +40,14 @@ class Show(Protocol):
 def perform(project: Project, wish: Wish) -> int:
     """Submit the run, see it through where that is wanted, report, and return the exit code."""
     with stopping() as stop:
-        here = _work(project)
+        here = begin_work(project)
         run_id = project.submit(wish.task_id, wish.args or None, with_dependants=wish.with_dependants)
         if not here and not wish.wait:
             return _queued(project, run_id, wish)
         with watching(project, quiet=wish.as_json) as show:
-            runs = _see_through(project, run_id, wish.with_dependants, stop, show)
+            runs = see_through(project, lambda: _current(project, run_id, wish.with_dependants), stop, show)
     # From here on Ctrl-C is an exception again, so that it ends even a stop that takes long.
-    interrupted = not all(run.state.final for run in runs)
-    _leave(project, interrupted)
+    leave(project, interrupted=not all(run.state.final for run in runs))
     runs = _current(project, run_id, wish.with_dependants)
     _report(runs, wish)
     if not all(run.state.final for run in runs):
@@ -57,7 +56,7 @@ def perform(project: Project, wish: Wish) -> int:
     return 0 if all(run.state is State.COMPLETED for run in runs) else 1
 
 
-def _work(project: Project) -> bool:
+def begin_work(project: Project) -> bool:
     """Begin to work on the project here; return False where another process does."""
     try:
         project.start()
@@ -75,16 +74,16 @@ def _queued(project: Project, run_id: RunId, wish: Wish) -> int:
     return 0
 
 
-def _see_through(project: Project, run_id: RunId, with_dependants: bool, stop: Stop, show: Show) -> list[Run]:
+def see_through(project: Project, current: Callable[[], list[Run]], stop: Stop, show: Show) -> list[Run]:
     """Return the runs when all have ended or somebody asked to stop; go on here where the other worker went away."""
     while True:
-        runs = _current(project, run_id, with_dependants)
+        runs = current()
         show(runs)
         unfinished = [run.run_id for run in runs if not run.state.final]
         if not unfinished or stop.count:
             return runs
         project.wait(unfinished[0], timeout_s=LOOK_EVERY_S)
-        if not project.is_worked_on and _work(project):
+        if not project.is_worked_on and begin_work(project):
             note("the process that worked on the project is gone; going on here")
 
 
@@ -95,7 +94,7 @@ def _current(project: Project, run_id: RunId, with_dependants: bool) -> list[Run
     return [first, *(run for run in runs_of_cycle(project, first) if run.run_id != run_id)]
 
 
-def _leave(project: Project, interrupted: bool) -> None:
+def leave(project: Project, *, interrupted: bool) -> None:
     """Stop working here; what else was begun meanwhile may end, unless the caller is in a hurry."""
     if interrupted:
         note("stopping: what is being worked on goes back into the queue")

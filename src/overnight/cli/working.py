@@ -44,7 +44,7 @@ def _stop(project: Project, *, in_hurry: bool) -> None:
     if running:
         names = ", ".join(f"{run.run_id} ({run.task_id})" for run in running)
         grace_s = project.config.engine.grace_s
-        note(f"stopping: up to {grace_s:g} s for runs {names}; Ctrl-C puts them back into the queue")
+        note(f"stopping: up to {grace_s:g} s for runs {names}; Ctrl-C puts them back at once")
     try:
         project.stop(grace_s=0.0 if in_hurry else None)
     except KeyboardInterrupt:

@@ -37,7 +37,6 @@ class Postgresql:
         Their plans are kept, and the first ones are made while the tables are small, when reading all of a table looks
         cheapest; a million finished runs later that would take a hundred times as long.
         """
-        connection.detach()
         for way in ("seqscan", "hashjoin", "mergejoin"):
             connection.exec_driver_sql(f"SET enable_{way} = off")
         connection.commit()

@@ -45,14 +45,13 @@ def move(tx: Tx, book: Book, moves: Sequence[Move]) -> dict[RunId, Run]:
             continue
         stepped.append((run, new, event, effects))
     saved = store.save(tx, [(old, new) for old, new, _, _ in stepped])
-    moved: dict[RunId, Run] = {}
-    for old, new, event, effects in stepped:
-        if new.run_id not in saved:
-            continue
-        moved[new.run_id] = new
+    stepped = [step for step in stepped if step[1].run_id in saved]
+    # All of it is told first: what follows from one run may change another one of these.
+    for _, new, event, _ in stepped:
         tx.emit({"run": new.run_id, "task": new.task_id, "event": _told(new, event)})
+    for old, new, _, effects in stepped:
         _follow(tx, book, old, new, effects)
-    return moved
+    return {new.run_id: new for _, new, _, _ in stepped}
 
 
 def _told(run: Run, event: machine.Event) -> str:

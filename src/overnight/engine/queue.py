@@ -154,7 +154,9 @@ def _take(candidate: Candidate, room: _Room, now_us: int) -> None:
 def _wait(candidate: Candidate, why: Why, room: _Room) -> None:
     if why not in (Why.LOCK, Why.CPUS):
         return
-    if room.shadow_us is None:
+    # A lock that another worker holds comes back some day, and no slot or core of this one with it: nothing to reserve.
+    elsewhere = (lock for run in room.busy if not run.here for lock in run.needs.locks)
+    if room.shadow_us is None and not any(lock in candidate.needs.locks for lock in elsewhere):
         _reserve(candidate, room)
     # Nobody behind it may take its locks, or it could wait for ever.
     room.taken.update(candidate.needs.locks)

@@ -96,15 +96,27 @@ def is_known(tx: Tx, worker_id: str) -> bool:
     return tx.connection.execute(query).first() is not None
 
 
-def record_child(tx: Tx, worker_id: WorkerId, child: Child) -> None:
+def child_lives(child: Child) -> bool:
+    """Tell whether a recorded child lives."""
+    return same_process(*child)
+
+
+def record_child(
+    tx: Tx, worker_id: WorkerId, child: Child, lives: Callable[[Child], bool] = child_lives
+) -> None:
     """Note a child before it works, so that it can be found after a crash; forget those that have ended."""
     mine = children.c.worker_id == worker_id
     for pid, started in tx.connection.execute(sa.select(children.c.pid, children.c.started).where(mine)).fetchall():
-        if not same_process(pid, started):
+        if not lives((pid, started)):
             tx.connection.execute(
                 sa.delete(children).where(mine, children.c.pid == pid, children.c.started == started)
             )
     tx.connection.execute(sa.insert(children).values(worker_id=worker_id, pid=child[0], started=child[1]))
+
+
+def lives_here(worker: WorkerRef) -> bool:
+    """Tell whether a worker of this host lives."""
+    return is_present(Path(worker.lock_path))
 
 
 def dead_workers(

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, NotJson, OvernightError
@@ -38,6 +39,13 @@ LONGEST_SLEEP_S = 5.0
 """Bounds the harm of a civil clock that jumps while a due time is awaited."""
 STOP_GRACE_S = 5.0
 """Between the request to end and the SIGKILL, for a run that is cancelled or past its time."""
+
+
+class _Hint(Enum):
+    """What the inbox holds beside outcomes."""
+
+    LOOK = auto()
+    FIGURES = auto()
 
 
 @dataclass(slots=True)
@@ -71,6 +79,7 @@ class Worker:
         looks: Looks,
         *,
         recover: Callable[[], object] = lambda: None,
+        child_lives: Callable[[recovery.Child], bool] = recovery.child_lives,
         hook: Hook = no_hook,
     ) -> None:
         """`recover` takes over from workers that are gone; it is called now and then where there are several."""
@@ -80,8 +89,9 @@ class Worker:
         self._executors = executors
         self._looks = looks
         self._recover = recover
+        self._child_lives = child_lives
         self._hook = hook
-        self._inbox: queue.SimpleQueue[tuple[WorkOrder, Outcome] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[WorkOrder, Outcome] | _Hint] = queue.SimpleQueue()
         self._running: dict[RunId, _Running] = {}
         self._progress: dict[RunId, tuple[int, str]] = {}
         self._look = True
@@ -97,19 +107,24 @@ class Worker:
 
     def wake(self) -> None:
         """Hint that there is news in the database."""
-        self._inbox.put(None)
+        self._inbox.put(_Hint.LOOK)
 
     def child_started(self, order: WorkOrder, pid: int, started: float) -> None:
         """Record a child; returns when that is on disk."""
         self._hook(Point.CHILD_SPAWNED)
         worker_id = self._looks.worker_id
-        self._database.writer.do(lambda tx: recovery.record_child(tx, worker_id, (pid, started)))
+        self._database.writer.do(lambda tx: recovery.record_child(tx, worker_id, (pid, started), self._child_lives))
         self._hook(Point.CHILD_RECORDED)
 
     def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
         """Keep the newest figures of a run; they are written twice a second. Figures that are not JSON are dropped."""
         with contextlib.suppress(NotJson):
-            self._progress[order.run_id] = (order.token, to_json(figures))
+            text = to_json(figures)
+            first = not self._progress
+            self._progress[order.run_id] = (order.token, text)
+            if first:
+                # The loop may be asleep until something ends.
+                self._inbox.put(_Hint.FIGURES)
 
     def heartbeat(self, order: WorkOrder) -> None:
         """Take note that the work goes on; a later part compares it with a limit."""
@@ -163,9 +178,9 @@ class Worker:
         try:
             message = self._inbox.get(timeout=wait_s) if wait_s != 0.0 else self._inbox.get_nowait()
             while True:
-                if message is None:
+                if message is _Hint.LOOK:
                     self._look = True
-                else:
+                elif message is not _Hint.FIGURES:
                     self._ended(*message)
                 message = self._inbox.get_nowait()
         except queue.Empty:
@@ -301,8 +316,8 @@ class Worker:
         if not self._progress or now < self._progress_at:
             return
         self._progress_at = now + PROGRESS_EVERY_S
-        figures = [(run_id, token, text) for run_id, (token, text) in self._progress.copy().items()]
-        self._progress.clear()
+        pending, self._progress = self._progress, {}
+        figures = [(run_id, token, text) for run_id, (token, text) in pending.items()]
 
         def change(tx: Tx) -> None:
             store.save_progress(tx, figures)

@@ -1,21 +1,21 @@
 """Nightly training: harvest, validate, train in dependency order, (production), report, clean up.
 
 A durable flow. Each agent is trained by a run of its own in a child process; here its scores are judged, and the
-version is registered. What one agent does wrong never stops the others.
+version is registered. What one source or agent does wrong never stops the others; what the machine does wrong (a full
+disk, a busy database) stops the flow, which is tried again where it stands.
 """
 
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from overnight.base.config import AgentSettings, Config
-from overnight.base.errors import ConfigError, OvernightError
+from overnight.base.errors import ConfigError, InvalidTransition, OvernightError, PermanentError, UserMistake
 from overnight.base.files import replace_file, write_json
-from overnight.base.ids import RunId
 from overnight.data.snapshots import canonical, records_of, validate
 from overnight.data.sources import SqlSource, read
 from overnight.db.blobs import Blobs
@@ -24,15 +24,22 @@ from overnight.engine import store as runs
 from overnight.engine.flow import Ended, Flow
 from overnight.engine.model import Priority, State, Task
 from overnight.proof.gate import Decision, judge
+from overnight.proof.splits import choose_held_out
 from overnight.registry import store
 from overnight.registry.store import Candidate
-from overnight.registry.versions import OUTPUT
+from overnight.registry.versions import OUTPUT, Version
 from overnight.reports.nightly import Phase, daily_report, result_of
 from overnight.training.job import MODEL, SCORES, read_scores
 
 TASK = "nightly"
 SEED = 0
 """Trainings have no chance in them but this: the same snapshot gives the same version."""
+HELD_OUT = 0.2
+"""Share of the items that is held out, and never trained on."""
+FEWEST_HELD_OUT = 200
+"""More than that share is held out where it takes more to reach this number."""
+LOOK_BACK = 100
+"""Runs among which one that is still under way is looked for."""
 
 Json = dict[str, Any]
 
@@ -50,19 +57,22 @@ class Nightly:
         """Return the flow's task and one training task per agent; none where the project has no agents.
 
         Raises:
-            ConfigError: an agent names a source or a parent that does not exist, or lacks a setting.
+            ConfigError: an agent names a source or a parent that does not exist, lacks a setting or comes after itself.
         """
         agents = self.config.agents
         if not agents:
             return []
         for name, agent in agents.items():
             _check(name, agent, self.config)
+        _levels(self)
         trainings = [
             Task(
                 task_id=training_task(name),
                 agent_name=name,
                 action="overnight.training.job:train_job",
                 timeout_s=agent.timeout_s,
+                # The second try is for what lies outside of the training; the next night is the third.
+                max_retries=1,
             )
             for name, agent in agents.items()
         ]
@@ -85,6 +95,10 @@ def _check(name: str, agent: AgentSettings, config: Config) -> None:
             raise ConfigError(f"{key}.{field}: missing; an agent needs source, target, scale and inputs")
     if not agent.inputs:
         raise ConfigError(f"{key}.inputs: missing; name the columns that the agent may learn from")
+    if agent.target in agent.inputs:
+        raise ConfigError(f"{key}.inputs: {agent.target!r} is the target, which an agent may not learn from")
+    if agent.scale is not None and not agent.scale[0] < agent.scale[1]:
+        raise ConfigError(f"{key}.scale: {list(agent.scale)} must be the lowest and the highest value of the target")
     if agent.source not in config.sources:
         known = ", ".join(sorted(config.sources)) or "none"
         raise ConfigError(f"{key}.source: there is no source {agent.source!r} (sources: {known})")
@@ -94,7 +108,12 @@ def _check(name: str, agent: AgentSettings, config: Config) -> None:
 
 
 def nightly(flow: Flow, night: Nightly) -> Json:
-    """Run the six phases and return the result that is also in `holistic_training_result.json`."""
+    """Run the six phases and return the result that is also in `holistic_training_result.json`.
+
+    Raises:
+        InvalidTransition: another nightly training of this project is under way.
+    """
+    flow.step("begin", _begin, night, flow.run_id)
     started = flow.now()
     harvested = {name: flow.step(f"harvest {name}", _harvest, night, name) for name in _sources(night)}
     after_harvest = flow.now()
@@ -119,7 +138,10 @@ def _sources(night: Nightly) -> list[str]:
 def _levels(night: Nightly) -> list[list[str]]:
     """Return the agents in groups, each of which needs only earlier groups."""
     sorter = TopologicalSorter({name: agent.after for name, agent in night.config.agents.items()})
-    sorter.prepare()
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise ConfigError(f"agents: after goes round in a circle: {' -> '.join(error.args[1])}") from error
     levels = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
@@ -133,21 +155,42 @@ def _failed_of(parts: Mapping[str, Json]) -> list[str]:
 
 
 def _safely(work: Callable[[], Json]) -> Json:
-    """Return what `work` answers, or its error: a source or an agent that fails must not stop the others."""
+    """Return what `work` answers, or why it never will: one agent must not stop the others."""
     try:
         return work()
-    except OvernightError as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+    except (UserMistake, PermanentError) as error:
+        return {"error": _one_line(error)}
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, OvernightError) else f"{type(error).__name__}: {text}"
+
+
+def _begin(night: Nightly, flow_id: int) -> None:
+    """Make sure that only one nightly training is under way, and remove what ended ones have left behind."""
+    with night.database.read() as connection:
+        others = [run for run in runs.newest(connection, limit=LOOK_BACK, task_id=TASK) if run.run_id != flow_id]
+        folders = [path for path in (night.state_dir / "work").glob("*") if path.name.isdigit()]
+        ended = {path: runs.get(connection, int(path.name)) for path in folders}
+    for other in others:
+        # A flow that waits for its trainings holds no slot of its task, so that the engine starts a second one.
+        if not other.state.final and other.started_us is not None:
+            raise InvalidTransition(f"run {other.run_id} of task {TASK!r} is under way: wait for it, or cancel it")
+    for path, run in ended.items():
+        if run is None or run.state.final:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _harvest(night: Nightly, name: str) -> Json:
-    def work() -> Json:
-        settings = night.config.sources[name]
-        source = SqlSource(name=name, path=settings.path, query=settings.query)
+    settings = night.config.sources[name]
+    source = SqlSource(name=name, path=settings.path, query=settings.query)
+    try:
         records = [record for batch in read(source, night.config.project_dir) for record in batch]
-        return {"records": len(records), "blob": night.blobs.put(canonical(records))}
-
-    return _safely(work)
+        content = canonical(records)
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with a source, the others go on
+        return {"error": _one_line(error)}
+    return {"records": len(records), "blob": night.blobs.put(content)}
 
 
 def _validate(night: Nightly, name: str, harvested: Mapping[str, Json]) -> Json:
@@ -159,56 +202,91 @@ def _validate(night: Nightly, name: str, harvested: Mapping[str, Json]) -> Json:
         return {"error": f"source {agent.source!r}: {source['error']}"}
 
     def work() -> Json:
-        checked = validate(records_of(night.blobs.get(source["blob"])), target=target, scale=scale)
-        snapshot = night.blobs.put(canonical(checked.kept))
-        return {"snapshot": snapshot, "kept": len(checked.kept), "set_aside": checked.counts}
+        records = records_of(night.blobs.get(source["blob"]))
+        for key, column in (("target", target), *(("inputs", column) for column in agent.inputs)):
+            if column not in records[0]:
+                raise ConfigError(
+                    f"agents.{name}.{key}: source {agent.source!r} has no column {column!r} "
+                    f"(columns: {', '.join(records[0])})"
+                )
+        checked = validate(records, target=target, scale=scale)
+        if not checked.kept:
+            why = ", ".join(f"{count} {reason}" for reason, count in checked.counts.items())
+            raise PermanentError(f"no record of source {agent.source!r} can be learnt from: {why}")
+        split = choose_held_out([record["id"] for record in checked.kept], share=HELD_OUT, minimum=FEWEST_HELD_OUT)
+        return {
+            "snapshot": night.blobs.put(canonical(checked.kept)),
+            "kept": len(checked.kept),
+            "set_aside": checked.counts,
+            "held_out_below": split.threshold,
+        }
 
     return _safely(work)
 
 
 def _train_level(flow: Flow, night: Nightly, level: list[str], snapshots: Mapping[str, Json]) -> dict[str, Json]:
     """Train agents that do not need each other at the same time, then judge each."""
-    started: dict[str, RunId] = {}
-    results: dict[str, Json] = {}
-    for name in level:
-        ready = flow.step(f"prepare {name}", _prepare, night, flow.run_id, name, snapshots[name])
-        if ready.get("error"):
-            results[name] = ready
-        else:
-            started[name] = flow.start(training_task(name), ready)
-    ended = flow.wait(*started.values()) if started else []
-    for name, end in zip(started, ended, strict=True):
-        results[name] = flow.step(f"judge {name}", _judge, night, flow.run_id, name, snapshots[name], asdict(end))
+    ready = {name: flow.step(f"prepare {name}", _prepare, night, flow.run_id, name, snapshots) for name in level}
+    started = {
+        name: flow.start(training_task(name), prepared["args"])
+        for name, prepared in ready.items()
+        if not prepared.get("error")
+    }
+    ended = dict(zip(started, flow.wait(*started.values()) if started else [], strict=True))
+    results = dict(ready)
+    for name, end in ended.items():
+        results[name] = flow.step(f"judge {name}", _judge, night, name, ready[name], end)
     return results
 
 
-def _work(night: Nightly, flow_id: int, name: str) -> Path:
-    return night.state_dir / "work" / str(flow_id) / name
-
-
-def _prepare(night: Nightly, flow_id: int, name: str, snapshot: Json) -> Json:
-    """Lay out what a training reads, as files, and return its arguments."""
-    if snapshot.get("error"):
-        return {"error": snapshot["error"]}
+def _prepare(night: Nightly, flow_id: int, name: str, snapshots: Mapping[str, Json]) -> Json:
+    """Lay out what a training reads, as files; return its arguments, and what the judge has to know."""
+    if snapshots[name].get("error"):
+        return {"error": snapshots[name]["error"]}
 
     def work() -> Json:
         agent = night.config.agents[name]
-        folder = _work(night, flow_id, name)
-        parents = {parent: _fetch(night, parent, folder / "parents" / parent) for parent in agent.after}
-        missing = [parent for parent, path in parents.items() if path is None]
-        if missing:
-            return {"error": f"agent {missing[0]!r}, which it comes after, has no version that serves"}
-        replace_file(folder / "snapshot.jsonl", night.blobs.get(snapshot["snapshot"]))
-        return {
+        folder = night.state_dir / "work" / str(flow_id) / name
+        # An earlier attempt may have laid out another champion.
+        shutil.rmtree(folder, ignore_errors=True)
+        parents = {parent: _serving(night, parent) for parent in agent.after}
+        for parent, version in parents.items():
+            if version is None:
+                return {"error": f"agent {parent!r}, which it comes after, has no version that serves"}
+            night.blobs.fetch_folder(version.manifest, folder / "parents" / parent)
+        champion, note = _champion(night, name, folder / "champion")
+        held_out_below = _held_out_below(night, name, snapshots)
+        clean_below = min([held_out_below, *(_clean_below(version) for version in parents.values())])
+        replace_file(folder / "snapshot.jsonl", night.blobs.get(snapshots[name]["snapshot"]))
+        args = {
             "agent": _spec(name, agent),
             "snapshot": str(folder / "snapshot.jsonl"),
             "work": str(folder),
-            "champion": _champion(night, name, folder / "champion"),
-            "parents": parents,
+            "champion": None if champion is None else champion["args"],
+            "parents": {parent: str(folder / "parents" / parent) for parent in parents},
             "seed": SEED,
+            "held_out_below": held_out_below,
+            "measured_below": clean_below if champion is None else min(clean_below, champion["clean_below"]),
         }
+        return {"args": args, "snapshot": snapshots[name]["snapshot"], "clean_below": clean_below, "note": note}
 
     return _safely(work)
+
+
+def _held_out_below(night: Nightly, name: str, snapshots: Mapping[str, Json]) -> float:
+    """Return the hash below which the agent's items are held out: for itself, and for all that build on it.
+
+    An agent with fewer records holds out a larger share of them; what it is measured on must be new to its parents too.
+    """
+    children = [child for child, agent in night.config.agents.items() if name in agent.after]
+    own = snapshots[name].get("held_out_below", HELD_OUT)
+    return max([float(own), *(_held_out_below(night, child, snapshots) for child in children)])
+
+
+def _clean_below(version: Version | None) -> float:
+    """Return the hash below which items are new to a version and to all that it was built on."""
+    assert version is not None
+    return float(version.metrics["clean_below"])
 
 
 def _spec(name: str, agent: AgentSettings) -> Json:
@@ -221,75 +299,82 @@ def _spec(name: str, agent: AgentSettings) -> Json:
     }
 
 
-def _champion(night: Nightly, name: str, folder: Path) -> Json | None:
-    """Lay out the champion, if its answers can be compared with the candidate's: same target, same scale."""
+def _serving(night: Nightly, model: str) -> Version | None:
     with night.database.read() as connection:
-        champion = store.serving(connection, name)
-    wanted = _spec(name, night.config.agents[name])
-    if champion is None or any(champion.signature[part] != wanted[part] for part in OUTPUT):
-        return None
-    night.blobs.fetch_folder(champion.manifest, folder)
-    return {"folder": str(folder), "agent": {"name": name, **champion.signature}}
+        return store.serving(connection, model)
 
 
-def _fetch(night: Nightly, model: str, folder: Path) -> str | None:
-    """Lay out the version that serves and return its folder; None where there is none."""
-    with night.database.read() as connection:
-        champion = store.serving(connection, model)
+def _champion(night: Nightly, name: str, folder: Path) -> tuple[Json | None, str | None]:
+    """Lay out the champion; where its answers cannot be compared with the candidate's, say why."""
+    champion = _serving(night, name)
     if champion is None:
-        return None
+        return None, None
+    wanted = _spec(name, night.config.agents[name])
+    if any(champion.signature[part] != wanted[part] for part in OUTPUT):
+        was, scale = champion.signature["target"], champion.signature["scale"]
+        return None, f"champion {champion.number} predicts {was!r} on the scale {scale}, which cannot be compared"
     night.blobs.fetch_folder(champion.manifest, folder)
-    return str(folder)
+    args = {"folder": str(folder), "number": champion.number, "agent": {"name": name, **champion.signature}}
+    return {"args": args, "clean_below": _clean_below(champion)}, None
 
 
-def _judge(night: Nightly, flow_id: int, name: str, snapshot: Json, end: Json) -> Json:
+def _judge(night: Nightly, name: str, ready: Json, ended: Ended) -> Json:
     """Compare the candidate with the champion, or the naive baseline where there is none, and register the version."""
-    ended = Ended(**end)
     if ended.state is not State.COMPLETED:
-        message = "ended without a reason" if end["error"] is None else end["error"]["message"]
-        return {"error": message, "run": ended.run_id}
-    folder = _work(night, flow_id, name)
+        error = ended.error
+        return {"error": "ended without a reason" if error is None else error.message, "run": ended.run_id}
+
+    def work() -> Json:
+        with night.database.read() as connection:
+            version = store.of_run(connection, ended.run_id)
+            run = runs.get(connection, ended.run_id)
+        assert run is not None, "its outcome was just read"
+        version = version or _register(night, name, ready, ended)
+        champion = _serving(night, name)
+        return {
+            "run": ended.run_id,
+            "version": version.number,
+            "serving": None if champion is None else champion.number,
+            "serves": version.verdict["decision"] == Decision.ACCEPT,
+            "verdict": dict(version.verdict),
+            "time_ms": run.active_us / 1000,
+            "note": ready["note"] or ended.result["champion_unusable"],
+            **ended.result,
+        }
+
+    return {"run": ended.run_id, **_safely(work)}
+
+
+def _register(night: Nightly, name: str, ready: Json, ended: Ended) -> Version:
+    folder = Path(ready["args"]["work"])
     scores = read_scores(folder)
     against = "champion" if "champion" in scores else "baseline"
     verdict = judge(scores["candidate"]["scores"], scores[against]["scores"], alpha=night.config.gate.alpha)
-    manifest = night.blobs.put_folder(folder / MODEL)
-    measured = ended.result
-    with night.database.read() as connection:
-        run = runs.get(connection, ended.run_id)
-    assert run is not None, "its outcome was just read"
     candidate = Candidate(
         model=name,
         run_id=ended.run_id,
-        snapshot_id=snapshot["snapshot"],
-        manifest=manifest,
-        signature={key: value for key, value in _spec(name, night.config.agents[name]).items() if key != "name"},
-        metrics={**measured, "scores": night.blobs.put((folder / SCORES).read_bytes())},
+        snapshot_id=ready["snapshot"],
+        manifest=night.blobs.put_folder(folder / MODEL),
+        signature={key: value for key, value in ready["args"]["agent"].items() if key != "name"},
+        metrics={
+            **ended.result,
+            "scores": night.blobs.put((folder / SCORES).read_bytes()),
+            "clean_below": ready["clean_below"],
+        },
         verdict={**asdict(verdict), "against": against},
     )
     accepted = verdict.decision is Decision.ACCEPT
-    version = night.database.writer.do(
-        lambda tx: store.register(tx, candidate, serve=accepted, why=f"{verdict.decision} against the {against}")
-    )
-    with night.database.read() as connection:
-        champion = store.serving(connection, name)
-    return {
-        "run": ended.run_id,
-        "version": version.number,
-        "serving": None if champion is None else champion.number,
-        "serves": version.verdict["decision"] == Decision.ACCEPT,
-        "verdict": dict(version.verdict),
-        "time_ms": run.active_us / 1000,
-        **measured,
-    }
+    why = f"{verdict.decision} against the {against}"
+    return night.database.writer.do(lambda tx: store.register(tx, candidate, serve=accepted, why=why))
 
 
 def _report(
     night: Nightly, flow_id: int, started: datetime, phases: Mapping[str, Phase], agents: Mapping[str, Json]
 ) -> Json:
     """Write the result and the report, and remove the folders that the trainings worked in."""
-    result = result_of(flow_id, started, phases, agents)
-    write_json(night.state_dir / "holistic_training_result.json", result)
     report = night.state_dir / "logs" / f"daily_report_{started.date().isoformat()}.txt"
+    result = {**result_of(flow_id, started, phases, agents), "report": str(report)}
     replace_file(report, daily_report(result, night.config.project.name or night.config.project_dir.name))
+    write_json(night.state_dir / "holistic_training_result.json", result)
     shutil.rmtree(night.state_dir / "work" / str(flow_id), ignore_errors=True)
-    return {**result, "report": str(report)}
+    return result

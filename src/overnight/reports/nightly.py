@@ -41,6 +41,7 @@ def result_of(run_id: int, started: datetime, phases: Mapping[str, Phase], agent
     shown = {name: agent_line(agent) for name, agent in agents.items()}
     trained = [line for line in shown.values() if line["status"] == "trained"]
     gains = [line["improvement"] if line["model_updated"] else 0.0 for line in trained]
+    known = [gain for gain in gains if gain is not None]
     seconds = sum(phase.seconds for phase in phases.values())
     return {
         "status": "success" if len(trained) == len(shown) else "partial" if trained else "failed",
@@ -50,7 +51,7 @@ def result_of(run_id: int, started: datetime, phases: Mapping[str, Phase], agent
         "phases": {name: phase.to_json() for name, phase in phases.items()},
         "agents_trained": len(trained),
         "agents": shown,
-        "system_quality_delta": sum(gains) / len(gains) if gains else None,
+        "system_quality_delta": sum(known) / len(known) if known else None,
         "timestamp": started.isoformat(),
         "next_scheduled": None,
     }
@@ -91,6 +92,7 @@ def agent_line(agent: Json) -> Json:
         "compared_with": verdict["against"],
         "decision": verdict["decision"],
         "reason": verdict["reason"],
+        "note": agent["note"],
         "data_count": agent["records"],
         "held_out": agent["held_out"],
         "time_ms": agent["time_ms"],
@@ -104,37 +106,62 @@ def percent(difference: float, worst: float) -> float | None:
 
 
 def daily_report(result: Json, project: str) -> str:
-    """Return the report as text, 78 columns wide."""
+    """Return the report as text, at most 78 columns wide."""
     lines = [
         _rule("┌", "┐"),
         _row(f"Nightly training of {project}"),
         _row(f"{result['timestamp'][:16].replace('T', ' ')} UTC, run {result['run']}: {result['status']}"),
         _rule("├", "┤"),
-        _row(f"{'agent':<16}{'serves':<9}{'quality':>8}{'error':>9}{'change':>9}  {'decision':<12}{'time':>8}"),
+        _columns("agent", "serves", "quality", "error", "change", "decision", "time"),
         _rule("├", "┤"),
+        *(_agent_row(name, agent) for name, agent in result["agents"].items()),
+        _rule("├", "┤"),
+        *(_phase_row(name, phase["status"], phase["seconds"]) for name, phase in result["phases"].items()),
     ]
-    for name, agent in result["agents"].items():
-        lines += [_row(part) for part in _agent_rows(name, agent)]
-    lines.append(_rule("├", "┤"))
-    for name, phase in result["phases"].items():
-        lines.append(_row(f"{name:<16}{phase['status']:<9}{phase['seconds']:>7.1f} s"))
-    total = result["total_time_seconds"]
     delta = result["system_quality_delta"]
     gained = NOT_MEASURED if delta is None else f"{delta:+.2f} %"
-    lines += [_row(f"{'in all':<25}{total:>7.1f} s    quality gained: {gained}"), _rule("└", "┘")]
-    lines += ["", *_notes(result)]
+    lines += [
+        _phase_row("in all", "", result["total_time_seconds"], f"    quality gained: {gained}"),
+        _rule("└", "┘"),
+        "",
+        *_notes(result),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _agent_rows(name: str, agent: Json) -> list[str]:
+def _agent_row(name: str, agent: Json) -> str:
     if agent["status"] != "trained":
-        return [f"{name:<16}failed: {agent['error']}"]
-    quality = NOT_MEASURED if agent["quality"] is None else f"{agent['quality']:.2f}"
-    error = "-" if agent["metric"] is None else f"{agent['metric']:.3f}"
-    change = "-" if agent["improvement"] is None else f"{agent['improvement']:+.1f} %"
-    time = f"{agent['time_ms'] / 1000:.1f} s"
-    serving = agent["serving"] or "none"
-    return [f"{name:<16}{serving:<9}{quality:>8}{error:>9}{change:>9}  {agent['decision']:<12}{time:>8}"]
+        return _row(f"{_fit(name, 12)} failed: {agent['error']}")
+    return _columns(
+        name,
+        agent["serving"] or "none",
+        NOT_MEASURED if agent["quality"] is None else f"{agent['quality']:.2f}",
+        "-" if agent["metric"] is None else _number(agent["metric"]),
+        "-" if agent["improvement"] is None else _change(agent["improvement"]),
+        agent["decision"],
+        _seconds(agent["time_ms"] / 1000),
+    )
+
+
+def _columns(*cells: str) -> str:
+    name, serves, quality, error, change, decision, time = cells
+    return _row(f"{_fit(name, 12)} {_fit(serves, 8)}{quality:>13}{error:>9}{change:>10}  {_fit(decision, 12)}{time:>7}")
+
+
+def _phase_row(name: str, status: str, seconds: float, more: str = "") -> str:
+    return _row(f"{_fit(name, 12)} {_fit(status, 8)}{seconds:>11.1f} s{more}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2e}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 1000 else f"{value:.0f} s"
+
+
+def _change(percent: float) -> str:
+    return f"{percent:+.1f} %" if abs(percent) < 1000 else f"{percent:+.0e} %"
 
 
 def _notes(result: Json) -> list[str]:
@@ -145,27 +172,38 @@ def _notes(result: Json) -> list[str]:
         WIDTH,
     )
     for name, agent in result["agents"].items():
-        if agent["status"] == "trained":
-            baseline = agent["baseline"]
-            facts = [
-                f"baseline ({baseline['name']}): error {baseline['mean_absolute_error']:.3f}",
-                f"{agent['version']} against the {agent['compared_with']}: {agent['reason']}",
-            ]
-            head = f"{name}: trained on {agent['data_count']}, measured on {agent['held_out']} held-out items"
-            notes += ["", head, *(line for fact in facts for line in _indented(fact))]
-        else:
-            notes += ["", f"{name}: failed", *_indented(agent["error"])]
+        notes += ["", *(_trained_notes(name, agent) if agent["status"] == "trained" else _failed_notes(name, agent))]
     return notes
+
+
+def _trained_notes(name: str, agent: Json) -> list[str]:
+    baseline, raw = agent["baseline"], agent["quality_raw"]
+    facts = [
+        f"baseline ({baseline['name']}): error {_number(baseline['mean_absolute_error'])}",
+        f"{agent['version']} against the {agent['compared_with']}: {agent['reason']}",
+    ]
+    if agent["note"]:
+        facts.append(f"not compared with the champion: {agent['note']}")
+    if raw is not None and raw < 0:
+        facts.append(f"quality {raw:.2f} is below the baseline and shown as 0")
+    head = f"{name}: trained on {agent['data_count']}, measured on {agent['held_out']} held-out items"
+    return [*textwrap.wrap(head, WIDTH), *(line for fact in facts for line in _indented(fact))]
+
+
+def _failed_notes(name: str, agent: Json) -> list[str]:
+    return [*textwrap.wrap(f"{name}: failed", WIDTH), *_indented(agent["error"])]
 
 
 def _indented(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
+def _fit(text: str, width: int) -> str:
+    return f"{text if len(text) <= width else text[: width - 1] + '…':<{width}}"
+
+
 def _row(text: str) -> str:
-    inside = WIDTH - 4
-    cut = text if len(text) <= inside else text[: inside - 1] + "…"
-    return f"│ {cut:<{inside}} │"
+    return f"│ {_fit(text, WIDTH - 4)} │"
 
 
 def _rule(left: str, right: str) -> str:

@@ -149,6 +149,10 @@ class Bench:
         """Return the run as it is on disk."""
         return self.project.get(run_id)
 
+    def result(self, run_id: int) -> Any:
+        """Return what the run's function has returned; RunFailed if it did not, or has not ended."""
+        return self.project.result(run_id, timeout_s=0)
+
     def tell(self) -> list[dict[str, Any]]:
         """Return all events so far."""
         return [event for batch in self.project.events(limit=100_000) for event in batch.events]

@@ -104,7 +104,7 @@ class RunConformance(Suite):
         run = bench.get(run_id)
         assert (run.state, run.attempt, run.worker_id, run.queue, run.rank) == (State.COMPLETED, 1, None, None, None)
         assert json.loads(run.result or "") == {"value": 43}
-        assert bench.project.result(run_id) == {"value": 43}
+        assert bench.result(run_id) == {"value": 43}
         assert run.started_us == run.created_us + 3_000_000
         assert run.finished_us == run.created_us + 5_000_000
         assert run.active_us == 2_000_000
@@ -148,7 +148,7 @@ class RunConformance(Suite):
             bench.project.submit("echo", {"value": value}, key=key) for value, key in zip(values, keys, strict=True)
         ]
         bench.work()
-        assert [bench.project.result(run_id) for run_id in ids] == [[value, {"again": value}] for value in values]
+        assert [bench.result(run_id) for run_id in ids] == [[value, {"again": value}] for value in values]
         assert [bench.get(run_id).key for run_id in ids] == keys
 
     def test_odd_error_messages_are_kept_and_harm_nobody(self, bench: Bench) -> None:
@@ -247,7 +247,7 @@ class RunConformance(Suite):
         assert [at - begin for at in bench.calls] == [0, 60_000_000, 180_000_000, 420_000_000]
         assert [note[0] for note in run.history] == ["started", "failed"] * 3 + ["started", "failed"]
         with pytest.raises(RunFailed, match=f"run {run_id} of task 'task' is FAILED: no luck"):
-            bench.project.result(run_id)
+            bench.result(run_id)
         bench.after(10_000)
         assert len(bench.calls) == 4
 
@@ -549,7 +549,7 @@ class RecoveryConformance(Suite):
             flow_id = bench.project.submit("flow", key=f"flow {visit}")
             bench.work()
             assert {bench.state(run_id) for run_id in (*acknowledged, flow_id)} == {State.COMPLETED}
-            assert bench.project.result(flow_id) == ["first", "second", "COMPLETED", "third"]
+            assert bench.result(flow_id) == ["first", "second", "COMPLETED", "third"]
             assert [name for name in before if bench.calls.count(name) != 1] == [], "recorded, and done again"
         with bench.project.database.read() as connection:
             left = sa.select(runs.c.run_id).where(runs.c.finished_us.is_(None))

@@ -132,9 +132,8 @@ class Oracle:
         self._stream(runs, rows, followed)
         self._schedules(runs, rows, followed)
         self._cycles(runs, followed)
-        for table in ("locks", "children"):
-            count = rows.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # two fixed names
-            self.claim_that(count == 0 or table == "children", f"{count} rows are left in {table}")
+        held = rows.execute("SELECT name FROM locks").fetchall()
+        self.claim_that(not held, f"locks are held for ever: {[name for (name,) in held]}")
 
     def _results(self, runs: dict[int, sqlite3.Row], rows: sqlite3.Connection) -> None:
         for run_id, row in runs.items():
@@ -189,6 +188,8 @@ class Oracle:
     ) -> None:
         next_us = dict(rows.execute("SELECT task_id, next_us FROM planned").fetchall())
         for task_id, period_us in PERIODS_US.items():
+            if not self.book.get(task_id).task.enabled:
+                continue
             fired = [row["cycle"] for row in runs.values() if row["task_id"] == task_id and (row["cycle"] or 0) > 0]
             mine = [event for event in followed if event.get("task") == task_id]
             skipped = [event["due"] for event in mine if event["event"] == "skipped"]

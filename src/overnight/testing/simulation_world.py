@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ SEALED = (CommitInDoubt, DatabaseBusy, DatabaseBroken)
 
 
 class SimulatedCrash(BaseException):
-    """The process is gone at this instant; nothing of it may act any more. Not an Exception, so that nobody handles it."""
+    """The process is gone at this instant; nothing of it may act any more.
+
+    Not an Exception, so that nobody handles it.
+    """
 
 
 class SimulatedClock:
@@ -177,11 +180,16 @@ class SimulatedProcess:
         """The process's writer."""
         return self.database.writer
 
+    def died(self) -> bool:
+        """Tell whether the process is gone."""
+        return not self.alive
+
     def release(self) -> None:
         """Let the kernel clean up after a process that is gone."""
         if not self._released:
             self._released = True
             self.writer.drop_connection()
+            self.database.doorbell.close()
             self._arena.take_back(self.database.engine)
 
 
@@ -206,7 +214,6 @@ class SimulatedExecutor:
     owner: SimulatedProcess
     children: list[SimulatedChild]
     next_pid: Callable[[], int]
-    begun: list[SimulatedChild] = field(default_factory=list)
 
     def start(self, order: WorkOrder, channel: Channel) -> None:
         """Take the order down."""

@@ -24,6 +24,8 @@ from overnight.training.versions import AgentSpec, predict_version, train_versio
 
 MODEL = "model"
 SCORES = "scores.json"
+LARGEST = 1e100
+"""Squares and sums of errors up to this are numbers that a float can hold."""
 
 Record = dict[str, Any]  # Any: a cell holds whatever JSON holds
 Measured = dict[str, list[float]]
@@ -86,15 +88,40 @@ def train_job(
             memory) is worth another try.
     """
     with _final():
-        return _train(
-            ctx,
-            _spec(agent),
-            _Parts.read(_spec(agent).name, snapshot, held_out_below, measured_below),
-            Path(work),
-            champion,
-            {name: Path(path) for name, path in parents.items()},
-            seed,
+        spec = _spec(agent)
+        _check_class(spec)
+        parts = _Parts.read(spec.name, snapshot, held_out_below, measured_below)
+        folder = Path(work) / MODEL
+        # An earlier attempt may have been cut off while it saved.
+        shutil.rmtree(folder, ignore_errors=True)
+        ctx.progress(0, 3, step="training")
+        report = train_version(
+            spec,
+            parts.records,
+            held_out=parts.held_out,
+            folder=folder,
+            seed=seed,
+            parents={name: Path(path) for name, path in parents.items()},
         )
+        ctx.progress(1, 3, step="measuring")
+        truth = [float(item[spec.target]) for item in parts.measured]
+        measured = {"candidate": _against(_predictions(spec, folder, parts.measured), truth)}
+        rival, unusable = _rival(champion, parts.measured)
+        if rival is not None:
+            measured["champion"] = _against(rival, truth)
+        ctx.progress(2, 3, step="baseline")
+        baseline = fit_baseline(parts.training, spec.target, spec.inputs, Kind.REGRESSION)
+        measured["baseline"] = _against(baseline.predict(parts.measured), truth)
+        write_json(Path(work) / SCORES, {"ids": [item["id"] for item in parts.measured], **measured})
+        ctx.progress(3, 3, step="done")
+        return {
+            "records": len(parts.training),
+            "held_out": len(parts.measured),
+            "baseline": baseline.name,
+            "reported": report.reported,
+            "champion_unusable": unusable,
+            "metrics": {name: _summary(values) for name, values in measured.items()},
+        }
 
 
 @contextmanager
@@ -107,50 +134,6 @@ def _final() -> Iterator[None]:
         raise PermanentError(_named(error)) from error
 
 
-def _train(
-    ctx: RunContext,
-    spec: AgentSpec,
-    parts: _Parts,
-    work: Path,
-    champion: Mapping[str, Any] | None,
-    parents: Mapping[str, Path],
-    seed: int,
-) -> dict[str, Any]:
-    """Train, save and measure."""
-    _check_class(spec)
-    folder = work / MODEL
-    # An earlier attempt may have been cut off while it saved.
-    shutil.rmtree(folder, ignore_errors=True)
-    ctx.progress(0, 3, step="training")
-    report = train_version(
-        spec,
-        parts.records,
-        held_out=parts.held_out,
-        folder=folder,
-        seed=seed,
-        parents=parents,
-    )
-    ctx.progress(1, 3, step="measuring")
-    truth = [float(item[spec.target]) for item in parts.measured]
-    measured = {"candidate": _against(predict_version(spec, folder, parts.measured), truth)}
-    rival, unusable = _rival(champion, parts.measured)
-    if rival is not None:
-        measured["champion"] = _against(rival, truth)
-    ctx.progress(2, 3, step="baseline")
-    baseline = fit_baseline(parts.training, spec.target, spec.inputs, Kind.REGRESSION)
-    measured["baseline"] = _against(baseline.predict(parts.measured), truth)
-    write_json(work / SCORES, {"ids": [item["id"] for item in parts.measured], **measured})
-    ctx.progress(3, 3, step="done")
-    return {
-        "records": len(parts.training),
-        "held_out": len(parts.measured),
-        "baseline": baseline.name,
-        "reported": report.reported,
-        "champion_unusable": unusable,
-        "metrics": {name: _summary(values) for name, values in measured.items()},
-    }
-
-
 def _spec(agent: Mapping[str, Any]) -> AgentSpec:
     return AgentSpec(**{**agent, "scale": tuple(agent["scale"]), "inputs": tuple(agent["inputs"])})
 
@@ -161,6 +144,16 @@ def _check_class(spec: AgentSpec) -> None:
     for method, arguments in (("predict", "items"), ("save", "folder"), ("load", "folder")):
         if not callable(getattr(found, method, None)):
             raise ConfigError(f"agents.{spec.name}.class: {spec.class_!r} has no method {method}({arguments})")
+
+
+def _predictions(spec: AgentSpec, folder: Path, items: Sequence[Record]) -> list[float]:
+    predictions = predict_version(spec, folder, items)
+    for item, value in zip(items, predictions, strict=True):
+        if abs(value) > LARGEST:
+            raise PermanentError(
+                f"agent {spec.name!r} predicts {value:g} for item {item['id']!r}; beyond {LARGEST:g} nothing is measured"
+            )
+    return predictions
 
 
 def _rival(champion: Mapping[str, Any] | None, items: Sequence[Record]) -> tuple[list[float] | None, str | None]:
@@ -177,7 +170,7 @@ def _rival(champion: Mapping[str, Any] | None, items: Sequence[Record]) -> tuple
     except ConfigError as error:
         return None, f"champion {champion['number']} can no longer be loaded: {error}"
     try:
-        return predict_version(rival, Path(champion["folder"]), items), None
+        return _predictions(rival, Path(champion["folder"]), items), None
     except (OSError, MemoryError):
         raise
     except Exception as error:
@@ -200,8 +193,7 @@ def _against(predictions: Sequence[float], truth: Sequence[float]) -> Measured:
 
 def _summary(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
     """Return mean absolute error (unit of the target) and Spearman's rank correlation (None where undefined)."""
-    # Divided first: the sum of huge errors would be more than a float can hold.
-    mean_error = -math.fsum(score / len(values["scores"]) for score in values["scores"])
+    mean_error = -math.fsum(values["scores"]) / len(values["scores"])
     constant = len(set(values["predictions"])) < 2 or len(set(values["truth"])) < 2
     return {
         "mean_absolute_error": mean_error,

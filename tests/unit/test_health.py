@@ -1,0 +1,94 @@
+"""Health is what was measured last; an agent needs attention only after a failure or a proven decline."""
+
+import pytest
+
+from overnight.reports.health import BAND, LOOK_BACK, health, overall_quality, trend
+
+
+def line(quality=2.0, interval=(1.0, 3.0), **changes):
+    known = {"status": "trained", "quality": quality, "interval": list(interval), "metric": 0.8, "decision": "ACCEPT"}
+    return {**known, "metric_name": "mean absolute error", "reason": "because", **changes}
+
+
+def result(run=1, **agents):
+    about = {"run": run, "status": "success", "timestamp": f"2026-10-{run:02d}", "next_scheduled": None}
+    return {**about, "system_quality_delta": 5.0, "agents": agents}
+
+
+def attention(agent):
+    found = health(["critic"], {}, [result(critic=agent)])["agents_needing_attention"]
+    return [entry["reason"] for entry in found]
+
+
+def test_before_the_first_night_nothing_is_measured():
+    empty = health(["critic"], {}, [])
+    nothing = {"version": None, "quality": None, "metric": None, "metric_name": None, "decision": None}
+    assert empty == {
+        "overall_quality": None,
+        "trend": None,
+        "improvement_percent": None,
+        "agents": {"critic": nothing},
+        "agents_serving": 0,
+        "agents_needing_attention": [],
+        "last_training": None,
+        "next_training": None,
+    }
+
+
+def test_health_is_that_of_the_last_night():
+    seen = health(
+        ["critic", "new"],
+        {"critic": "v1.0.0"},
+        [result(1, critic=line(2.0)), result(2, critic=line(3.0), gone=line(9.0))],
+    )
+    assert (seen["overall_quality"], seen["trend"], seen["improvement_percent"]) == (6.0, "UP", 5.0)
+    assert seen["agents"]["critic"] == {
+        "version": "v1.0.0",
+        "quality": 3.0,
+        "metric": 0.8,
+        "metric_name": "mean absolute error",
+        "decision": "ACCEPT",
+    }
+    assert seen["agents"]["new"]["quality"] is None and "gone" not in seen["agents"]
+    assert (seen["agents_serving"], seen["last_training"]["run"]) == (1, 2)
+
+
+def test_a_night_without_a_measurement_leaves_the_last_quality_and_counts_for_no_trend():
+    nights = [result(1, critic=line(2.0)), result(2, critic={"status": "failed", "error": "no", "run": None})]
+    seen = health(["critic"], {}, nights)
+    assert (seen["overall_quality"], seen["trend"]) == (2.0, None)
+    assert overall_quality(nights[1]) is None
+    assert overall_quality(result(a=line(None), b=line(4.0), c=line(0.0))) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("qualities", "says"),
+    [
+        ([], None),
+        ([1.0], None),
+        ([1.0, 1.0], "STABLE"),
+        ([2.0, 2.0 * (1 + 0.9 * BAND)], "STABLE"),
+        ([2.0, 2.0 * (1 + 1.1 * BAND)], "UP"),
+        ([2.0, 2.0 * (1 - 1.1 * BAND)], "DOWN"),
+        ([0.0, 0.0], "STABLE"),
+        ([0.0, 0.001], "UP"),
+        ([1.0, 9.0, 1.0], "STABLE"),
+        ([9.0, *[1.0] * LOOK_BACK], "STABLE"),
+        ([9.0, *[1.0] * (LOOK_BACK - 1)], "DOWN"),
+    ],
+)
+def test_the_trend_goes_from_the_first_to_the_last_of_the_newest_nights(qualities, says):
+    assert trend(qualities) == says
+
+
+def test_an_agent_that_failed_needs_attention_with_its_reason():
+    assert attention({"status": "failed", "error": "KeyError: 'x'", "run": 1}) == ["KeyError: 'x'"]
+
+
+def test_a_proven_decline_needs_attention():
+    assert attention(line(interval=(-3.0, -0.1))) == ["proven decline of the last training: because"]
+
+
+@pytest.mark.parametrize("interval", [(-3.0, 0.0), (-3.0, 0.1), (1.0, 2.0), (None, None), ()])
+def test_what_is_not_proven_is_no_reason_for_attention(interval):
+    assert attention(line(interval=interval, decision="REJECT")) == []
