@@ -35,6 +35,8 @@ def nothing():
 def three_steps(flow, folder):
     def one(name):
         note(folder, "steps.txt", f"{flow.run_id} {name}")
+        while Path(folder, f"hold {name}").exists():
+            time.sleep(0.01)
         return name
 
     first = flow.step("first", one, "first")

@@ -6,6 +6,7 @@ oracle is a run that nobody killed, in a folder beside it, and what was recorded
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -64,6 +65,15 @@ while deaths:
     sys.stdin.readline()
 night()
 """
+RUNNER = """
+import sys
+from overnight.app.project import Project
+from overnight.app.training import begin
+
+with Project.open(sys.argv[1], overrides={"engine.grace_s": 0.2}) as project:
+    begin(project)
+    project.run(until_idle=True)
+"""
 CLOCK = SystemClock()
 PAUSE = threading.Event()
 
@@ -78,11 +88,22 @@ class Night:
         self.before: list[tuple[set[str], Counter[str]]] = []
 
     def start(self, *, dying: bool = False) -> "subprocess.Popen[str]":
-        environment = {**os.environ, "TEST_MARK": self.mark}
-        deaths = str(self.deaths) if dying else ""
-        command = [sys.executable, "-c", DRIVER, str(self.folder), deaths]
+        return self.launch(DRIVER, str(self.deaths) if dying else "")
+
+    def launch(self, program: str, *words: str) -> "subprocess.Popen[str]":
+        """Start a program on the project, in a process group of its own, as a shell does."""
+        # A process that is killed while it writes down its coverage leaves half a file.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        environment = {**kept, "TEST_MARK": self.mark}
+        command = [sys.executable, "-c", program, str(self.folder), *words]
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            process_group=0,
         )
 
     def finish(self, driver: "subprocess.Popen[str]") -> dict:
@@ -189,6 +210,26 @@ def test_killed_in_the_middle_of_a_training_it_trains_that_one_again_and_no_othe
     result = night.finish(night.start())
     night.check(result, expected)
     assert night.begun()[line] == 2 and sum(night.begun().values()) == 3
+
+
+def test_ctrl_c_in_the_middle_of_a_training_puts_it_back_and_the_next_start_goes_on(tmp_path, expected):
+    night = Night(tmp_path / "stopped")
+    slow = night.folder / "slow"
+    slow.write_text("60")
+    runner = night.launch(RUNNER)
+    while "begin Plain" not in told(night.folder):
+        assert runner.poll() is None
+        PAUSE.wait(0.005)
+    os.killpg(runner.pid, signal.SIGINT)
+    runner.communicate(timeout=15)
+    assert runner.returncode == 0
+    night.await_no_process()
+    assert night.rows("SELECT task_id, state, attempt FROM runs WHERE task_id = 'train:first'") == [
+        ("train:first", "PENDING", 0)
+    ]
+    slow.unlink()
+    night.check(night.finish(night.start()), expected)
+    assert night.begun() == {"begin Plain": 2, "begin Child": 1}
 
 
 def test_killed_at_random_instants_it_ends_like_an_unkilled_run(tmp_path, expected, long_form):

@@ -70,6 +70,10 @@ class Story:
             self.recorded_children |= set(map(tuple, rows))
         self.done_before = len(lines_of(self.folder / "steps.txt"))
 
+    def workers(self):
+        with self.opened() as connection:
+            return len(connection.execute(sa.select(workers)).fetchall())
+
     def opened(self):
         self.database = Database(self.url, SystemClock(), self.folder / ".overnight")
         return _Reading(self.database)
@@ -194,3 +198,29 @@ def test_the_queue_loses_nothing_under_load_at_random_instants(story, long_form)
     assert acknowledged
     # The quickest: what a loaded machine adds says nothing about a lease that is waited for.
     assert min(story.resumed_s) < RESUMES_S
+
+
+@pytest.mark.chaos
+@pytest.mark.postgres
+def test_a_second_worker_takes_over_from_one_that_is_killed(tmp_path, postgres_database):
+    story = Story(tmp_path, postgres_database)
+    hold = tmp_path / "hold second"
+    hold.touch()
+    try:
+        first = story.start("flow")
+        wait_until(lambda: len(lines_of(tmp_path / "steps.txt")) == 2 or first.poll() is not None, "the second step")
+        second = story.start("flow")
+        wait_until(lambda: story.workers() == 2 or second.poll() is not None, "the second worker")
+        first.kill()
+        story.killed(first)
+        hold.unlink()
+        killed_at = time.monotonic()
+        second.wait(60)
+        taken_s = time.monotonic() - killed_at
+        assert second.returncode == 0, story.output()
+        story.check_the_end()
+        ran = [line.split()[1] for line in lines_of(tmp_path / "steps.txt")]
+        assert ran == ["first", "second", "second", "third"], "the step that was not recorded runs again, no other"
+        print(f"the second worker had ended all work {taken_s:.1f} s after the first was killed")
+    finally:
+        story.clean_up()

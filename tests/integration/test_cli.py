@@ -42,7 +42,7 @@ action = ["sleep", "60"]
 @dataclass(frozen=True)
 class Said:
     code: int
-    out: str
+    out: str | None
     err: str
 
     @property
@@ -75,15 +75,25 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     return call
 
 
-def child(*arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "overnight", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+@pytest.fixture
+def child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the real command line in processes of their own; what is left at the end of a test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **options) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "text": True, **options}
+        started.append(subprocess.Popen([sys.executable, "-m", "overnight", *arguments], **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(timeout=60)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def ended(process: subprocess.Popen[str]) -> Said:
@@ -118,7 +128,7 @@ def one_line(text: str) -> bool:
 # -- a newcomer
 
 
-def test_a_newcomer_gets_from_nothing_to_a_result(tmp_path):
+def test_a_newcomer_gets_from_nothing_to_a_result(tmp_path, child):
     assert ended(child("init", "mine", cwd=tmp_path)).code == 0
     ran = ended(child("tasks", "run", "hello", "--arg", "name=Ada", "--arg", "times=2", cwd=tmp_path / "mine"))
     assert (ran.code, ran.out.splitlines()[1]) == (0, '  {"greeted":"Ada","times":2}')
@@ -249,7 +259,7 @@ def test_the_worker_tells_each_event_and_stops_when_idle(project, run):
     ]
 
 
-def test_ctrl_c_puts_the_run_back_and_says_how_to_go_on(project):
+def test_ctrl_c_puts_the_run_back_and_says_how_to_go_on(project, child):
     process = child("tasks", "run", "sleeper", cwd=project)
     wait_until(lambda: state_of(project, 1) == "IN_PROGRESS")
     process.send_signal(signal.SIGINT)
@@ -259,7 +269,7 @@ def test_ctrl_c_puts_the_run_back_and_says_how_to_go_on(project):
     assert state_of(project, 1) == "PENDING"
 
 
-def test_a_killed_worker_is_replaced_by_who_waits(project):
+def test_a_killed_worker_is_replaced_by_who_waits(project, child):
     worker = child("run", cwd=project)
     assert worker.stdout is not None
     worker.stdout.readline()
@@ -310,12 +320,10 @@ def test_without_a_terminal_lists_have_no_colours_and_80_columns(project, run):
     assert max(map(len, said.splitlines())) <= 80
 
 
-def test_on_a_terminal_there_is_colour(project):
+def test_on_a_terminal_there_is_colour(project, child):
     master, slave = pty.openpty()
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "overnight", "tasks", "run", "hello"], cwd=project, stdout=slave, stderr=slave, env=env
-    )
+    process = child("tasks", "run", "hello", cwd=project, stdout=slave, stderr=slave, env=env)
     os.close(slave)
     shown = b""
     try:
@@ -335,10 +343,10 @@ def test_what_a_run_printed_cannot_steer_the_terminal(project, run):
     assert "\x1b" not in said.out + run("runs", "show", "1").out
 
 
-def test_a_log_is_followed_until_its_run_ends(project, run):
-    (project / "overnight.toml").write_text(
-        '[tasks.talks]\naction = ["sh", "-c", "echo one; while [ ! -e go ]; do sleep 0.02; done; echo two"]\n'
-    )
+def test_a_log_is_followed_until_its_run_ends(project, run, child):
+    talks = "echo one; while [ ! -e go ]; do sleep 0.02; done; echo two"
+    action = json.dumps(["sh", "-c", talks])
+    (project / "overnight.toml").write_text(f"[engine]\ngrace_s = 5\n[tasks.talks]\naction = {action}\n")
     with Project.open(project) as other, other.running():
         run_id = other.submit("talks")
         follower = child("runs", "logs", str(run_id), "-f", cwd=project)
@@ -494,7 +502,7 @@ def without_power_over_files() -> None:
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
 
 
-def test_a_read_only_folder_is_one_line(project, run):
+def test_a_read_only_folder_is_one_line(project, run, child):
     project.chmod(0o555)
     try:
         said = ended(child("runs", "list", cwd=project, preexec_fn=without_power_over_files))
@@ -528,13 +536,24 @@ def test_a_defect_shows_its_traceback_and_asks_for_a_report(project, run, monkey
     assert "this is a defect of Overnight" in said.err.splitlines()[-1]
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(project):
+def buffered() -> dict[str, str]:
+    """The environment with a buffered stdout: unbuffered, Python itself takes a short write for a whole one."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def test_a_reader_that_was_never_there_is_noticed_at_the_end(tmp_path, child):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = child("--version", cwd=tmp_path, stdout=writer, env=buffered())
+    os.close(writer)
+    assert ended(process) == Said(1, None, "")
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(project, child):
     with Project.open(project) as other:
         for _ in range(500):
             other.submit("hello")
-    # Unbuffered, Python itself would take a short write for a whole one.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    process = child("runs", "list", "--limit", "500", "--json", cwd=project, env=env)
+    process = child("runs", "list", "--limit", "500", "--json", cwd=project, env=buffered())
     assert process.stdout is not None
     process.stdout.read(1)
     process.stdout.close()
@@ -624,7 +643,7 @@ def test_a_backup_is_made_beside_a_worker_and_restored_without_one(project, run,
 
 
 @pytest.mark.postgres
-def test_on_postgresql_the_same_commands_work_and_backups_are_handed_over(project, run, postgres_database):
+def test_on_postgresql_the_same_commands_work_and_backups_are_handed_over(project, run, postgres_database, child):
     (project / "overnight.toml").write_text(TOML + f'[engine]\ndatabase = "{postgres_database}"\n')
     assert ended(child("tasks", "run", "hello", cwd=project)).code == 0
     assert [item["state"] for item in run("runs", "list", "--json").json] == [State.COMPLETED]

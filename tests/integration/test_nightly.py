@@ -194,7 +194,7 @@ FAULTY = {
     "aimless": (agent(target="aim"), "agents.aimless.target: source 'numbers' has no column 'aim'"),
     "narrow": (
         agent(scale=[200, 201]),
-        "no record of source 'numbers' can be learnt from: 600 target is out of the scale, 20 no target",
+        "no record of source 'numbers' can be learnt from: 20 no target, 605 target is out of the scale",
     ),
     "child": (agent("Child", after=["raising"]), "agent 'raising', which it comes after, has no version that serves"),
     "dry": (agent(source="dry"), "source 'dry': sources.dry.query found no records in numbers.db"),
@@ -410,3 +410,19 @@ def test_a_fork_judges_what_was_trained_and_does_not_register_it_twice(tmp_path)
     assert timeless(forked) == timeless(result)
     assert told(folder) == ["begin Plain", "end Plain"]
     assert len(versions_of(folder)[0]) == 1
+
+
+def test_a_night_on_postgresql_is_the_same_as_on_sqlite(tmp_path, postgres_database):
+    there, here = make_fleet(tmp_path / "there"), make_fleet(tmp_path / "here")
+    for folder in (there, here):
+        write_config(
+            folder,
+            {"first": agent(), "second": agent("Child", after=["first"])},
+            more=f'[engine]\ndatabase = "{postgres_database}"' if folder == there else "",
+        )
+    for used in (PLANE, CURVED):
+        write_agents(there, used)
+        write_agents(here, used)
+        assert timeless(train(there)) == timeless(train(here))
+    assert not (there / ".overnight" / "overnight.db").exists()
+    assert [version.number for version in versions_of(there, "second")[0]] == ["v1.0.1", "v1.0.0"]

@@ -14,9 +14,9 @@ from overnight.engine.flow import Flow
 from overnight.engine.tables import runs
 from overnight.engine.worker import Worker
 from overnight.testing.simulation import Violated, simulate
-from overnight.testing.simulation_world import CALM, Arena
+from overnight.testing.simulation_world import CALM, Arena, Rates
 
-SEEDS = 36
+SEEDS = 56
 LONG_SEEDS = 3_000
 BUDGET = 1_000
 
@@ -34,10 +34,10 @@ def arena(tmp_path):
     return Arena(tmp_path)
 
 
-def seeds_until_noticed(arena, step, first=1):
+def seeds_until_noticed(arena, step, first=1, rates=None):
     for tried, seed in enumerate(range(first, BUDGET * step, step), start=1):
         try:
-            simulate(arena, seed)
+            simulate(arena, seed, rates=rates)
         except Violated as violation:
             print(f"noticed after {tried} seeds: {violation}")
             return tried
@@ -129,4 +129,4 @@ def test_a_worker_that_sleeps_on_a_commit_in_doubt_is_noticed(arena, monkeypatch
         self._look = self._look and not self._reconcile
 
     monkeypatch.setattr(Worker, "_turn", sleepy)
-    seeds_until_noticed(arena, first=6, step=8)
+    seeds_until_noticed(arena, first=6, step=8, rates=Rates(crash=0, hidden_commit=0.15))

@@ -256,3 +256,15 @@ def test_nobody_waits_for_ever_whatever_arrives(arrivals: list[tuple[int, Needs,
         assert now < 2_000, f"{len(queue)} runs never start"
     for number, wait in waited.items():
         assert wait <= sum(length for _, _, length in arrivals[:number]) + 40
+
+
+def test_reservation_counts_no_cores_of_other_workers_and_none_is_made_for_a_lock_that_one_of_them_holds() -> None:
+    busy = [
+        Busy(task_id="far", needs=Needs(cpus=4), ends_us=NOW + 1, here=False),
+        Busy(task_id="x", needs=Needs(cpus=4), ends_us=NOW + 100),
+    ]
+    assert pick([candidate(1, cpus=4), candidate(2, limit=100)], busy).start == (2,)
+    assert pick([candidate(1, cpus=4), candidate(2)], busy, slots=2).start == (2,)
+    assert pick([candidate(1, cpus=4), candidate(2), candidate(3)], busy, slots=2).start == (2,)
+    far = [Busy(task_id="", needs=Needs(locks=("gpu",)), here=False)]
+    assert pick([candidate(1, locks=("gpu",)), candidate(2)], far, slots=1).start == (2,)

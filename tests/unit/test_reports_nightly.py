@@ -108,7 +108,7 @@ def test_no_line_is_wider_than_78_columns_whatever_the_names_and_values():
     )
     assert {len(line) for line in text.splitlines() if line.startswith(("┌", "├", "└", "│"))} == {WIDTH}
     assert max(len(line) for line in text.splitlines()) <= WIDTH
-    assert row_of(text, "a-very-long…").split()[2:6] == ["v1000.1…", "0.00", "1.23e+08", "+2e+101"]
+    assert row_of(text, "a-very-long…").split()[2:6] == ["v1000.1…", "0.00", "1.23e+08", "-2e+101"]
     assert long in "".join(line.strip() for line in text.splitlines())
 
 

@@ -39,6 +39,7 @@ class Show(Protocol):
 
 def perform(project: Project, wish: Wish) -> int:
     """Submit the run, see it through where that is wanted, report, and return the exit code."""
+    project.book.get(wish.task_id)
     with stopping() as stop:
         here = begin_work(project)
         run_id = project.submit(wish.task_id, wish.args or None, with_dependants=wish.with_dependants)

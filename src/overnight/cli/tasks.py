@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from overnight.base.errors import UnknownName, UserMistake
-from overnight.base.vocabulary import suggestion
-from overnight.cli.place import Place, place_of
+from overnight.base.errors import UserMistake
+from overnight.cli.place import place_of
 from overnight.cli.printing import print_json, print_table, say
 
 
@@ -102,16 +101,8 @@ def _run(
     from overnight.cli.running import Wish, perform
 
     wish = Wish(task_id=name, args=given, wait=wait, with_dependants=with_dependants, as_json=as_json)
-    raise typer.Exit(_perform_known(place_of(ctx), wish, perform))
-
-
-def _perform_known(place: Place, wish: Any, perform: Any) -> int:  # Any: of cli.running, which is loaded late
-    with place.open() as project:
-        names = [entry.task.task_id for entry in project.book]
-        if wish.task_id not in names:
-            known = suggestion(wish.task_id, names) if names else "; the project has no tasks yet"
-            raise UnknownName(f"there is no task {wish.task_id!r}{known}")
-        return int(perform(project, wish))
+    with place_of(ctx).open() as project:
+        raise typer.Exit(perform(project, wish))
 
 
 def arguments(text: str | None, pairs: list[str]) -> dict[str, Any]:  # Any: JSON

@@ -8,6 +8,7 @@ from overnight.base.backoff import Backoff
 from overnight.base.errors import InvalidTask, NotJson, UnknownName
 from overnight.base.files import to_json
 from overnight.base.refs import ExecutorName
+from overnight.base.vocabulary import suggestion
 from overnight.engine import graph
 from overnight.engine.cron import Schedule, parse_cron, parse_every, parse_once
 from overnight.engine.model import DEFAULT_TIMEOUT_S, Task
@@ -64,8 +65,8 @@ class Book:
         """
         entry = self._entries.get(task_id)
         if entry is None:
-            known = ", ".join(sorted(self._entries)) or "none yet"
-            raise UnknownName(f"there is no task {task_id!r} (tasks: {known})")
+            known = suggestion(task_id, sorted(self._entries)) if self._entries else "; the project has no tasks yet"
+            raise UnknownName(f"there is no task {task_id!r}{known}")
         return entry
 
 

@@ -45,13 +45,13 @@ class _Parts:
         """Divide the snapshot of the agent `name`; see `train_job`."""
         with Path(snapshot).open("rb") as lines:
             records = [json.loads(line) for line in lines]
-        ids = [record["id"] for record in records]
-        held_out = frozenset(choose_held_out(ids, share=held_out_below).held_out)
-        measured = held_out.intersection(choose_held_out(ids, share=measured_below).held_out)
+        held_out = choose_held_out([record["id"] for record in records], share=held_out_below).held_out
+        kept_back = frozenset(held_out)
+        measured = frozenset(choose_held_out(held_out, share=measured_below).held_out)
         parts = cls(
             records=records,
-            training=[record for record in records if record["id"] not in held_out],
-            held_out=held_out,
+            training=[record for record in records if record["id"] not in kept_back],
+            held_out=kept_back,
             measured=[record for record in records if record["id"] in measured],
         )
         if len(parts.measured) < 2 or len(parts.training) < 2:
@@ -151,7 +151,8 @@ def _predictions(spec: AgentSpec, folder: Path, items: Sequence[Record]) -> list
     for item, value in zip(items, predictions, strict=True):
         if abs(value) > LARGEST:
             raise PermanentError(
-                f"agent {spec.name!r} predicts {value:g} for item {item['id']!r}; beyond {LARGEST:g} nothing is measured"
+                f"agent {spec.name!r} predicts {value:g} for item {item['id']!r}; "
+                f"beyond {LARGEST:g} nothing is measured"
             )
     return predictions
 

@@ -1,0 +1,151 @@
+"""Tasks are checked when they are added: one clear line names the task, the field, the value and what is allowed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from overnight.base.backoff import Backoff
+from overnight.base.errors import InvalidTask, UnknownName
+from overnight.engine.book import Book
+from overnight.engine.cron import Every
+from overnight.engine.model import Needs, Task
+
+RETRY = Backoff(base_s=7.0)
+
+
+def work() -> None:
+    """Do nothing."""
+
+
+def make(**values: Any) -> Book:
+    return Book([Task(**{"task_id": "t", "action": work, **values})], RETRY)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"task_id": ""}, "task_id: '' is not a name"),
+        ({"task_id": "two words"}, "task_id: 'two words' is not a name"),
+        ({"task_id": 5}, "task_id: 5 is not text"),
+        ({"priority": "URGENT"}, "task 't': priority: 'URGENT' is not one of CRITICAL, HIGH, NORMAL, LOW"),
+        ({"schedule": "* * * * *", "every": "1m"}, "task 't': give one of schedule, every and once"),
+        ({"max_retries": -1}, "task 't': max_retries: -1 is below 0"),
+        ({"max_retries": "3"}, "task 't': max_retries: '3' is not a whole number"),
+        ({"max_retries": None}, "task 't': max_retries: None is not a whole number"),
+        ({"timeout_s": 0}, "task 't': timeout_s: 0 is not a time"),
+        ({"timeout_s": float("nan")}, "task 't': timeout_s: nan is not a time"),
+        ({"timeout_s": "5m"}, "task 't': timeout_s: '5m' is not a number of seconds"),
+        ({"max_concurrent": 0}, "task 't': max_concurrent: 0 is below 1"),
+        ({"max_concurrent": 1.5}, "task 't': max_concurrent: 1.5 is not a whole number"),
+        ({"after": ("t",)}, "task 't': after: a task cannot come after itself"),
+        ({"after": "other"}, "task 't': after: 'other' is not a list of task ids"),
+        ({"after": (1,)}, "task 't': after: (1,) is not a list of task ids"),
+        ({"after": ("other",)}, "task 't': after: there is no task 'other' (tasks: t)"),
+        ({"needs": {"cpus": 1}}, "task 't': needs: {'cpus': 1} is not Needs("),
+        ({"executor": "proces"}, "task 't': executor: 'proces' is not one of inline, thread, process, command"),
+        ({"executor": "thread", "timeout_s": 5}, "task 't': executor 'thread' cannot keep a timeout_s"),
+        ({"flow": True, "executor": "process"}, "task 't': executor: a flow runs in 'thread' or 'inline', not 'proc"),
+        ({"action": "no_colon"}, "task 't': action: 'no_colon' is not written 'module:function'"),
+        ({"action": ":f"}, "task 't': action: ':f' is not written 'module:function'"),
+        ({"action": 5}, "task 't': action: 5 is not a function"),
+        ({"action": ["ls"]}, "task 't': action: ['ls'] is not a function"),
+        ({"action": ()}, "task 't': action: () is not a command line"),
+        ({"action": ("ls", 1)}, "task 't': action: ('ls', 1) is not a command line"),
+        ({"action": ("ls",), "executor": "thread"}, "task 't': action: ('ls',) cannot run in executor 'thread'"),
+        ({"action": "m:f", "executor": "command"}, "task 't': action: 'm:f' cannot run in executor 'command'"),
+        ({"action": lambda: 1}, "task 't': action: a child process cannot find <function"),
+        ({"args": {"x": object()}}, "task 't': args: "),
+        ({"schedule": "61 * * * *"}, "schedule '61 * * * *': '61' is not a minute"),
+        ({"every": "soon"}, "every 'soon' is not a period"),
+        ({"once": "soon"}, "once 'soon' is not an instant"),
+        ({"schedule": "* * * * *", "timezone": "Mars"}, "timezone 'Mars' is not a name"),
+    ],
+)
+def test_bad_task_is_one_clear_line(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        make(**values)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"cpus": -1}, "needs.cpus: -1 is not a number of cores"),
+        ({"cpus": float("nan")}, "needs.cpus: nan is not a number of cores"),
+        ({"cpus": "2"}, "needs.cpus: '2' is not a number of cores"),
+        ({"locks": "gpu"}, "needs.locks: 'gpu' is not a list of names"),
+        ({"locks": (1,)}, "needs.locks: (1,) is not a list of names"),
+    ],
+)
+def test_bad_needs_are_one_clear_line(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        Needs(**values)
+    assert str(caught.value).startswith(line)
+
+
+def flow_of_name(flow: object) -> None:
+    """Have a first parameter named `flow`."""
+
+
+class Hidden:
+    """A callable whose parameters nobody can read."""
+
+    __signature__ = "none"
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("values", "executor", "timeout_s", "target", "flow"),
+    [
+        ({}, "process", 600, f"{__name__}:work", False),
+        ({"timeout_s": 5}, "process", 5, f"{__name__}:work", False),
+        ({"action": "m:f"}, "process", 600, "m:f", False),
+        ({"action": ("ls", "-l")}, "command", 600, None, False),
+        ({"action": flow_of_name}, "thread", None, None, True),
+        ({"action": "m:f", "flow": True, "timeout_s": 9}, "thread", 9, None, True),
+        ({"action": lambda: 1, "executor": "inline"}, "inline", None, None, False),
+        ({"action": Hidden(), "executor": "thread"}, "thread", None, None, False),
+    ],
+)
+def test_what_was_left_open_is_decided_by_the_kind_of_action(
+    values: dict[str, Any], executor: str, timeout_s: float | None, target: str | None, flow: bool
+) -> None:
+    entry = make(**values).get("t")
+    assert (entry.executor, entry.timeout_s, entry.target, entry.task.flow) == (executor, timeout_s, target, flow)
+
+
+def test_book_knows_triggers_retries_and_dependants() -> None:
+    own = Backoff(base_s=1.0)
+    tasks = [
+        Task(task_id="a", action=work, every="30s", retry=own),
+        Task(task_id="b", action=work, after=("a", "a")),
+        Task(task_id="c", action=work, after=["a", "b"]),  # type: ignore[arg-type]  # as a TOML file gives it
+    ]
+    book = Book(tasks, RETRY)
+    assert [entry.task.task_id for entry in book] == ["a", "b", "c"]
+    assert book.get("a").dependants == ("b", "c")
+    assert book.get("b").task.after == ("a",)
+    assert book.after == {"a": (), "b": ("a",), "c": ("a", "b")}
+    assert (book.get("a").trigger, book.get("a").trigger_text) == (Every(period_us=30_000_000), "every 30s")
+    assert (book.get("a").retry, book.get("b").retry) == (own, RETRY)
+    assert "a" in book
+    assert book.find("nobody") is None
+    with pytest.raises(UnknownName, match=r"there is no task 'nobody'; known are a, b, c"):
+        book.get("nobody")
+    with pytest.raises(UnknownName, match=r"\(tasks: none yet\)"):
+        Book([], RETRY).get("a")
+    with pytest.raises(InvalidTask, match="there are two tasks 'a'"):
+        Book([tasks[0], tasks[0]], RETRY)
+
+
+def test_function_inside_a_function_is_refused_for_a_child_process() -> None:
+    def nested() -> None:
+        """Be unreachable by name."""
+
+    action: Callable[[], None] = nested
+    with pytest.raises(InvalidTask, match="move it to the top of a module, or give executor='thread'"):
+        make(action=action)
