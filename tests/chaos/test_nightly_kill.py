@@ -187,8 +187,8 @@ def test_killed_at_every_boundary_of_a_step_it_ends_like_an_unkilled_run(tmp_pat
     night = Night(tmp_path / "killed")
     night.check(night.finish_dying(night.start(dying=True)), expected)
     points = Counter(line.split()[0] for line in night.deaths.read_text().splitlines())
-    # begin, harvest, two each of validate, prepare and judge, report; parked once for each training.
-    assert points == {"flow.step_begun": 9, "flow.step_done": 9, "flow.step_recorded": 9, "flow.parking": 2}
+    # begin, harvest, two each of validate, prepare and judge, report, clean up, result; parked for each training.
+    assert points == {"flow.step_begun": 11, "flow.step_done": 11, "flow.step_recorded": 11, "flow.parking": 2}
     assert len(night.before) == points.total()
 
 

@@ -17,6 +17,7 @@ from overnight.base.points import Point
 from overnight.db import doorbell
 from overnight.db.database import Database
 from overnight.engine import moves, recovery
+from overnight.engine.machine import Succeeded
 from overnight.engine.model import Needs, State, Task
 from overnight.engine.tables import locks, workers
 from overnight.testing.bench import Bench
@@ -25,20 +26,48 @@ from overnight.testing.clock import FakeClock
 Pair = tuple[Bench, Bench]
 
 
+def open_pair(folder: Path, url: str, slots: int) -> Iterator[Pair]:
+    clock = FakeClock()
+    with (
+        Bench(folder / "one", url, clock=clock, slots=slots) as one,
+        Bench(folder / "two", url, clock=clock, slots=slots) as two,
+    ):
+        yield one, two
+
+
 @pytest.fixture
 def pair(tmp_path: Path, postgres_database: str) -> Iterator[Pair]:
     """Two processes that work on one project."""
-    clock = FakeClock()
-    with (
-        Bench(tmp_path / "one", postgres_database, clock=clock) as one,
-        Bench(tmp_path / "two", postgres_database, clock=clock) as two,
-    ):
-        yield one, two
+    yield from open_pair(tmp_path, postgres_database, 3)
+
+
+@pytest.fixture
+def narrow_pair(tmp_path: Path, postgres_database: str) -> Iterator[Pair]:
+    """Two processes that look at one run of the queue at a time."""
+    yield from open_pair(tmp_path, postgres_database, 1)
 
 
 def add(pair: Pair, task_id: str, action: Callable[..., object] = lambda: None, **values: Any) -> None:
     for bench in pair:
         bench.add(task_id, action, **values)
+
+
+def beside(work: Callable[[], object]) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what begins the work in a thread, and what waits for its end.
+
+    Beginning gives the work time to end: it does, unless it has to wait for what the caller holds.
+    """
+    thread = threading.Thread(target=work)
+
+    def begin() -> None:
+        thread.start()
+        thread.join(0.5)
+
+    def end() -> None:
+        thread.join(20)
+        assert not thread.is_alive()
+
+    return begin, end
 
 
 def in_the_midst(one: Bench, two: Bench, before_commit: Callable[[], None]) -> None:
@@ -53,27 +82,22 @@ def test_limit_of_a_task_holds_across_workers_that_claim_at_the_same_time(pair: 
     one, two = pair
     gate = threading.Event()
     add(pair, "task", lambda: gate.wait(30), executor="thread", max_concurrent=2)
-    ids = [one.project.submit("task") for _ in range(6)]
     one.work(), two.work()
+    ids = [one.project.submit("task") for _ in range(6)]
 
     def working() -> int:
         return sum(one.state(run_id) is State.IN_PROGRESS for run_id in ids)
 
+    in_the_midst(one, two, two.work)
+    two.work(), one.work()
     assert working() == 2
-    one.project.cancel(ids[0])
     gate.set()
-    pair[0].work_until(lambda: one.runtime.worker.idle)
-    gate.clear()
-    try:
-        in_the_midst(one, two, two.work)
-        two.work()
-        assert working() <= 2
-    finally:
-        gate.set()
+    one.work_until(lambda: two.work() or all(one.state(run_id) is State.COMPLETED for run_id in ids))
 
 
 @pytest.mark.postgres
-def test_lock_that_two_workers_want_at_the_same_time_goes_to_one(pair: Pair) -> None:
+def test_lock_that_two_workers_want_at_the_same_time_goes_to_one(narrow_pair: Pair) -> None:
+    pair = narrow_pair
     one, two = pair
     gate = threading.Event()
     for name in ("a", "b"):
@@ -83,11 +107,10 @@ def test_lock_that_two_workers_want_at_the_same_time_goes_to_one(pair: Pair) -> 
         bench.project.submit("warm")
         bench.work()
     ids = [one.project.submit("a"), one.project.submit("b")]
-    turns = [threading.Thread(target=two.work)]
-    # The second worker looks while the first one has claimed and not committed: it waits for the lock's number.
-    in_the_midst(one, two, turns[0].start)
-    turns[0].join(20)
-    assert not turns[0].is_alive()
+    begin, end = beside(two.work)
+    # The second worker looks while the first one has claimed and not committed. Each would take the run of one task.
+    in_the_midst(one, two, begin)
+    end()
     one.work()
     assert sorted(one.state(run_id) for run_id in ids) == [State.IN_PROGRESS, State.PENDING]
     gate.set()
@@ -110,39 +133,54 @@ def test_claim_in_an_open_transaction_is_passed_over_not_waited_for(pair: Pair) 
     assert len({run.history for run in runs}) == 1
 
 
-@pytest.mark.postgres
-def test_two_parents_that_end_in_two_open_transactions_start_their_dependant_once(pair: Pair) -> None:
+def end_both(pair: Pair) -> None:
+    """Let the runs of 'a' and 'b' end in two transactions that are open at the same time."""
     one, two = pair
-    gates = {"a": threading.Event(), "b": threading.Event()}
-    for name, gate in gates.items():
-        add(pair, name, lambda gate=gate: gate.wait(30), executor="thread", every="1h")
-    add(pair, "both", after=("a", "b"))
-    add(pair, "timed", every="1h", after=("a", "b"))
-    for bench in pair:
-        bench.slots = 1
-    one.work(), two.work()
-    one.clock.advance(3600)
-    one.work()
-    two.work()
-    ended = {name: one.project.runs(task_id=name)[0] for name in gates}
-    assert {run.state for run in ended.values()} == {State.IN_PROGRESS}
 
     def settle(bench: Bench, name: str) -> None:
-        from overnight.engine.machine import Succeeded
-
+        [run] = bench.project.runs(task_id=name)
+        assert run.state is State.IN_PROGRESS
         database, book = bench.project.database, bench.project.book
-        database.writer.do(lambda tx: moves.move(tx, book, [(ended[name], Succeeded())]))
+        database.writer.do(lambda tx: moves.move(tx, book, [(run, Succeeded())]))
 
-    other = threading.Thread(target=settle, args=(two, "b"))
-    one.hook.at[Point.WRITER_BEFORE_COMMIT] = other.start
+    begin, end = beside(lambda: settle(two, "b"))
+    one.hook.at[Point.WRITER_BEFORE_COMMIT] = begin
     settle(one, "a")
-    other.join(20)
-    assert not other.is_alive()
-    two.work(), one.work(), two.work()
-    assert [run.state for run in one.project.runs(task_id="both")] == [State.COMPLETED]
-    assert [run.state for run in one.project.runs(task_id="timed")] == [State.COMPLETED]
-    for gate in gates.values():
-        gate.set()
+    end()
+    for bench in (one, two):
+        bench.runtime.worker.wake()
+        bench.step()
+
+
+@pytest.mark.postgres
+def test_two_parents_that_end_in_two_open_transactions_start_their_dependant_once(pair: Pair) -> None:
+    gate = threading.Event()
+    for name in ("a", "b"):
+        add(pair, name, lambda: gate.wait(30), executor="thread", every="1h")
+    add(pair, "c", after=("a", "b"))
+    pair[0].work()
+    pair[0].after(3600)
+    end_both(pair)
+    assert [run.state for run in pair[0].project.runs(task_id="c")] != []
+    gate.set()
+    pair[0].work_until(lambda: pair[1].work() or pair[0].project.runs(task_id="c")[0].state is State.COMPLETED)
+    assert len(pair[0].project.runs(task_id="c")) == 1
+
+
+@pytest.mark.postgres
+def test_parents_of_two_cycles_that_end_in_two_open_transactions_start_a_due_run(pair: Pair) -> None:
+    gate = threading.Event()
+    one = pair[0]
+    one.clock.advance((-one.clock.now_us() % 86_400_000_000) / 1e6)
+    add(pair, "a", lambda: gate.wait(30), executor="thread", schedule="0 5 * * *")
+    add(pair, "b", lambda: gate.wait(30), executor="thread", schedule="0 6 * * *")
+    add(pair, "c", schedule="0 7 * * *", after=("a", "b"))
+    one.work()
+    one.after(7 * 3600)
+    assert one.project.runs(task_id="c")[0].queue == 2
+    end_both(pair)
+    gate.set()
+    one.work_until(lambda: pair[1].work() or one.project.runs(task_id="c")[0].state is State.COMPLETED)
 
 
 @pytest.mark.postgres
@@ -151,9 +189,9 @@ def test_two_workers_that_look_at_one_due_instant_make_one_run(pair: Pair) -> No
     add(pair, "tick", every="1m")
     one.work(), two.work()
     one.clock.advance(60)
-    other = threading.Thread(target=two.work)
-    in_the_midst(one, two, other.start)
-    other.join(20)
+    begin, end = beside(two.work)
+    in_the_midst(one, two, begin)
+    end()
     one.work()
     assert [run.state for run in one.project.runs()] == [State.COMPLETED]
 
@@ -162,7 +200,7 @@ def test_two_workers_that_look_at_one_due_instant_make_one_run(pair: Pair) -> No
 def test_workers_of_a_new_project_may_start_at_the_same_time(pair: Pair) -> None:
     one, two = pair
     add(pair, "tick", every="1m")
-    other = threading.Thread(target=lambda: two.runtime)
+    begin, end = beside(lambda: two.runtime)
     visits: list[int] = []
 
     def second_commit() -> None:
@@ -170,12 +208,11 @@ def test_workers_of_a_new_project_may_start_at_the_same_time(pair: Pair) -> None
         if len(visits) == 1:
             one.hook.at[Point.WRITER_BEFORE_COMMIT] = second_commit
         else:
-            other.start()
+            begin()
 
     one.hook.at[Point.WRITER_BEFORE_COMMIT] = second_commit
     assert one.runtime.worker.idle
-    other.join(20)
-    assert not other.is_alive()
+    end()
     assert two._runtime is not None
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from overnight.base.errors import DatabaseBroken, UnknownName
+from overnight.base.errors import DamagedBlob, UnknownName
 from overnight.db.blobs import Blobs
 
 CONTENT = b"what was learnt"
@@ -35,7 +35,7 @@ def test_a_damaged_blob_is_one_line_and_never_its_content(blobs):
     blobs.put(CONTENT)
     files, path = file_of(blobs, NAME)
     files.pipe_file(path, CONTENT[:-1] + b"?")
-    with pytest.raises(DatabaseBroken, match=f"^blob '{NAME}' in .* is damaged: its content has another hash$"):
+    with pytest.raises(DamagedBlob, match=f"^blob '{NAME}' in .* is damaged: its content has another hash$"):
         blobs.get(NAME)
 
 
@@ -69,7 +69,7 @@ def test_a_folder_comes_back_whole_and_verified(blobs, tmp_path):
     assert (tmp_path / "again" / "a.json").read_bytes() == b"{}"
     files, path = file_of(blobs, NAME)
     files.pipe_file(path, b"x" * len(CONTENT))
-    with pytest.raises(DatabaseBroken, match="is damaged"):
+    with pytest.raises(DamagedBlob, match="is damaged"):
         blobs.fetch_folder(manifest, tmp_path / "damaged")
 
 
@@ -83,7 +83,7 @@ def test_an_empty_folder_comes_back_as_one(blobs, tmp_path):
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/../../outside"])
 def test_a_manifest_that_names_a_file_outside_is_refused_before_it_is_written(blobs, tmp_path, name):
     manifest = {name: {"sha256": blobs.put(CONTENT), "size": len(CONTENT)}}
-    with pytest.raises(DatabaseBroken, match="the manifest names a file outside its folder"):
+    with pytest.raises(DamagedBlob, match="the manifest names a file outside its folder"):
         blobs.fetch_folder(manifest, tmp_path / "inside")
     assert not (tmp_path / "outside").exists()
 

@@ -83,9 +83,10 @@ def test_smaller_run_passes_if_it_ends_in_time_or_fits_beside() -> None:
     greedy = pick([candidate(1, cpus=4), candidate(2, cpus=1, limit=101)], busy)
     assert (greedy.start, greedy.waiting) == ((), {1: Why.CPUS, 2: Why.BEHIND})
     assert pick([candidate(1, cpus=4), candidate(2, cpus=1, limit=100)], busy).start == (2,)
-    # The one spare core is given away once.
-    two = pick([head, candidate(2, cpus=0.6), candidate(3, cpus=0.6)], busy)
-    assert two.start == (2,)
+    # The one spare core is given away once, though two are free now.
+    half = [Busy(task_id="x", needs=Needs(cpus=2), ends_us=NOW + 100)]
+    two = pick([head, candidate(2, cpus=1), candidate(3, cpus=1), candidate(4, cpus=1, limit=100)], half)
+    assert (two.start, two.waiting) == ((2, 4), {1: Why.CPUS, 3: Why.BEHIND})
 
 
 def test_passing_run_leaves_the_slot_of_the_waiting_one() -> None:

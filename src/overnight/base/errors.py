@@ -11,13 +11,14 @@
     |   `-- MissingExtra       an optional dependency is not installed
     |-- TransientError         may go away by itself: retried
     |   |-- DatabaseBusy       another program holds the database
+    |   |-- DatabaseBroken     the database is damaged, read-only or its disk is full
     |   |-- CommitInDoubt      the commit may or may not have taken effect
     |   `-- WorkerLost         the process that worked on the run is gone
     `-- PermanentError         will fail again in the same way: not retried
         |-- FlowChanged        a flow no longer asks for the steps that it recorded
         |-- NotJson            a result or an argument is not JSON
         |-- NewerDatabase      the database was written by a newer Overnight
-        |-- DatabaseBroken     the database is damaged, read-only or its disk is full
+        |-- DamagedBlob        a stored file is not what was stored
         |-- StaleToken         somebody else has the right to work on the run now
         |-- RunFailed          a run that was waited for ended FAILED or CANCELLED
         |-- OutgrewLimit       a child used more than it had asked for
@@ -105,8 +106,15 @@ class NewerDatabase(PermanentError):
     """The database was written by a newer Overnight; upgrade the program. The database was not touched."""
 
 
-class DatabaseBroken(PermanentError):
-    """The database is damaged, read-only, or its disk is full; what was acknowledged is still on disk."""
+class DatabaseBroken(TransientError):
+    """The database is damaged, read-only, or its disk is full; what was acknowledged is still on disk.
+
+    Transient for the run that met it: once a person has made room, the same work may succeed.
+    """
+
+
+class DamagedBlob(PermanentError):
+    """A stored file is not what was stored; restore it from a backup, or train again."""
 
 
 class StaleToken(PermanentError):

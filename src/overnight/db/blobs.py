@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import DatabaseBroken, UnknownName
+from overnight.base.errors import DamagedBlob, UnknownName
 from overnight.base.files import replace_file
 
 NAME_LENGTH = 64
@@ -56,7 +56,7 @@ class Blobs:
 
         Raises:
             UnknownName: there is no such blob.
-            DatabaseBroken: what is there is not what was stored.
+            DamagedBlob: what is there is not what was stored.
         """
         files, path = self._find(name)
         try:
@@ -64,7 +64,7 @@ class Blobs:
         except FileNotFoundError as error:
             raise UnknownName(f"blob {name!r} is missing from {self.root}") from error
         if hashlib.sha256(content).hexdigest() != name:
-            raise DatabaseBroken(f"blob {name!r} in {self.root} is damaged: its content has another hash")
+            raise DamagedBlob(f"blob {name!r} in {self.root} is damaged: its content has another hash")
         return bytes(content)
 
     def put_folder(self, folder: Path) -> dict[str, dict[str, object]]:
@@ -81,14 +81,14 @@ class Blobs:
         """Write the files of a manifest into the folder, each verified.
 
         Raises:
-            UnknownName, DatabaseBroken: a file is missing or damaged.
+            UnknownName, DamagedBlob: a file is missing or damaged.
         """
         root = folder.resolve()
         root.mkdir(parents=True, exist_ok=True)
         for name, about in manifest.items():
             target = (root / name).resolve()
             if not target.is_relative_to(root):
-                raise DatabaseBroken(f"the manifest names a file outside its folder: {name!r}")
+                raise DamagedBlob(f"the manifest names a file outside its folder: {name!r}")
             replace_file(target, self.get(str(about["sha256"])))
 
     def _find(self, name: str) -> tuple[Any, str]:  # Any: fsspec has no types

@@ -127,8 +127,14 @@ def nightly(flow: Flow, night: Nightly) -> Json:
         "harvesting": Phase.between(started, after_harvest, _failed_of(harvested), harvested),
         "validation": Phase.between(after_harvest, after_validation, _failed_of(snapshots), snapshots),
         "training": Phase.between(after_validation, after_training, _failed_of(agents), agents),
+        "production": Phase(status="skipped", seconds=0.0, details={"reason": "no production run is configured"}),
     }
-    return flow.step("report", _report, night, flow.run_id, started, phases, agents)
+    report = flow.step("report", _report, night, flow.run_id, started, phases, agents)
+    after_report = flow.now()
+    cleaned = flow.step("clean up", _clean_up, night, flow.run_id)
+    phases["monitoring"] = Phase.between(after_training, after_report, [], {"report": report})
+    phases["cleanup"] = Phase.between(after_report, flow.now(), [], cleaned)
+    return flow.step("result", _result, night, flow.run_id, started, phases, agents, report)
 
 
 def _sources(night: Nightly) -> list[str]:
@@ -370,11 +376,29 @@ def _register(night: Nightly, name: str, ready: Json, ended: Ended) -> Version:
 
 def _report(
     night: Nightly, flow_id: int, started: datetime, phases: Mapping[str, Phase], agents: Mapping[str, Json]
-) -> Json:
-    """Write the result and the report, and remove the folders that the trainings worked in."""
+) -> str:
+    """Write the report of the phases so far and return its path."""
     report = night.state_dir / "logs" / f"daily_report_{started.date().isoformat()}.txt"
-    result = {**result_of(flow_id, started, phases, agents), "report": str(report)}
+    result = result_of(flow_id, started, phases, agents)
     replace_file(report, daily_report(result, night.config.project.name or night.config.project_dir.name))
-    write_json(night.state_dir / "holistic_training_result.json", result)
+    return str(report)
+
+
+def _clean_up(night: Nightly, flow_id: int) -> Json:
+    """Remove the folders that the trainings worked in; what lasts is in the blobs."""
     shutil.rmtree(night.state_dir / "work" / str(flow_id), ignore_errors=True)
+    return {"removed": ["work"]}
+
+
+def _result(  # noqa: PLR0917  # the parts of one value
+    night: Nightly,
+    flow_id: int,
+    started: datetime,
+    phases: Mapping[str, Phase],
+    agents: Mapping[str, Json],
+    report: str,
+) -> Json:
+    """Write the result for other programs and return it."""
+    result = {**result_of(flow_id, started, phases, agents), "report": report}
+    write_json(night.state_dir / "holistic_training_result.json", result)
     return result

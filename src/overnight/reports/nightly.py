@@ -14,14 +14,14 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One phase of the flow: success, partial (some parts failed) or failed (all did)."""
+    """One phase of the flow: success, partial (some parts failed), failed (all did) or skipped."""
 
     status: str
     seconds: float
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def between(cls, started: datetime, ended: datetime, failed: Sequence[str], parts: Mapping[str, Json]) -> "Phase":
+    def between(cls, started: datetime, ended: datetime, failed: Sequence[str], parts: Mapping[str, Any]) -> "Phase":
         """Return the phase that worked on `parts` between two instants."""
         status = "success" if not failed else "failed" if len(failed) == len(parts) else "partial"
         return cls(status=status, seconds=(ended - started).total_seconds(), details=parts)

@@ -11,6 +11,19 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Create the tables."""
+    _children()
+    _locks()
+    _questions()
+    _runs()
+    _steps()
+    _tasks()
+    _workers()
+    _stream()
+    _served()
+    _versions()
+
+
+def _children() -> None:
     op.create_table(
         "children",
         sa.Column("worker_id", sa.Text(), nullable=False),
@@ -18,6 +31,9 @@ def upgrade() -> None:
         sa.Column("started", sa.Double(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("worker_id", "pid", "started"),
     )
+
+
+def _locks() -> None:
     op.create_table(
         "locks",
         sa.Column("name", sa.Text(), nullable=False),
@@ -25,6 +41,9 @@ def upgrade() -> None:
         sa.Column("token", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+
+
+def _questions() -> None:
     op.create_table(
         "questions",
         sa.Column("question_id", BIG, nullable=False),
@@ -47,6 +66,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("answer IS NULL"),
         postgresql_where=sa.text("answer IS NULL"),
     )
+
+
+def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("run_id", BIG, nullable=False),
@@ -146,6 +168,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("queue = 0"),
         postgresql_where=sa.text("queue = 0"),
     )
+
+
+def _steps() -> None:
     op.create_table(
         "steps",
         sa.Column("run_id", BIG, nullable=False),
@@ -158,6 +183,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "ordinal"),
         sqlite_with_rowid=False,
     )
+
+
+def _tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("task_id", sa.Text(), nullable=False),
@@ -173,6 +201,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("next_us IS NOT NULL"),
         postgresql_where=sa.text("next_us IS NOT NULL"),
     )
+
+
+def _workers() -> None:
     op.create_table(
         "workers",
         sa.Column("worker_id", sa.Text(), nullable=False),
@@ -183,6 +214,9 @@ def upgrade() -> None:
         sa.Column("lease_us", BIG, nullable=False),
         sa.PrimaryKeyConstraint("worker_id"),
     )
+
+
+def _stream() -> None:
     op.create_table(
         "stream",
         sa.Column("cursor", BIG, nullable=False),
@@ -191,6 +225,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("cursor"),
         sqlite_autoincrement=True,
     )
+
+
+def _served() -> None:
     op.create_table(
         "served",
         sa.Column("served_id", BIG, nullable=False),
@@ -202,6 +239,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("served_model", "served", ["model", "served_id"], unique=False)
+
+
+def _versions() -> None:
     op.create_table(
         "versions",
         sa.Column("version_id", BIG, nullable=False),
