@@ -50,8 +50,8 @@ def settings() -> str:
         "# Settings",
         "",
         "Written from the code by `make docs`. Files come first, then variables such as",
-        "`OVERNIGHT_ENGINE__MAX_CONCURRENT` (two underscores stand for a dot), then flags; `overnight config show` tells",
-        "where each value comes from.",
+        "`OVERNIGHT_ENGINE__MAX_CONCURRENT` (two underscores stand for a dot), then flags; `overnight config show`",
+        "tells where each value comes from.",
     ]
     hints = get_type_hints(config.Settings)
     for section in fields(config.Settings):

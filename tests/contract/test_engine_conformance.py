@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from overnight.testing.bench import empty
-from overnight.testing.engine import RecoveryConformance, RunConformance
-from overnight.testing.engine_flows import CycleConformance, FlowConformance
+from overnight.testing.engine import RunConformance
+from overnight.testing.engine_cycles import CycleConformance
+from overnight.testing.engine_flows import FlowConformance
+from overnight.testing.engine_recovery import RecoveryConformance
 from overnight.testing.postgres import create_database, drop_database
 
 

@@ -1,4 +1,4 @@
-"""On PostgreSQL, a worker that was silent for too long loses its runs to others, notices, and goes on under a new name."""
+"""On PostgreSQL, a worker that was silent for too long loses its runs to others, and goes on under a new name."""
 
 import threading
 

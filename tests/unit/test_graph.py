@@ -23,7 +23,7 @@ def test_unknown_parent_is_named() -> None:
 
 
 def test_circle_is_shown_in_order() -> None:
-    with pytest.raises(InvalidTask, match="^after: the tasks wait for each other in a circle: ") as caught:
+    with pytest.raises(InvalidTask, match=r"^after: the tasks wait for each other in a circle: ") as caught:
         order({"a": ["c"], "b": ["a"], "c": ["b"]})
     circle = str(caught.value).rpartition(": ")[2].split(" -> ")
     assert circle[0] == circle[-1]

@@ -99,10 +99,7 @@ def test_waits_between_tries_are_1_2_and_4_minutes() -> None:
 
 def test_jitter_spreads_the_wait_by_its_share() -> None:
     backoff = Backoff(jitter=0.5)
-    dues = {
-        after(new(), CLAIM, fail(retry=backoff, random=Random(seed))).due_us - T0  # noqa: S311
-        for seed in range(20)
-    }
+    dues = {after(new(), CLAIM, fail(retry=backoff, random=Random(seed))).due_us - T0 for seed in range(20)}
     assert len(dues) == 20
     assert all(30e6 <= due <= 90e6 for due in dues)
 

@@ -28,9 +28,7 @@ def candidate(
     )
 
 
-def pick(
-    candidates: Sequence[Candidate], busy: Sequence[Busy] = (), *, slots: int = 9, cpus: float = 4
-) -> Choice:
+def pick(candidates: Sequence[Candidate], busy: Sequence[Busy] = (), *, slots: int = 9, cpus: float = 4) -> Choice:
     return choose(candidates, busy, Capacity(slots=slots, cpus=cpus), NOW)
 
 
@@ -227,12 +225,12 @@ def test_run_at_the_head_of_the_queue_starts_if_it_fits(
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 40), needs, st.integers(1, 20)), min_size=1, max_size=25
-    ).map(lambda given: sorted(given, key=lambda one: one[0]))
+    st.lists(st.tuples(st.integers(0, 40), needs, st.integers(1, 20)), min_size=1, max_size=25).map(
+        lambda given: sorted(given, key=lambda one: one[0])
+    )
 )
 def test_nobody_waits_for_ever_whatever_arrives(arrivals: list[tuple[int, Needs, int]]) -> None:
-    """First come, first served, honest limits: every run starts before all that was there before it could take in a row."""
+    """Honest limits: every run starts before all that came before it could take, one after another."""
     capacity = Capacity(slots=2, cpus=4)
     queue: list[tuple[int, Candidate]] = []
     busy: dict[int, Busy] = {}

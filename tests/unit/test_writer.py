@@ -77,11 +77,7 @@ def found(database: Database) -> list[str]:
 
 def told(database: Database) -> list[Any]:
     with database.read() as connection:
-        return [
-            event["note"]
-            for batch in stream.read(connection, database.dialect, 0)
-            for event in batch.events
-        ]
+        return [event["note"] for batch in stream.read(connection, database.dialect, 0) for event in batch.events]
 
 
 def test_changes_of_many_callers_share_one_commit_and_get_their_own_answers(database: Database, hooks: Hooks) -> None:
@@ -181,9 +177,12 @@ def test_commit_that_is_in_doubt_is_told_and_not_done_again(
         raise sa.exc.OperationalError("COMMIT", {}, Exception("gone"))
 
     hooks.at[Point.WRITER_BEFORE_COMMIT] = break_off
+    heard: list[str] = []
+    database.writer.told = lambda events, news: heard.extend(event["note"] for event in events)
     with pytest.raises(CommitInDoubt):
         database.writer.do(change)
     assert calls == [1]
+    assert heard == ["a"], "it may have taken effect, so whoever waits has to look"
 
 
 def test_crash_in_a_transaction_leaves_nothing_behind(database: Database, hooks: Hooks) -> None:
@@ -309,7 +308,8 @@ def test_full_disk_is_one_line_and_loses_nothing_acknowledged(only_sqlite: Datab
     only_sqlite.engine.dispose()
     with pytest.raises(DatabaseBroken, match=r"^the disk is full \(SQLITE_FULL\)$"):
         for number in range(1000):
-            acknowledged.append(only_sqlite.writer.do(adding(f"{number} {'x' * 500}")))
+            note = only_sqlite.writer.do(adding(f"{number} {'x' * 500}"))
+            acknowledged.append(note)
     group = [only_sqlite.writer.submit(adding(f"more {number} {'x' * 5000}")) for number in range(3)]
     only_sqlite.writer.step()
     assert all(isinstance(future.exception(0), DatabaseBroken) for future in group)

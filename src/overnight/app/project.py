@@ -199,7 +199,7 @@ class Project:
             NotJson: the arguments are not JSON.
             DatabaseBusy, DatabaseBroken, CommitInDoubt: nothing was acknowledged; with a `key` it is safe to ask again.
         """
-        request = self._request(task_id, args, key, priority, due, with_dependants)
+        request = self._request(task_id, args, key=key, priority=priority, due=due, with_dependants=with_dependants)
         writer = self.database.writer
         return writer.wait(writer.join(_submit_all, request))
 
@@ -207,6 +207,7 @@ class Project:
         self,
         task_id: str,
         args: Mapping[str, Any] | None,
+        *,
         key: str | None,
         priority: Priority | str | None,
         due: Any,  # Any: a datetime, checked here

@@ -13,7 +13,7 @@ def runs_of_cycle(project: Project, first: Run) -> list[Run]:
         return [first]
     names = graph.downstream(project.book.after, first.task_id)
     with project.database.read() as connection:
-        found = store.in_cycle(connection, names, first.cycle)
+        found = store.in_cycle(connection, project.database.dialect, names, first.cycle)
     return sorted(found.values(), key=lambda run: run.run_id)
 
 

@@ -241,7 +241,12 @@ class Writer:
             connection.commit()
         except sa.exc.DBAPIError as error:
             self.drop_connection()
-            raise self._dialect.translate(error, committing=committing) from error
+            failure = self._dialect.translate(error, committing=committing)
+            if isinstance(failure, CommitInDoubt):
+                # It may have taken effect, and then nobody else will tell.
+                self.told(tx.events, tx.news)
+                self._ring()
+            raise failure from error
         except BaseException:
             self.drop_connection()
             raise

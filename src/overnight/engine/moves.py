@@ -117,7 +117,7 @@ def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
         return
     assert parent.cycle is not None
     name = entry.task.task_id
-    found = store.in_cycle(tx.connection, [name, *entry.task.after], parent.cycle)
+    found = store.in_cycle(tx.connection, tx.dialect, [name, *entry.task.after], parent.cycle)
     if name in found:
         return
     parents = _parents_in_cycle(tx, book, entry, parent.cycle)
@@ -134,7 +134,7 @@ def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
     )
     [run_id] = submit(tx, [request])
     if blocked is not None:
-        run = store.get(tx.connection, run_id)
+        run = store.peek(tx, run_id)
         assert run is not None
         settled(tx, book, run)
 
@@ -143,7 +143,7 @@ def _parents_in_cycle(tx: Tx, book: Book, entry: Entry, cycle: int) -> list[str]
     """Return the parents that count: in a cycle opened by hand only those that the cycle reaches."""
     if cycle > 0:
         return list(entry.task.after)
-    root = store.get(tx.connection, -cycle)
+    root = store.peek(tx, -cycle)
     if root is None or root.task_id not in book:
         return list(entry.task.after)
     reached = graph.downstream(book.after, root.task_id)

@@ -101,16 +101,12 @@ def child_lives(child: Child) -> bool:
     return same_process(*child)
 
 
-def record_child(
-    tx: Tx, worker_id: WorkerId, child: Child, lives: Callable[[Child], bool] = child_lives
-) -> None:
+def record_child(tx: Tx, worker_id: WorkerId, child: Child, lives: Callable[[Child], bool] = child_lives) -> None:
     """Note a child before it works, so that it can be found after a crash; forget those that have ended."""
     mine = children.c.worker_id == worker_id
     for pid, started in tx.connection.execute(sa.select(children.c.pid, children.c.started).where(mine)).fetchall():
         if not lives((pid, started)):
-            tx.connection.execute(
-                sa.delete(children).where(mine, children.c.pid == pid, children.c.started == started)
-            )
+            tx.connection.execute(sa.delete(children).where(mine, children.c.pid == pid, children.c.started == started))
     tx.connection.execute(sa.insert(children).values(worker_id=worker_id, pid=child[0], started=child[1]))
 
 

@@ -49,8 +49,8 @@ def _first(entry: Entry, now_us: int) -> int | None:
 
 def next_fire_us(tx: Tx) -> int | None:
     """Return the next nominal instant of any task."""
-    instant = _NEXT(tx.connection, tx.dialect).scalar_one()
-    return None if instant is None else int(instant)
+    row = _NEXT(tx.connection, tx.dialect).fetchone()
+    return None if row is None else row[0]
 
 
 def fire(tx: Tx, book: Book) -> None:
@@ -76,7 +76,7 @@ def fire(tx: Tx, book: Book) -> None:
                 waiting.append(run_id)
     # Only now: a parent that is due at the same instant may come later in the list.
     for run_id in waiting:
-        run = store.get(tx.connection, run_id)
+        run = store.peek(tx, run_id)
         assert run is not None
         moves.decide_waiting(tx, book, run)
 

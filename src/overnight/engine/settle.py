@@ -74,7 +74,7 @@ def _wake_at_once(tx: Tx, book: Book, run: Run) -> None:
 
 def _cancel(tx: Tx, book: Book, worker_id: str) -> list[RunId]:
     """End runs that are to be cancelled and that nobody works on; return those that this worker has to stop."""
-    asked = store.to_cancel(tx.connection)
+    asked = store.to_cancel(tx)
     idle = [run for run in asked if run.worker_id is None]
     moves.move(tx, book, [(run, machine.CancelAsked()) for run in idle])
     return [run.run_id for run in asked if run.worker_id == worker_id]

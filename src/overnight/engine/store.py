@@ -12,7 +12,7 @@ from overnight.db.dialect import ColumnSpec, Dialect
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
 from overnight.engine.model import Priority, Run, State
-from overnight.engine.tables import CANCEL, LIVE, PARENTS, READY, WAITING, runs
+from overnight.engine.tables import CANCEL, LIVE, PARENTS, PARKED, READY, WAITING, runs
 
 Row = Sequence[Any]  # Any: a database row
 
@@ -150,7 +150,7 @@ def save(tx: Tx, changes: Sequence[tuple[Run, Run]]) -> set[RunId]:
         ]
         for old, new in changes
     ]  # fmt: skip
-    return {RunId(row[0]) for row in _SAVE(tx.connection, tx.dialect, rows=_text(rows))}
+    return {RunId(row[0]) for row in _SAVE(tx.connection, tx.dialect, rows=_text(rows)).fetchall()}
 
 
 def _build_ready(dialect: Dialect) -> sa.Executable:
@@ -202,8 +202,8 @@ def promote(tx: Tx) -> int:
 
 def next_due_us(tx: Tx) -> int | None:
     """Return when the next waiting run gets ready."""
-    due = _NEXT_DUE(tx.connection, tx.dialect).scalar_one()
-    return None if due is None else int(due)
+    row = _NEXT_DUE(tx.connection, tx.dialect).fetchone()
+    return None if row is None else row[0]
 
 
 def get(connection: sa.Connection, run_id: int) -> Run | None:
@@ -212,9 +212,23 @@ def get(connection: sa.Connection, run_id: int) -> Run | None:
     return None if row is None else to_run(row)
 
 
+_PEEK = Prepared(lambda dialect: _SELECT.where(runs.c.run_id == sa.bindparam("run_id", type_=sa.BigInteger)))
+
+
+def peek(tx: Tx, run_id: int) -> Run | None:
+    """Return the run as this transaction sees it, or None."""
+    row = _PEEK(tx.connection, tx.dialect, run_id=run_id).fetchone()
+    return None if row is None else to_run(row)
+
+
+_GET_FOR_UPDATE = Prepared(
+    lambda dialect: _SELECT.where(runs.c.run_id == sa.bindparam("run_id", type_=sa.BigInteger)).with_for_update()
+)
+
+
 def get_for_update(tx: Tx, run_id: int) -> Run | None:
     """Return the run and keep others from changing it until the transaction ends."""
-    row = tx.connection.execute(_SELECT.where(runs.c.run_id == run_id).with_for_update()).fetchone()
+    row = _GET_FOR_UPDATE(tx.connection, tx.dialect, run_id=run_id).fetchone()
     return None if row is None else to_run(row)
 
 
@@ -222,19 +236,17 @@ def _find(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Run
     return [to_run(row) for row in connection.execute(_SELECT.where(*where).order_by(runs.c.run_id))]
 
 
-def live(connection: sa.Connection) -> list[Run]:
-    """Return the runs that somebody works on."""
-    return _find(connection, LIVE)
-
-
 def of_worker(connection: sa.Connection, worker_id: str) -> list[Run]:
     """Return the runs that this worker works on."""
     return _find(connection, runs.c.worker_id == worker_id)
 
 
-def to_cancel(connection: sa.Connection) -> list[Run]:
+_TO_CANCEL = Prepared(lambda dialect: _SELECT.where(CANCEL).order_by(runs.c.run_id))
+
+
+def to_cancel(tx: Tx) -> list[Run]:
     """Return the unfinished runs that somebody asked to cancel."""
-    return _find(connection, CANCEL)
+    return [to_run(row) for row in _TO_CANCEL(tx.connection, tx.dialect).fetchall()]
 
 
 def waiting_for_parents(connection: sa.Connection) -> list[Run]:
@@ -252,10 +264,22 @@ def by_ids(connection: sa.Connection, run_ids: Iterable[int]) -> dict[RunId, Run
     return {run.run_id: run for run in _find(connection, runs.c.run_id.in_(list(run_ids)))}
 
 
-def in_cycle(connection: sa.Connection, task_ids: Iterable[str], cycle: int) -> dict[str, Run]:
+def _build_in_cycle(dialect: Dialect) -> sa.Executable:
+    given = dialect.rows("tasks", [("task_id", sa.Text())])
+    return _SELECT.where(
+        runs.c.task_id.in_(sa.select(given.c.task_id)),
+        runs.c.cycle == sa.bindparam("cycle", type_=sa.BigInteger),
+        runs.c.cycle.is_not(None),
+    )
+
+
+_IN_CYCLE = Prepared(_build_in_cycle)
+
+
+def in_cycle(connection: sa.Connection, dialect: Dialect, task_ids: Iterable[str], cycle: int) -> dict[str, Run]:
     """Return the runs of these tasks in the cycle, by task."""
-    found = _find(connection, runs.c.task_id.in_(list(task_ids)), runs.c.cycle == cycle, runs.c.cycle.is_not(None))
-    return {run.task_id: run for run in found}
+    rows = _IN_CYCLE(connection, dialect, tasks=_text([[name] for name in task_ids]), cycle=cycle)
+    return {run.task_id: run for run in map(to_run, rows.fetchall())}
 
 
 def latest_due(connection: sa.Connection, task_id: str, until: int) -> Run | None:
@@ -280,10 +304,18 @@ def first_due(connection: sa.Connection, task_id: str, after: int) -> Run | None
     return None if row is None else to_run(row)
 
 
-def with_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str, RunId]:
+def _build_with_keys(dialect: Dialect) -> sa.Executable:
+    given = dialect.rows("keys", [("key", sa.Text())])
+    return sa.select(runs.c.key, runs.c.run_id).where(runs.c.key.in_(sa.select(given.c.key)), runs.c.key.is_not(None))
+
+
+_WITH_KEYS = Prepared(_build_with_keys)
+
+
+def with_keys(tx: Tx, keys: Iterable[str]) -> dict[str, RunId]:
     """Return the ids of the runs that have these keys."""
-    query = sa.select(runs.c.key, runs.c.run_id).where(runs.c.key.in_(list(keys)), runs.c.key.is_not(None))
-    return {key: RunId(run_id) for key, run_id in connection.execute(query)}
+    rows = _WITH_KEYS(tx.connection, tx.dialect, keys=_text([[key] for key in keys]))
+    return {key: RunId(run_id) for key, run_id in map(tuple, rows.fetchall())}
 
 
 def mark_cancel(tx: Tx, run_id: int) -> None:
@@ -293,10 +325,10 @@ def mark_cancel(tx: Tx, run_id: int) -> None:
 
 def unfinished_now(connection: sa.Connection) -> bool:
     """Tell whether any run is ready, being worked on, waiting for its next try, or parked."""
-    active = sa.or_(READY, LIVE, runs.c.waiting_for.is_not(None), WAITING)
-    return (
-        connection.execute(sa.select(runs.c.run_id).where(active, runs.c.finished_us.is_(None)).limit(1)).first()
-        is not None
+    # One look for each condition: each has an index of its own, the four together have none.
+    return any(
+        connection.execute(sa.select(runs.c.run_id).where(condition).limit(1)).first() is not None
+        for condition in (READY, LIVE, WAITING, PARKED)
     )
 
 

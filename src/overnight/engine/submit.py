@@ -48,7 +48,7 @@ def unwritable(text: str) -> bool:
 def submit(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
     """Insert runs and return their ids in the order of the requests; a known key gives the run that has it."""
     keys = [request.key for request in requests if request.key is not None]
-    known = store.with_keys(tx.connection, keys) if keys else {}
+    known = store.with_keys(tx, keys) if keys else {}
     fresh: dict[int, Request] = {}
     for place, request in enumerate(requests):
         if request.key is None:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, NotJson, OvernightError
+from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, NotJson
 from overnight.base.files import to_json
 from overnight.base.ids import RunId, WorkerId
 from overnight.base.instants import US
 from overnight.base.points import Hook, Point, no_hook
 from overnight.base.ports import Executor, StopReason
-from overnight.base.refs import ErrorRef, ExecutorName, Outcome, WorkOrder
+from overnight.base.refs import ExecutorName, Outcome, WorkOrder
 from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import recovery, store
@@ -261,24 +261,12 @@ class Worker:
     def _hand_out(self, run: Run, book: Book) -> None:
         entry = book.find(run.task_id)
         assert entry is not None, "only runs of known tasks are claimed"
-        try:
-            order = self._order(run, entry)
-        except OvernightError as error:
-            self._refuse(run, entry, error)
-            return
+        order = self._order(run, entry)
         limit = limit_us(entry.timeout_s, run.active_us)
         deadline = None if limit is None else self._clock.monotonic() + limit / US
         self._running[run.run_id] = _Running(run, order, busy_with(run, entry), deadline)
         self._executors[entry.executor].start(order, self)
         self._hook(Point.ENGINE_HANDED_OUT)
-
-    def _refuse(self, run: Run, entry: Entry, error: OvernightError) -> None:
-        order = WorkOrder(
-            run_id=run.run_id, token=run.token, task_id=run.task_id, attempt=run.attempt, executor="inline", args={}
-        )
-        self._running[run.run_id] = _Running(run, order, busy_with(run, entry), None)
-        reason = ErrorRef(family=error.family, type=type(error).__name__, message=str(error))
-        self.done(order, Outcome(kind="failed", error=reason))
 
     def _order(self, run: Run, entry: Entry) -> WorkOrder:
         given = json.loads(run.args) if run.args else {}

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from overnight.app.project import Project
 from overnight.app.runtime import Runtime
 from overnight.app.schema import METADATA
+from overnight.base.clock import SystemClock
 from overnight.base.points import Point
 from overnight.engine.model import Run, State, Task
 from overnight.testing.clock import FakeClock
@@ -43,7 +43,7 @@ class CrashHook:
         self._crash, self._dead = None, False
 
     def __call__(self, point: Point) -> None:
-        """Take note of a visit. After a crash every point crashes: an executor may have taken the first for a failure."""
+        """Take note of a visit; after a crash every point crashes, as an executor may take the first for a failure."""
         self.visited.append(point)
         action = self.at.pop(point, None)
         if action is not None:
@@ -102,6 +102,10 @@ class Bench:
             values["executor"] = "inline"
         return self.project.add_task(Task(task_id=task_id, action=action or noting, **values))
 
+    def note(self, name: str) -> None:
+        """Note the name in `calls`: an action for tasks."""
+        self.calls.append(name)
+
     @property
     def runtime(self) -> Runtime:
         """The worker, started at its first use, when the tasks are known."""
@@ -131,9 +135,9 @@ class Bench:
 
     def work_until(self, done: Callable[[], object]) -> None:
         """Step, with work going on in threads or children, until `done` holds."""
-        until = time.monotonic() + PATIENCE_S
+        until = SystemClock().monotonic() + PATIENCE_S
         while not done():
-            assert time.monotonic() < until, f"not within {PATIENCE_S} s; runs: {self.project.runs(limit=5)}"
+            assert SystemClock().monotonic() < until, f"not within {PATIENCE_S} s; runs: {self.project.runs(limit=5)}"
             self.step(0.02)
 
     def after(self, seconds: float) -> None:

@@ -1,7 +1,10 @@
-"""The conformance suite of the engine on a database: subclass in a pytest file and give a fixture `database_url`.
+"""The conformance suite of the engine on a database.
 
-`database_url` is the URL of a new, empty database. Each test drives a real project by hand, on a clock that stands still.
+Subclass it in a pytest file with a fixture `database_url`: the URL of a new, empty database. Each test
+drives a real project by hand, on a clock that stands still.
 """
+
+# ruff: noqa: D102 - the name of a test says it
 
 import json
 import os
@@ -9,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -24,19 +26,25 @@ from overnight.base.errors import (
     UserMistake,
 )
 from overnight.base.instants import to_datetime
-from overnight.base.points import Point
 from overnight.base.ports import RunContext
-from overnight.engine import moves, store
-from overnight.engine.machine import Succeeded
 from overnight.engine.model import Needs, Priority, State
-from overnight.engine.tables import locks, runs, workers
-from overnight.testing.bench import Bench, Crash
+from overnight.engine.tables import locks
+from overnight.testing.bench import Bench
 
-ODD_TEXTS = ("", "plain", "it's \"quoted\"", "back\\slash %s :name {x}", "zeile\nzwei\ttab", "žluťoučký 猫 🌙", "NULL", "[]")
+ODD_TEXTS = (
+    "",
+    "plain",
+    'it\'s "quoted"',
+    "back\\slash %s :name {x}",
+    "zeile\nzwei\ttab",
+    "žluťoučký 猫 🌙",
+    "NULL",
+    "[]",
+)
 
 
 class Gates:
-    """Tasks that work until they are let go, so that a test can see what works at the same time. For executor `thread`."""
+    """Tasks that work until they are let go, so that a test sees what works at the same time. For executor `thread`."""
 
     def __init__(self) -> None:
         self.working: list[str] = []
@@ -144,9 +152,7 @@ class RunConformance(Suite):
         bench.add("echo", lambda value: [value, {"again": value}])
         values = [*ODD_TEXTS, "\0", 2**63 - 1, -(2**63), 1e-300, 1.7976931348623157e308, 0.1]
         keys = [f"k{value}".replace("\0", "nul") for value in values]
-        ids = [
-            bench.project.submit("echo", {"value": value}, key=key) for value, key in zip(values, keys, strict=True)
-        ]
+        ids = [bench.project.submit("echo", {"value": value}, key=key) for value, key in zip(values, keys, strict=True)]
         bench.work()
         assert [bench.result(run_id) for run_id in ids] == [[value, {"again": value}] for value in values]
         assert [bench.get(run_id).key for run_id in ids] == keys
@@ -185,9 +191,9 @@ class RunConformance(Suite):
         bench.add("task")
         with pytest.raises(NotJson, match="args of 'task'"):
             bench.project.submit("task", {"when": object()})
-        with pytest.raises(UnknownName, match=r"there is no task 'tusk' \(tasks: task\)"):
+        with pytest.raises(UnknownName, match=r"^there is no task 'tusk'.*\btask\b"):
             bench.project.submit("tusk")
-        with pytest.raises(UserMistake, match="priority: 'URGENT' is not one of CRITICAL, HIGH, NORMAL, LOW"):
+        with pytest.raises(UserMistake, match=r"^priority: 'URGENT'.*CRITICAL, HIGH, NORMAL, LOW"):
             bench.project.submit("task", priority="URGENT")
         with pytest.raises(UnknownName, match="there is no run 7"):
             bench.get(7)
@@ -195,7 +201,7 @@ class RunConformance(Suite):
 
     def test_runs_start_by_priority_and_in_the_order_of_submission(self, tmp_path: Path, database_url: str) -> None:
         with Bench(tmp_path / "project", database_url, slots=1) as bench:
-            bench.add("task", lambda name: bench.calls.append(name))
+            bench.add("task", bench.note)
             for name in ("LOW", "NORMAL", "HIGH", "CRITICAL"):
                 for number in (1, 2):
                     bench.project.submit("task", {"name": f"{name} {number}"}, priority=name)
@@ -208,7 +214,7 @@ class RunConformance(Suite):
         self, tmp_path: Path, database_url: str, age_s: int, first: str
     ) -> None:
         with Bench(tmp_path / "project", database_url, slots=1) as bench:
-            bench.add("task", lambda name: bench.calls.append(name))
+            bench.add("task", bench.note)
             bench.project.submit("task", {"name": "LOW"}, priority="LOW")
             bench.clock.advance(age_s)
             bench.project.submit("task", {"name": "NORMAL"})
@@ -343,7 +349,7 @@ class RunConformance(Suite):
         bench.work()
         with pytest.raises(InvalidTransition, match=f"^run {run_id} is COMPLETED already; nothing to cancel$"):
             bench.project.cancel(run_id)
-        with pytest.raises(UnknownName, match="^there is no run 99; "):
+        with pytest.raises(UnknownName, match=r"^there is no run 99; "):
             bench.project.cancel(99)
         assert bench.state(run_id) is State.COMPLETED
 
@@ -447,110 +453,3 @@ class RunConformance(Suite):
         go_on.set()
         bench.work_until(lambda: bench.state(run_id) is State.COMPLETED)
         assert bench.get(run_id).progress is None
-
-
-class RecoveryConformance(Suite):
-    """Crashes, fences, other workers."""
-
-    def test_write_with_an_old_token_changes_nothing(self, bench: Bench) -> None:
-        bench.add("task")
-        run_id = bench.project.submit("task")
-        with bench.crashing(Point.ENGINE_CLAIMED):
-            bench.work()
-        stale = bench.get(run_id)
-        with bench.crashing(Point.ENGINE_OUTCOME):
-            bench.work()
-        now = bench.get(run_id)
-        assert (now.token, now.state) == (stale.token + 1, State.IN_PROGRESS)
-        writer, book = bench.project.database.writer, bench.project.book
-        ended = Succeeded(result='"stale"')
-        assert writer.do(lambda tx: moves.move(tx, book, [(stale, ended)])) == {}
-        assert writer.do(lambda tx: store.save(tx, [(stale, stale._replace(result='"stale"'))])) == set()
-        writer.do(lambda tx: store.save_progress(tx, [(run_id, stale.token, '{"done":9}')]))
-        assert bench.get(run_id) == now
-        bench.work()
-        assert bench.get(run_id).result == "null"
-
-    def test_lost_worker_costs_no_try_and_its_locks_are_free(self, bench: Bench) -> None:
-        bench.add("task", needs=Needs(locks=("gpu",)), max_retries=0)
-        bench.add("other", needs=Needs(locks=("gpu",)))
-        run_id, other = bench.project.submit("task"), bench.project.submit("other")
-        with bench.crashing(Point.ENGINE_CLAIMED):
-            bench.work()
-        assert bench.get(run_id).worker_id is not None
-        bench.work()
-        run = bench.get(run_id)
-        assert (run.state, run.attempt, run.losses, run.token) == (State.COMPLETED, 1, 1, 2)
-        assert [note[0] for note in run.history] == ["started", "lost", "started", "completed"]
-        assert bench.state(other) is State.COMPLETED
-        with bench.project.database.read() as connection:
-            assert connection.execute(sa.select(locks)).fetchall() == []
-            assert len(connection.execute(sa.select(workers)).fetchall()) == 1
-
-    def test_run_that_was_to_be_cancelled_when_its_worker_died_is_cancelled(self, bench: Bench) -> None:
-        bench.add("task")
-        run_id = bench.project.submit("task")
-        with bench.crashing(Point.ENGINE_CLAIMED):
-            bench.work()
-        bench.project.cancel(run_id)
-        assert bench.state(run_id) is State.IN_PROGRESS
-        bench.work()
-        assert bench.state(run_id) is State.CANCELLED
-        assert bench.calls == []
-
-    def test_run_that_takes_its_worker_down_again_and_again_waits_longer_each_time(self, bench: Bench) -> None:
-        bench.add("task")
-        run_id = bench.project.submit("task")
-        for _ in range(5):
-            assert bench.runtime.worker.idle, "taken over before the time passes"
-            with bench.crashing(Point.ENGINE_CLAIMED):
-                bench.after(60)
-        begin = bench.clock.now_us()
-        assert bench.runtime.worker.idle
-        run = bench.get(run_id)
-        assert (run.losses, run.due_us - begin, run.state) == (5, 2_000_000, State.PENDING)
-
-    POINTS = [point for point in Point if not point.startswith(("child.", "recovery."))]
-
-    @pytest.mark.parametrize("point", POINTS)
-    def test_crash_at_any_point_loses_nothing_and_repeats_no_recorded_step(self, bench: Bench, point: Point) -> None:
-        recorded: list[str] = []
-
-        def step(name: str) -> str:
-            bench.calls.append(name)
-            bench.hook.at[Point.FLOW_STEP_RECORDED] = lambda: recorded.append(name)
-            return name
-
-        def flow(flow: Any) -> list[str]:
-            first = flow.step("first", step, "first")
-            child = flow.start("task")
-            second = flow.step("second", step, "second")
-            [ended] = flow.wait(child)
-            return [first, second, ended.state, flow.step("third", step, "third")]
-
-        bench.add("task")
-        bench.add("flow", flow)
-        for visit in (1, 2, 4):
-            recorded.clear()
-            bench.calls.clear()
-            acknowledged: list[int] = []
-            bench.hook.crash_at(point, visit)
-            try:
-                for task_id in ("flow", "task"):
-                    acknowledged.append(bench.project.submit(task_id, key=f"{task_id} {visit}"))
-                bench.work()
-            except Crash:
-                bench.hook.revive()
-                bench.crash()
-            else:
-                assert visit > 1, f"{point} is never visited"
-                bench.hook.revive()
-            before = list(recorded)
-            flow_id = bench.project.submit("flow", key=f"flow {visit}")
-            bench.work()
-            assert {bench.state(run_id) for run_id in (*acknowledged, flow_id)} == {State.COMPLETED}
-            assert bench.result(flow_id) == ["first", "second", "COMPLETED", "third"]
-            assert [name for name in before if bench.calls.count(name) != 1] == [], "recorded, and done again"
-        with bench.project.database.read() as connection:
-            left = sa.select(runs.c.run_id).where(runs.c.finished_us.is_(None))
-            assert connection.execute(left).fetchall() == []

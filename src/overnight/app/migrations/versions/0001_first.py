@@ -104,70 +104,24 @@ def _runs() -> None:
         sa.PrimaryKeyConstraint("run_id"),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        "runs_cancel",
-        "runs",
-        ["run_id"],
-        unique=False,
-        sqlite_where=sa.text("cancel IS NOT NULL"),
-        postgresql_where=sa.text("cancel IS NOT NULL"),
-    )
-    op.create_index(
-        "runs_cycle",
-        "runs",
-        ["task_id", "cycle"],
-        unique=False,
-        sqlite_where=sa.text("cycle IS NOT NULL"),
-        postgresql_where=sa.text("cycle IS NOT NULL"),
-    )
-    op.create_index(
-        "runs_key",
-        "runs",
-        ["key"],
-        unique=True,
-        sqlite_where=sa.text('"key" IS NOT NULL'),
-        postgresql_where=sa.text('"key" IS NOT NULL'),
-    )
-    op.create_index(
-        "runs_live",
-        "runs",
-        ["worker_id"],
-        unique=False,
-        sqlite_where=sa.text("worker_id IS NOT NULL"),
-        postgresql_where=sa.text("worker_id IS NOT NULL"),
-    )
-    op.create_index(
-        "runs_parent",
-        "runs",
-        ["parent_id"],
-        unique=False,
-        sqlite_where=sa.text("parent_id IS NOT NULL"),
-        postgresql_where=sa.text("parent_id IS NOT NULL"),
-    )
-    op.create_index(
-        "runs_parents",
-        "runs",
-        ["run_id"],
-        unique=False,
-        sqlite_where=sa.text("queue = 2"),
-        postgresql_where=sa.text("queue = 2"),
-    )
-    op.create_index(
-        "runs_ready",
-        "runs",
-        ["rank", "run_id"],
-        unique=False,
-        sqlite_where=sa.text("queue = 1"),
-        postgresql_where=sa.text("queue = 1"),
-    )
-    op.create_index(
-        "runs_waiting",
-        "runs",
-        ["due_us"],
-        unique=False,
-        sqlite_where=sa.text("queue = 0"),
-        postgresql_where=sa.text("queue = 0"),
-    )
+    _runs_indexes()
+
+
+def _runs_indexes() -> None:
+    for name, columns, unique, where in (
+        ("runs_cancel", ["run_id"], False, "cancel IS NOT NULL"),
+        ("runs_cycle", ["task_id", "cycle"], False, "cycle IS NOT NULL"),
+        ("runs_key", ["key"], True, '"key" IS NOT NULL'),
+        ("runs_live", ["worker_id"], False, "worker_id IS NOT NULL"),
+        ("runs_parent", ["parent_id"], False, "parent_id IS NOT NULL"),
+        ("runs_parked", ["run_id"], False, "waiting_for IS NOT NULL"),
+        ("runs_parents", ["run_id"], False, "queue = 2"),
+        ("runs_ready", ["rank", "run_id"], False, "queue = 1"),
+        ("runs_waiting", ["due_us"], False, "queue = 0"),
+    ):
+        op.create_index(
+            name, "runs", columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+        )
 
 
 def _steps() -> None:
