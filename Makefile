@@ -6,12 +6,12 @@ PYTHON ?= python3
 PY := .venv/bin/python
 BUILT := .venv/.built-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 PEERS := .venv-bench/.built-$(shell cat pyproject.toml constraints.txt benchmarks/peers.txt | cksum | tr ' ' '-')
-SOURCES := src tests benchmarks $(wildcard examples)
+SOURCES := src tests benchmarks docs
 
 # Two workers are fastest on two cores; an idle one takes tests from the other.
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup demo test check chaos mutants bench fmt
+.PHONY: help setup demo test check chaos soak interop mutants bench docs fmt
 
 help: ## list these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,7 +48,19 @@ check: $(BUILT) ## lint, format, types and the import contracts
 	.venv/bin/lint-imports
 
 chaos: $(BUILT) ## the long form of the tests that kill processes, on both databases
-	$(PY) -m pytest tests/chaos --long --timeout 3600
+	$(PY) -m pytest tests/chaos tests/integration/test_simulation.py tests/integration/test_bad_runs.py \
+	  tests/contract/test_machine_stateful.py --long --timeout 3600
+
+soak: $(BUILT) ## 15 minutes of steady work: memory, open files and delays must not grow
+	$(PY) benchmarks/soak.py
+
+interop: $(BUILT) ## the database tests on the PostgreSQL server that OVERNIGHT_TEST_POSTGRES names
+	@test -n "$$OVERNIGHT_TEST_POSTGRES" || { \
+	  echo "Set OVERNIGHT_TEST_POSTGRES to the URL of a server, such as postgresql://user:password@localhost/postgres" >&2; exit 1; }
+	$(PYTEST) -k postgres
+
+docs: $(BUILT) ## write the parts of the documentation that follow from the code and from a real training
+	$(PY) docs/build.py
 
 mutants: $(BUILT) ## break the pure modules on purpose: the tests must notice at least 85 % of the faults
 	$(PY) -m mutmut run
@@ -58,9 +70,9 @@ mutants: $(BUILT) ## break the pure modules on purpose: the tests must notice at
 	  print("{:.1%} of {} mutants noticed".format(share, s["total"])); sys.exit(share < 0.85)'
 
 bench: $(PEERS) ## measure the figures that we claim, beside the raw limits and the peers
-	@for script in benchmarks/*.py; do \
-	  echo "== $$script"; .venv-bench/bin/python "$$script" || exit 1; \
-	done
+	@failed=0; for script in start gate engine; do \
+	  echo "== benchmarks/$$script.py"; .venv-bench/bin/python "benchmarks/$$script.py" || failed=1; \
+	done; exit $$failed
 
 $(PEERS): | $(BUILT)
 	@$(PY) -m venv .venv-bench

@@ -1,7 +1,7 @@
 """No-op tasks a second of peers that a Python user can embed, each as its documentation says, durable where it can be.
 
-Huey: SQLite storage with fsync, 64 consumer threads. DBOS: SQLite, a queue polled every 10 ms, 64 workflows at once.
-Both get their tasks from 64 producers where they allow it. A peer that is not installed is left out, and said to be.
+Huey: SQLite storage with fsync, 64 consumer threads. DBOS: SQLite and PostgreSQL, a queue polled every 10 ms,
+64 workflows at once. A peer that is not installed is left out, and said to be.
 """
 
 import json
@@ -14,11 +14,14 @@ from pathlib import Path
 PRODUCERS = 64
 
 
-def measure_peers(folder: Path, quick: bool) -> dict[str, object]:
+def measure_peers(folder: Path, postgres_url: str | None, quick: bool) -> dict[str, object]:
     """Return runs a second of each peer, each measured in a process of its own."""
     found: dict[str, object] = {}
-    for name in ("huey", "dbos"):
-        command = [sys.executable, __file__, name, str(folder), "quick" if quick else "full"]
+    places = {"huey_sqlite": str(folder), "dbos_sqlite": str(folder), "dbos_postgres": postgres_url}
+    for name, place in places.items():
+        if place is None:
+            continue
+        command = [sys.executable, __file__, name, place, "quick" if quick else "full"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -65,11 +68,10 @@ def huey_rate(folder: Path, count: int) -> float:
     return rate
 
 
-def dbos_rate(folder: Path, count: int) -> float:
-    """Return DBOS's workflows a second through a queue on SQLite."""
+def dbos_rate(url: str, count: int) -> float:
+    """Return DBOS's workflows a second through a queue."""
     from dbos import DBOS, DBOSConfig
 
-    url = f"sqlite:///{folder / 'dbos.db'}"
     config: DBOSConfig = {"name": "bench", "system_database_url": url, "log_level": "ERROR"}
     DBOS(config=config)
 
@@ -90,10 +92,11 @@ def dbos_rate(folder: Path, count: int) -> float:
 
 if __name__ == "__main__":
     peer, place, form = sys.argv[1:]
-    if peer == "huey":
+    if peer == "huey_sqlite":
         print(json.dumps(huey_rate(Path(place), 1_280 if form == "quick" else 6_400)))
     else:
-        print(json.dumps(dbos_rate(Path(place), 128 if form == "quick" else 640)))
+        url = f"sqlite:///{place}/dbos.db" if peer == "dbos_sqlite" else place
+        print(json.dumps(dbos_rate(url, 128 if form == "quick" else 640)))
     sys.stdout.flush()
     import os
 

@@ -13,7 +13,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from pathlib import Path
+
+from rig import processor
 
 AIM_MS = {"import overnight": 100.0, "overnight --help": 300.0}
 COMMANDS = {
@@ -42,15 +43,6 @@ def measure(runs: int) -> dict[str, float]:
         for name, command in COMMANDS.items():
             seen[name].append(cpu_ms(command))
     return {name: statistics.median(values) for name, values in seen.items()}
-
-
-def processor() -> str:
-    """Return the name of the processor, as far as the system tells."""
-    try:
-        with Path("/proc/cpuinfo").open() as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
 
 
 def main() -> int:

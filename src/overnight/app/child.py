@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from overnight.base.errors import InvalidTask
@@ -36,6 +37,7 @@ class Targets:
 
     def __init__(self, main_path: str | None) -> None:
         self._main_path = main_path
+        self._main: ModuleType | None = None
 
     def resolve_target(self, order: WorkOrder) -> Callable[..., object]:
         """Return the function of the order's target "module:qualname".
@@ -65,14 +67,14 @@ class Targets:
 
     def _load_main(self, order: WorkOrder) -> object:
         """Load the host's main file under another name, as multiprocessing does, so that its main part does not run."""
-        if _MAIN in sys.modules:
-            return sys.modules[_MAIN]
+        # Not looked up in sys.modules: importing multiprocessing puts the child's own main module there by this name.
+        if self._main is not None:
+            return self._main
         if self._main_path is None:
             raise InvalidTask(f"{order.target!r} is in a program without a file; move it to a module")
         import runpy
-        from types import ModuleType
 
         module = ModuleType(_MAIN)
         module.__dict__.update(runpy.run_path(self._main_path, run_name=_MAIN))
-        sys.modules["__main__"] = sys.modules[_MAIN] = module
+        sys.modules["__main__"] = sys.modules[_MAIN] = self._main = module
         return module

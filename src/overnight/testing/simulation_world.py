@@ -173,6 +173,7 @@ class SimulatedProcess:
         self._arena = arena
         dialect = SimulatedDialect(arena, faults, shared=shared)
         self.database = Database(arena.url, clock, arena.folder, hook=hook, dialect=dialect)
+        self.database.writer.pause = lambda: clock.advance(0.05)
         self._released = False
 
     @property
