@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from overnight.base.errors import OvernightError
 from overnight.testing.postgres import create_database, drop_database, postgres_server
@@ -14,6 +15,11 @@ DATA = os.environ.get("OVERNIGHT_TEST_DATA")
 POSTGRES = os.environ.get("OVERNIGHT_TEST_POSTGRES")
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 NO_POSTGRES = "NO POSTGRESQL SERVER STARTED"
+
+
+# A slow machine is no failure: time limits are pytest-timeout's.
+settings.register_profile("overnight", deadline=None)
+settings.load_profile("overnight")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
