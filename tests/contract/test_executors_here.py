@@ -178,14 +178,14 @@ def test_a_log_that_cannot_be_written_does_not_change_the_outcome(tmp_path):
     assert channel.outcome(order).error.type == "ValueError"
 
 
-def context(folder, sent, beats, clock):
+def context(folder, sent, clock):
     order = new_order(Path(folder))
-    return Context(order, clock=clock, send=sent.append, beat=lambda: beats.append(1))
+    return Context(order, clock=clock, send=sent.append)
 
 
 def test_progress_within_a_tenth_of_a_second_is_joined_and_the_last_wins(tmp_path):
     sent, clock = [], ManualClock()
-    ctx = context(tmp_path, sent, [], clock)
+    ctx = context(tmp_path, sent, clock)
     ctx.progress(1, 10, loss=0.5)
     ctx.progress(2)
     ctx.progress(3)
@@ -195,14 +195,3 @@ def test_progress_within_a_tenth_of_a_second_is_joined_and_the_last_wins(tmp_pat
     clock.now += 1
     ctx.progress(4)
     assert sent[2:] == [{"done": 4}]
-
-
-def test_heartbeats_are_thinned_out(tmp_path):
-    beats, clock = [], ManualClock()
-    ctx = context(tmp_path, [], beats, clock)
-    for _ in range(5):
-        ctx.heartbeat()
-    assert len(beats) == 1
-    clock.now += 0.2
-    ctx.heartbeat()
-    assert len(beats) == 2

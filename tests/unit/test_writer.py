@@ -1,5 +1,8 @@
 """The group-commit writer: groups, failures that stay alone, a busy, full or doubtful database."""
 
+import logging
+import os
+import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -13,9 +16,11 @@ from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, U
 from overnight.base.points import Point
 from overnight.db import sqlite, stream, writer
 from overnight.db.database import Database
+from overnight.db.doorbell import SocketDoorbell
 from overnight.db.writer import Tx
 from overnight.testing.clock import FakeClock
 
+LIMIT_S = 20
 metadata = sa.MetaData()
 notes = sa.Table("notes", metadata, sa.Column("note", sa.Text, primary_key=True))
 
@@ -154,6 +159,106 @@ def test_callbacks_and_tidings_come_after_the_commit_once(database: Database) ->
     assert len(heard) == 2
 
 
+def fail(*_: object) -> None:
+    raise OSError("too many open files")
+
+
+def test_tiding_that_fails_stops_neither_the_others_nor_the_writer(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+    rung = threading.Event()
+    database.writer.told = fail
+    monkeypatch.setattr(database.writer, "_ring", rung.set)
+
+    def change(tx: Tx) -> str:
+        tx.after_commit(fail)
+        tx.after_commit(lambda: heard.append("second"))
+        return adding("a")(tx)
+
+    database.writer.start()
+    assert database.writer.submit(change).result(LIMIT_S) == "a"
+    assert heard == ["second"]
+    assert rung.wait(LIMIT_S)
+    monkeypatch.setattr(database.writer, "_ring", fail)
+    assert database.writer.submit(adding("b")).result(LIMIT_S) == "b"
+    assert database.writer.submit(adding("c")).result(LIMIT_S) == "c"
+    database.writer.close()
+    # The callback once; the listener after each of three commits, the doorbell after two.
+    assert [record.levelno for record in caplog.records if record.name == "overnight.db"] == [logging.ERROR] * 6
+    assert "too many open files" in caplog.text
+
+
+def test_doorbell_that_finds_no_free_file_stays_silent(tmp_path: Path) -> None:
+    bell = SocketDoorbell(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            os.listdir(tmp_path)  # noqa: PTH208  # what the doorbell does
+        bell.ring()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    bell.close()
+
+
+def test_thread_that_ends_against_its_will_leaves_nobody_waiting(
+    database: Database, hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def end() -> None:
+        reached.set()
+        go_on.wait(LIMIT_S)
+        raise SystemExit("the end")
+
+    hooks.at[Point.WRITER_AFTER_COMMIT] = end
+    database.writer.start()
+    written = database.writer.submit(adding("written"))
+    assert reached.wait(LIMIT_S)
+    queued = [database.writer.submit(adding("queued")), database.writer.join(add_all, "queued too")]
+    go_on.set()
+    assert isinstance(written.exception(LIMIT_S), CommitInDoubt), "it is on disk, but nobody could say so"
+    for future in queued:
+        assert isinstance(future.exception(LIMIT_S), DatabaseBroken)
+    later = [database.writer.submit(adding("later")), database.writer.join(add_all, "later too")]
+    for future in later:
+        with pytest.raises(DatabaseBroken, match="the end") as told:
+            future.result(LIMIT_S)
+        assert isinstance(told.value.__cause__, SystemExit)
+    with pytest.raises(DatabaseBroken):
+        database.writer.do(adding("last"))
+    assert "has ended" in caplog.text
+    database.writer.close()
+    assert found(database) == ["written"]
+
+
+def test_writer_works_again_when_it_is_started_after_an_unexpected_end(database: Database, hooks: Hooks) -> None:
+    def end() -> None:
+        raise SystemExit
+
+    hooks.at[Point.WRITER_BEGUN] = end
+    database.writer.start()
+    assert isinstance(database.writer.submit(adding("a")).exception(LIMIT_S), CommitInDoubt)
+    database.writer.close()
+    hooks.at.clear()
+    database.writer.start()
+    assert database.writer.submit(adding("b")).result(LIMIT_S) == "b"
+    assert found(database) == ["b"]
+
+
+def test_joined_function_with_too_few_answers_changes_nothing(database: Database) -> None:
+    def forgetful(tx: Tx, texts: Sequence[str]) -> list[str]:
+        return add_all(tx, texts)[1:]
+
+    futures = [database.writer.join(forgetful, "a"), database.writer.join(forgetful, "b")]
+    good = database.writer.submit(adding("good"))
+    database.writer.step()
+    assert all(isinstance(future.exception(0), ValueError) for future in futures)
+    assert good.result(0) == "good"
+    assert found(database) == ["good"]
+
+
 def test_cancelled_future_harms_nobody(database: Database) -> None:
     first, second = database.writer.submit(adding("a")), database.writer.submit(adding("b"))
     assert first.cancel()
@@ -183,6 +288,33 @@ def test_commit_that_is_in_doubt_is_told_and_not_done_again(
         database.writer.do(change)
     assert calls == [1]
     assert heard == ["a"], "it may have taken effect, so whoever waits has to look"
+
+
+def test_tiding_that_fails_after_a_commit_in_doubt_does_not_do_it_again(
+    database: Database, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def calling(note: str) -> Callable[[Tx], str]:
+        def change(tx: Tx) -> str:
+            calls.append(note)
+            return adding(note)(tx)
+
+        return change
+
+    monkeypatch.setattr(type(database.dialect), "translate", lambda self, error, *, committing: CommitInDoubt("?"))
+
+    def break_off() -> None:
+        raise sa.exc.OperationalError("COMMIT", {}, Exception("gone"))
+
+    hooks.at[Point.WRITER_BEFORE_COMMIT] = break_off
+    rings: list[int] = []
+    database.writer.told = fail
+    monkeypatch.setattr(database.writer, "_ring", lambda: rings.append(1))
+    futures = [database.writer.submit(calling("a")), database.writer.submit(calling("b"))]
+    database.writer.step()
+    assert all(isinstance(future.exception(0), CommitInDoubt) for future in futures)
+    assert (calls, rings) == (["a", "b"], [1])
 
 
 def test_crash_in_a_transaction_leaves_nothing_behind(database: Database, hooks: Hooks) -> None:

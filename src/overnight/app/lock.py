@@ -22,7 +22,7 @@ class ProjectLock:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,7 +50,9 @@ def _holder(handle: int) -> str:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process works on the project."""
+    """Tell whether some process works on the project; True also where this one may not ask (see `may_ask`)."""
+    if not may_ask(path):
+        return True
     with contextlib.suppress(FileNotFoundError), _opened(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -59,9 +61,20 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def may_ask(path: Path) -> bool:
+    """Tell whether this process may read the lock: that of another user's project it may not."""
+    try:
+        with _opened(path):
+            return True
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield handle
     finally:

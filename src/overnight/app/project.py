@@ -3,15 +3,18 @@
 import contextlib
 import getpass
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import sqlalchemy as sa
+
 from overnight.app import schema
 from overnight.app.lock import is_held
-from overnight.app.runtime import Runtime, import_from
+from overnight.app.runtime import Runtime, check_threaded, import_from
 from overnight.app.waits import Waits
 from overnight.base.backoff import Backoff
 from overnight.base.clock import Clock, SystemClock
@@ -31,6 +34,7 @@ from overnight.engine.book import Book
 from overnight.engine.model import Needs, Priority, Question, Run, State, Task
 from overnight.engine.submit import Request, copy_steps, submit
 from overnight.engine.tables import runs as runs_table
+from overnight.engine.tables import steps as steps_table
 from overnight.flows.nightly import Nightly
 
 STATE_FOLDER = ".overnight"
@@ -62,6 +66,7 @@ class Project:
         self._hook = hook
         self._tasks: dict[str, Task] = {}
         self._book: Book | None = None
+        self._adding = threading.Lock()
         self._runtime: Runtime | None = None
         self._waits = Waits(self.clock)
         self._end_listening: Callable[[], None] | None = None
@@ -111,7 +116,7 @@ class Project:
         """Open the project of this folder; where there is none, make an empty one first."""
         folder = Path(path)
         if not (folder / FILE).exists():
-            replace_file(folder / FILE, f'[project]\nname = "{folder.resolve().name}"\n')
+            replace_file(folder / FILE, f"[project]\nname = {json.dumps(folder.resolve().name)}\n")
         return cls.open(folder, **options)
 
     def _configure(self) -> None:
@@ -141,27 +146,38 @@ class Project:
 
     def close(self) -> None:
         """Stop working, if this process does, and close the database."""
-        if self._runtime is not None:
+        try:
             self.stop()
-        if self._end_listening is not None:
-            self._end_listening()
-            self._end_listening = None
-        self.database.close()
+        finally:
+            self._end_to_listen()
+            self.database.close()
 
     # Tasks.
 
     def add_task(self, task: Task) -> Task:
         """Add a task to this project object, or replace the one of the same id.
 
+        Before the work begins, `after` may name tasks that are added later. A task that does not fit is not added.
+
         Raises:
             InvalidTask: the task cannot work; the message names the field.
         """
         Book([task_alone(task)], self._retry())
-        self._tasks[task.task_id] = task
-        self._book = None
+        with self._adding:
+            tasks = {**self._tasks, task.task_id: task}
+            book = None
+            if self._runtime is not None:
+                book = self._checked(tasks)
+            self._tasks, self._book = tasks, book
         if self._runtime is not None:
             self._runtime.resync()
         return task
+
+    def _checked(self, tasks: Mapping[str, Task]) -> Book:
+        """Return the book of tasks that may be worked on in threads."""
+        book = Book(tasks.values(), self._retry())
+        check_threaded(book, shared=self.database.dialect.shared)
+        return book
 
     @property
     def book(self) -> Book:
@@ -243,9 +259,26 @@ class Project:
             return store.newest(connection, limit=limit, task_id=task_id, state=state)
 
     def wait(self, run_id: int, timeout_s: float | None = None) -> Run:
-        """Wait until the run has ended, or the time is over, and return it as it is then."""
+        """Wait until the run has ended, or the time is over, and return it as it is then.
+
+        Raises whatever has ended the work in this process against its will, if the run has not ended before.
+        """
         self._listen()
-        return self._waits.wait([run_id], lambda: [self.get(run_id)], timeout_s)[0]
+        before = self._runtime
+
+        def look() -> list[Run]:
+            run = self.get(run_id)
+            runtime = self._runtime or before
+            if not run.state.final and runtime is not None and runtime.failure is not None:
+                raise runtime.failure
+            return [run]
+
+        return self._waits.wait([run_id], look, timeout_s)[0]
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What has ended the work in this process against its will; `stop` raises it too."""
+        return None if self._runtime is None else self._runtime.failure
 
     def result(self, run_id: int, timeout_s: float | None = None) -> Any:  # Any: whatever JSON the run returned
         """Wait for the run and return what its function returned.
@@ -263,6 +296,11 @@ class Project:
         """Hear the worker of another process."""
         if self._end_listening is None and self._runtime is None:
             self._end_listening = self.database.doorbell.listen(self._waits.wake_all)
+
+    def _end_to_listen(self) -> None:
+        end, self._end_listening = self._end_listening, None
+        if end is not None:
+            end()
 
     def cancel(self, run_id: int) -> Run:
         """End a run, in whatever state it is, and return it as it is now.
@@ -285,6 +323,7 @@ class Project:
         Raises:
             UnknownName: there is no such run, or its task is gone.
             InvalidTransition: it has not ended yet.
+            UserMistake: it has recorded fewer steps.
         """
         source = self.get(run_id)
         self.book.get(source.task_id)
@@ -292,6 +331,12 @@ class Project:
             raise InvalidTransition(f"run {run_id} is {source.state}: cancel it first, then fork it")
         if step < 0:
             raise UserMistake(f"step: {step} is below 0")
+        with self.database.read() as connection:
+            query = sa.select(sa.func.max(steps_table.c.ordinal)).where(steps_table.c.run_id == run_id)
+            newest = connection.execute(query).scalar()
+        recorded = 0 if newest is None else newest + 1
+        if step > recorded:
+            raise UserMistake(f"step: {step} is too high: run {run_id} has recorded {recorded} steps (0 to {recorded})")
         request = Request(task_id=source.task_id, priority=source.priority, args=source.args, forked_from=source.run_id)
 
         def change(tx: Tx) -> RunId:
@@ -339,23 +384,39 @@ class Project:
 
         Raises:
             ProjectLocked: another process does already; the message names it.
+            InvalidTask: `after` names a task that does not exist or goes round in a circle, or, on PostgreSQL, a task
+                has the executor 'inline'.
         """
         if self._runtime is not None:
             raise InvalidTransition("this project object works already")
-        book = self.book
-        if self._end_listening is not None:
-            self._end_listening()
-            self._end_listening = None
-        assert book is not None
-        self._runtime = Runtime(self.config, self.database, lambda: self.book, self.state_dir, self._hook)
-        self._runtime.start()
+        # A mistake in the tasks is told before anything is locked.
+        self._book = self._checked(self._tasks)
+        runtime = Runtime(
+            self.config, self.database, lambda: self.book, self.state_dir, self._hook, failed=self._waits.wake_all
+        )
+        try:
+            runtime.start()
+        except BaseException:
+            runtime.abandon()
+            raise
+        self._runtime = runtime
+        self._end_to_listen()
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Stop working: start nothing new, let what runs end in the grace time, put the rest back into the queue."""
-        if self._runtime is None:
-            return
-        runtime, self._runtime = self._runtime, None
-        runtime.stop(self.config.engine.grace_s if grace_s is None else grace_s)
+        """Stop working: start nothing new, let what runs end in the grace time, put the rest back into the queue.
+
+        Raises whatever ended the work against its will.
+
+        Raises:
+            OvernightError: functions in threads did not return; the project stays locked until this process ends.
+            DatabaseBusy: the database cannot be reached; whoever works next puts the runs back into the queue.
+        """
+        self._stop(self.config.engine.grace_s if grace_s is None else grace_s, lambda: False)
+
+    def _stop(self, grace_s: float, hurry: Callable[[], bool]) -> None:
+        if self._runtime is not None:
+            runtime, self._runtime = self._runtime, None
+            runtime.stop(grace_s, hurry)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Project"]:
@@ -369,8 +430,9 @@ class Project:
     def run(self, *, until_idle: bool = False) -> None:
         """Work on the project until stopped by Ctrl-C, SIGTERM or `stop` from another thread.
 
-        With `until_idle`, also until no run is ready, being worked on or parked. A second Ctrl-C does not wait for
-        runs.
+        With `until_idle`, also until no run is ready, being worked on, parked, or due later (the next try of a run
+        that failed, and a run that was submitted with `due`, however far that is). A second Ctrl-C does not wait for
+        runs any longer.
 
         Raises:
             ProjectLocked: another process works on the project; the message names it.
@@ -385,7 +447,7 @@ class Project:
                     if runtime is None or runtime.ended or (until_idle and not self._busy()):
                         break
             finally:
-                self.stop(grace_s=None if stop.count < 2 else 0.0)
+                self._stop(self.config.engine.grace_s, lambda: stop.count > 1)
 
     def _busy(self) -> bool:
         with self.database.read() as connection:

@@ -1,7 +1,7 @@
 """A worker with everything around it: the lock, recovery, executors, doorbell and threads. Starts and stops as one."""
 
+import contextlib
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from overnight.app.lock import ProjectLock
 from overnight.base.config import Config
-from overnight.base.errors import UnknownName, WorkerLost
-from overnight.base.ids import WorkerId
+from overnight.base.errors import InvalidTask, OvernightError, UnknownName, WorkerLost
+from overnight.base.ids import RunId, Token, WorkerId
 from overnight.base.points import Hook, Point
-from overnight.base.ports import Executor, RunContext
-from overnight.base.refs import ExecutorName, WorkOrder
+from overnight.base.ports import Channel, Executor, RunContext, StopReason
+from overnight.base.refs import ExecutorName, Outcome, WorkOrder
 from overnight.base.settings import environment
 from overnight.db.database import Database
 from overnight.engine import recovery, scheduler
@@ -31,6 +31,8 @@ from overnight.processes.tree import end_tree
 
 CLOSE_GRACE_S = 10.0
 """For children to end after the worker has stopped."""
+_LOOK_EVERY_S = 0.1
+"""How long a caller who is in a hurry all of a sudden waits for what runs."""
 
 
 class Runtime:
@@ -41,23 +43,40 @@ class Runtime:
     """
 
     def __init__(
-        self, config: Config, database: Database, book: Callable[[], Book], state_dir: Path, hook: Hook
+        self,
+        config: Config,
+        database: Database,
+        book: Callable[[], Book],
+        state_dir: Path,
+        hook: Hook,
+        *,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`failed` is called in the loop's thread when the loop has ended against its will."""
         self._config = config
         self._database = database
         self._book = book
         self._hook = hook
-        self._lock = None if database.dialect.shared else ProjectLock(state_dir / "lock", database.clock)
+        self._failed = failed
         self._state_dir = state_dir
+        self._working_here: set[tuple[RunId, Token]] = set()
         self._executors = self._make_executors(config.engine.max_concurrent)
         self._stopping = threading.Event()
+        self._exchange = threading.Lock()
+        """Held while one worker takes the place of another: a stop reaches the one that goes on."""
         self._thread: threading.Thread | None = None
         self._end_listening: Callable[[], None] = lambda: None
         self._told_before = database.writer.told
         self.failure: BaseException | None = None
         """What ended the loop against its will."""
-        self._host = socket.gethostname()
-        self._presence, self._me, self.worker = self._new_worker()
+        self._host = recovery.this_host()
+        self._lock = None if database.dialect.shared else ProjectLock(state_dir / "lock", database.clock)
+        try:
+            self._presence, self._me, self.worker = self._new_worker()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
 
     def _new_worker(self) -> tuple[Presence, WorkerRef, Worker]:
         """Make a worker under a name of its own, which the kernel takes back when this process dies."""
@@ -84,8 +103,8 @@ class Runtime:
         env = environment()
         main_path = getattr(sys.modules.get("__main__"), "__file__", None)
         return {
-            "inline": InlineExecutor(self._resolve, clock),
-            "thread": ThreadExecutor(self._resolve, slots, clock),
+            "inline": _Here(InlineExecutor(self._resolve, clock), self._working_here),
+            "thread": _Here(ThreadExecutor(self._resolve, slots, clock), self._working_here),
             "process": ProcessExecutor(env, main_path=main_path, clock=clock),
             "command": CommandExecutor(env, clock=clock),
         }
@@ -166,12 +185,21 @@ class Runtime:
         except BaseException as error:  # noqa: BLE001  # told to whoever waits for the worker
             self.failure = error
             self.worker.closing.set()
+            self._failed()
 
     def _join_again(self) -> None:
         """Go on under a new name: this process was silent for so long that others took its runs."""
-        self._presence.release()
-        self._presence, self._me, self.worker = self._new_worker()
-        self._database.writer.do(lambda tx: recovery.register(tx, self._me))
+        presence, me, worker = self._new_worker()
+        try:
+            self._database.writer.do(lambda tx: recovery.register(tx, me))
+        except BaseException:
+            presence.release()
+            raise
+        with self._exchange:
+            self._presence.release()
+            self._presence, self._me, self.worker = presence, me, worker
+            if self._stopping.is_set():
+                worker.closing.set()
 
     @property
     def ended(self) -> bool:
@@ -191,29 +219,121 @@ class Runtime:
             raise self.failure
         return True
 
-    def stop(self, grace_s: float) -> None:
-        """Take nothing new, wait for what runs up to `grace_s`, put the rest back into the queue, end all children."""
-        self._stopping.set()
-        self.worker.closing.set()
+    def stop(self, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Take nothing new, wait for what runs up to `grace_s`, put the rest back into the queue, end all children.
+
+        `hurry` is asked several times a second; the grace time is over as soon as it says so.
+
+        Raises:
+            OvernightError: functions in threads of this process did not return and nobody can end them; the project
+                stays locked until this process ends, so that no run works twice at the same time.
+            DatabaseBusy: the database cannot be reached; the next worker puts the runs back into the queue.
+        """
+        with self._exchange:
+            self._stopping.set()
+            self.worker.closing.set()
         self.worker.wake()
         try:
-            if not self.join(grace_s):
+            if not self._join_unless(hurry, grace_s):
                 self.worker.give_back()
                 self.worker.wake()
                 self.join(2 * CLOSE_GRACE_S)
         finally:
             self._close()
 
+    def _join_unless(self, hurry: Callable[[], bool], timeout_s: float) -> bool:
+        left_s = timeout_s
+        while not self.join(max(0.0, min(left_s, _LOOK_EVERY_S))):
+            left_s -= _LOOK_EVERY_S
+            if left_s <= 0 or hurry():
+                return False
+        return True
+
     def _close(self) -> None:
-        self._end_listening()
+        try:
+            # The last comes first, and each gets its turn even where another one fails.
+            with contextlib.ExitStack() as ends:
+                for executor in self._executors.values():
+                    ends.callback(executor.close, CLOSE_GRACE_S)
+                ends.callback(self._be_told_nothing)
+            if self._working_here:
+                runs = ", ".join(str(run_id) for run_id, _ in sorted(self._working_here))
+                raise OvernightError(
+                    f"the functions of runs {runs} go on in threads, which cannot be ended; "
+                    f"nobody else can work on the project until this process ({self._me.pid}) ends"
+                )
+            worker_id = self._me.worker_id
+            self._database.writer.do(lambda tx: recovery.take_over(tx, self._book(), worker_id))
+        finally:
+            if not self._working_here:
+                self._let_go()
+
+    def abandon(self) -> None:
+        """Give up after a start that failed: nothing is being worked on yet."""
+        self._be_told_nothing()
+        self._let_go()
+
+    def _be_told_nothing(self) -> None:
         self._database.writer.told = self._told_before
-        for executor in self._executors.values():
-            executor.close(CLOSE_GRACE_S)
-        worker_id = self._me.worker_id
-        self._database.writer.do(lambda tx: recovery.take_over(tx, self._book(), worker_id))
-        self._presence.release()
-        if self._lock is not None:
-            self._lock.release()
+        self._end_listening()
+
+    def _let_go(self) -> None:
+        """Let others take over what is left, and work on the project."""
+        try:
+            self._presence.release()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+
+class _Here:
+    """An executor of this process, with a record of what its functions have not come back from."""
+
+    def __init__(self, executor: Executor, working: set[tuple[RunId, Token]]) -> None:
+        self._executor = executor
+        self._working = working
+
+    def start(self, order: WorkOrder, channel: Channel) -> None:
+        """Begin the attempt."""
+        self._working.add((order.run_id, order.token))
+        self._executor.start(order, _Back(channel, self._working))
+
+    def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
+        """Ask the attempt to end."""
+        self._executor.stop(order, reason, grace_s)
+
+    def close(self, grace_s: float) -> None:
+        """Ask all attempts to end."""
+        self._executor.close(grace_s)
+
+
+class _Back:
+    """The channel of such an executor."""
+
+    def __init__(self, channel: Channel, working: set[tuple[RunId, Token]]) -> None:
+        self._channel = channel
+        self._working = working
+        self.child_started = channel.child_started
+        self.progress = channel.progress
+
+    def done(self, order: WorkOrder, outcome: Outcome) -> None:
+        """Report how the attempt ended."""
+        self._working.discard((order.run_id, order.token))
+        self._channel.done(order, outcome)
+
+
+def check_threaded(book: Book, *, shared: bool) -> None:
+    """Check that the tasks may run where the worker has a thread of its own.
+
+    Raises:
+        InvalidTask: with several workers, a run in the worker's own thread keeps it from extending its lease.
+    """
+    for entry in book:
+        if shared and entry.executor == "inline":
+            raise InvalidTask(
+                f"task {entry.task.task_id!r}: executor: 'inline' would keep this worker from telling others that it "
+                "lives; on PostgreSQL use 'thread'"
+            )
 
 
 def end_children(children: Sequence[recovery.Child]) -> None:

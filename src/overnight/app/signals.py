@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: the first asks for a graceful stop, the second for a quick one."""
 
 import contextlib
+import queue
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,16 +13,21 @@ class Stop:
 
     def __init__(self) -> None:
         self.count = 0
-        self._asked = threading.Event()
+        # An Event would block for ever in a signal handler that interrupts its own `wait`; this queue may be put to.
+        self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def ask(self) -> None:
-        """Ask once more."""
+        """Ask once more; a signal handler may call it."""
         self.count += 1
-        self._asked.set()
+        self._asked.put(None)
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Wait until somebody has asked, or the time is over; return whether somebody has."""
-        return self._asked.wait(timeout_s)
+        """Wait until somebody asks once more, or the time is over; return whether somebody has."""
+        try:
+            self._asked.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        return True
 
 
 @contextlib.contextmanager

@@ -231,10 +231,15 @@ class Config(Settings):
 
     @property
     def database_url(self) -> str:
-        """The URL of the database, with a relative SQLite file put below the project folder."""
+        """The URL of the database, with a relative SQLite file put below the project folder.
+
+        What means something in a URL is escaped in the folder's name, so that exactly this folder is opened.
+        """
         head, sep, file = self.engine.database.partition(":///")
         if head.startswith("sqlite") and sep and file and not file.startswith((":memory:", "/")):
-            return f"{head}:///{self.project_dir / file}"
+            # Not `quote`: it refuses names that are not UTF-8, which stand as they are in a URL that lives in memory.
+            folder = str(self.project_dir).replace("%", "%25").replace("?", "%3F")
+            return f"{head}:///{Path(folder) / file}"
         return self.engine.database
 
     def origins(self) -> list[Setting]:

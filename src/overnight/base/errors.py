@@ -126,7 +126,7 @@ class RunFailed(PermanentError):
 
 
 class OutgrewLimit(PermanentError):
-    """A child used more memory or wrote more output than it had asked for."""
+    """A child used more memory than it was allowed; give the work less at a time, or a higher limit."""
 
 
 class NotMeasured(PermanentError):

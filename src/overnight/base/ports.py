@@ -18,9 +18,6 @@ class RunContext(Protocol):
     def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
         """Tell how far the work is; figures are shown beside it. Calls within 0.1 s are joined, the last wins."""
 
-    def heartbeat(self) -> None:
-        """Tell that the work goes on."""
-
     @property
     def cancelled(self) -> bool:
         """True once somebody asked this run to stop; return soon, or the process is killed after the grace time."""
@@ -34,9 +31,6 @@ class Channel(Protocol):
 
     def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
         """Report how far the work is."""
-
-    def heartbeat(self, order: WorkOrder) -> None:
-        """Report that the work goes on."""
 
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Report how the attempt ended; exactly once per started order, and nothing about the order after it."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 from overnight.app import schema
 from overnight.app.backup import database_file
-from overnight.app.lock import is_held
+from overnight.app.lock import is_held, may_ask
 from overnight.app.project import STATE_FOLDER
 from overnight.base.clock import SystemClock
 from overnight.base.config import Config
@@ -112,7 +112,11 @@ def _database(config: Config) -> Check:
 
 
 def _worker(config: Config) -> Check:
-    if is_held(config.project_dir / STATE_FOLDER / "lock"):
+    lock = config.project_dir / STATE_FOLDER / "lock"
+    if not may_ask(lock):
+        advice = "ask its owner, or look as that user"
+        return Check(name="worker", found=f"unknown: this user may not read {lock}", verdict="warn", advice=advice)
+    if is_held(lock):
         return Check(name="worker", found="a process on this machine works on the project now")
     return Check(name="worker", found="no process on this machine works on the project now")
 

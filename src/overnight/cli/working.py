@@ -27,7 +27,7 @@ def work(project: Project, *, until_idle: bool) -> int:
         with stopping() as stop:
             project.start()
             say(f"working on {project.folder} ({_count(project)}); Ctrl-C stops")
-            while not stop.count and not (until_idle and not _busy(project)):
+            while not (stop.count or project.failure or (until_idle and not _busy(project))):
                 if news.wait(LOOK_EVERY_S):
                     news.clear()
                     teller.tell()

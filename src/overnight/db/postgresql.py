@@ -8,8 +8,12 @@ from sqlalchemy.dialects import postgresql
 from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, MissingExtra
 from overnight.db.dialect import ColumnSpec
 
+CONNECT_TIMEOUT_S = 10
+"""How long a server may take to answer a new connection, unless the URL says otherwise."""
+
 _BUSY = {"40001", "40P01", "55P03", "57014"}  # serialization, deadlock, lock not available, statement time-out
 _BROKEN = {"53100": "the database's disk is full", "25006": "the database is read-only", "53200": "out of memory"}
+_LOST = ("08", "57P")  # classes: connection exception, operator intervention
 
 
 class Postgresql:
@@ -25,9 +29,10 @@ class Postgresql:
         except ImportError as error:
             raise MissingExtra("PostgreSQL needs the extra 'postgres': pip install 'overnight[postgres]'") from error
         parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
-        engine = sa.create_engine(
-            parsed, pool_size=4, max_overflow=64, pool_pre_ping=False, connect_args={"prepare_threshold": 1}
-        )
+        arguments: dict[str, object] = {"prepare_threshold": 1}
+        if "connect_timeout" not in parsed.query:
+            arguments["connect_timeout"] = CONNECT_TIMEOUT_S
+        engine = sa.create_engine(parsed, pool_size=4, max_overflow=64, pool_pre_ping=False, connect_args=arguments)
         sa.event.listen(engine, "connect", _configure)
         return engine
 
@@ -80,16 +85,19 @@ class Postgresql:
         return sa.literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", sa.BigInteger)
 
     def translate(self, error: sa.exc.DBAPIError, *, committing: bool) -> Exception:
-        """Return the error of our tree for this PostgreSQL error."""
+        """Return the error of our tree for this PostgreSQL error; one that a statement made is returned as it is."""
+        import psycopg
+
         state = getattr(error.orig, "sqlstate", None)
         if state in _BUSY:
             return DatabaseBusy(f"another program holds what was needed ({state}); try again")
         if state in _BROKEN:
             return DatabaseBroken(f"{_BROKEN[state]} ({state})")
-        lost = state is None or state.startswith(("08", "57P"))
-        if lost and committing:
+        if committing and (state is None or state.startswith(_LOST)):
             return CommitInDoubt(f"the connection broke during the commit: {error.orig}")
-        if lost:
+        # The driver refuses some values by itself, without a code: that says nothing about the connection.
+        silent = state is None and isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+        if silent or (state is not None and state.startswith(_LOST)):
             return DatabaseBusy(f"the database cannot be reached: {error.orig}")
         return error
 

@@ -6,10 +6,13 @@ caller waits for nothing. `step` does all the work; the thread only calls it, an
 
 A function may be called again when another function of its group fails, so it must have no effect but on the
 transaction and on what it returns.
+
+What others make of a commit cannot undo it: an error of a callback or a listener is logged and goes no further.
 """
 
 import contextlib
 import itertools
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -25,6 +28,8 @@ from overnight.db import stream
 from overnight.db.dialect import Dialect
 
 T = TypeVar("T")
+
+_log = logging.getLogger("overnight.db")
 
 MAX_GROUP = 512
 """Most changes in one transaction: bounds how long a caller waits for the callers before it."""
@@ -51,7 +56,7 @@ class Tx:
         self.events.append(event)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once, in the writer's thread, when the commit is on disk."""
+        """Call `callback` once, in the writer's thread, when the commit is on disk; its errors are logged."""
         self.callbacks.append(callback)
 
 
@@ -86,12 +91,19 @@ class Writer:
         self._ring = ring
         self._ring_inside = ring_inside
         self.told: Callable[[Sequence[stream.Event], bool], None] = lambda events, news: None
-        """Called in the writer's thread after each commit with its events, and whether the engine should look."""
+        """Called in the writer's thread after each commit with its events, and whether the engine should look.
+
+        Its errors are logged.
+        """
         self.pause: Callable[[], None] = _pause
         """Waits a little before the next try at a busy database; a simulation has its own."""
         self._hook = hook
         self._queue: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
         self._held: list[_Change] = []
+        self._writing: list[_Change] = []
+        """The group of the step that is under way."""
+        self._failure: BaseException | None = None
+        """What ended the thread against its will."""
         self._held_since = 0.0
         self._connection: sa.Connection | None = None
         self._commits = 0
@@ -106,17 +118,20 @@ class Writer:
         The future's errors: what `change` raised (its own effects are undone, those of its group are not), or
         DatabaseBusy, DatabaseBroken, CommitInDoubt.
         """
-        wish = _Change(change, None, False)
-        self._queue.put(wish)
-        return wish.future
+        return self._ask(_Change(change, None, False))
 
     def join(self, change: Callable[[Tx, Sequence[Any]], Sequence[T]], item: Any) -> "Future[T]":  # Any: see _Change
         """Ask for `change(tx, items)` with this item among the items; the future gets its place in the answer.
 
         `change` must be the same object for items that may go together, and answer in the order of the items.
         """
-        wish = _Change(change, item, True)
+        return self._ask(_Change(change, item, True))
+
+    def _ask(self, wish: _Change) -> "Future[Any]":  # Any: see _Change
         self._queue.put(wish)
+        if self._failure is not None:
+            # The thread looked through the queue when it ended; nobody else will.
+            self._refuse(self._failure)
         return wish.future
 
     def do(self, change: Callable[[Tx], T]) -> T:
@@ -144,6 +159,7 @@ class Writer:
             if self._thread is not None:
                 return
             self._closing = False
+            self._failure = None
             self._thread = threading.Thread(target=self._loop, name="overnight-writer", daemon=True)
             self._thread.start()
 
@@ -162,17 +178,35 @@ class Writer:
             self.drop_connection()
 
     def _loop(self) -> None:
-        while not (self._closing and not self.waiting):
-            self.step(block=not self._held)
-            if self._held:
-                self.pause()
+        try:
+            while not (self._closing and not self.waiting):
+                self.step(block=not self._held)
+                if self._held:
+                    self.pause()
+        except BaseException as error:  # noqa: BLE001  # whatever it was, nobody may wait for a thread that is gone
+            _log.critical("the thread that writes to the database has ended", exc_info=True)
+            self._failure = error
+            self._refuse(error)
+
+    def _refuse(self, failure: BaseException) -> None:
+        """Fail every change that waits for the thread that `failure` has ended."""
+        group, self._writing = self._writing, []
+        doubt = CommitInDoubt(f"the writer ended within a transaction: {failure!r}")
+        doubt.__cause__ = failure
+        _fail(group, doubt)
+        refusal = DatabaseBroken(f"the writer has ended, start the program again: {failure!r}")
+        refusal.__cause__ = failure
+        while group := self._gather(block=False):
+            _fail(group, refusal)
 
     def step(self, *, block: bool = False) -> int:
         """Write one group in one transaction and return how many changes it held; at rest return 0."""
         group = self._gather(block)
         if not group:
             return 0
+        self._writing = group
         self._write(group)
+        self._writing = []
         return len(group)
 
     def _gather(self, block: bool) -> list[_Change]:
@@ -244,8 +278,7 @@ class Writer:
             failure = self._dialect.translate(error, committing=committing)
             if isinstance(failure, CommitInDoubt):
                 # It may have taken effect, and then nobody else will tell.
-                self.told(tx.events, tx.news)
-                self._ring()
+                self._tell(tx)
             raise failure from error
         except BaseException:
             self.drop_connection()
@@ -256,7 +289,7 @@ class Writer:
         self._held_since = 0.0
         self._hook(Point.WRITER_AFTER_COMMIT)
         for callback in tx.callbacks:
-            callback()
+            _pass_on(callback)
         for wish, answer in zip(group, answers, strict=True):
             # A caller may have cancelled its future: that must not harm the others of its group.
             with contextlib.suppress(InvalidStateError):
@@ -266,11 +299,14 @@ class Writer:
                     wish.future.set_result(answer)
         self._hook(Point.WRITER_RELEASED)
         if tx.events or tx.news:
-            self.told(tx.events, tx.news)
-            self._ring()
+            self._tell(tx)
         self._commits += 1
         if self._commits % TRIM_EVERY == 0:
             self.submit(lambda tx: stream.trim(tx.connection))
+
+    def _tell(self, tx: Tx) -> None:
+        _pass_on(lambda: self.told(tx.events, tx.news))
+        _pass_on(self._ring)
 
     def _connect(self) -> sa.Connection:
         if self._connection is None:
@@ -306,7 +342,9 @@ def _together(tx: Tx, group: list[_Change]) -> list[Any]:  # Any: each caller's 
     for call, run in itertools.groupby(group, key=lambda wish: (wish.call, wish.joined)):
         wishes = list(run)
         if call[1]:
-            answers.extend(call[0](tx, [wish.item for wish in wishes]))
+            given = call[0](tx, [wish.item for wish in wishes])
+            # An answer too few or too many is found here, while nothing is committed yet.
+            answers.extend(answer for answer, _ in zip(given, wishes, strict=True))
         else:
             answers.extend(wish.call(tx) for wish in wishes)
     return answers
@@ -321,7 +359,7 @@ def _one(tx: Tx, wish: _Change) -> Any:  # Any: the caller's own type
     events, callbacks = len(tx.events), len(tx.callbacks)
     savepoint = tx.connection.begin_nested()
     try:
-        answer = wish.call(tx, [wish.item])[0] if wish.joined else wish.call(tx)
+        [answer] = wish.call(tx, [wish.item]) if wish.joined else [wish.call(tx)]
     except Exception as error:
         if _infrastructure(tx, error):
             raise
@@ -342,6 +380,14 @@ def _infrastructure(tx: Tx, error: Exception) -> bool:
 def _pause() -> None:
     """Wait a little before the next try at a busy database."""
     threading.Event().wait(0.05)
+
+
+def _pass_on(tiding: Callable[[], None]) -> None:
+    """Tell somebody of a commit. It stands whatever they make of it, and so must the writer."""
+    try:
+        tiding()
+    except Exception:  # noqa: BLE001  # it is the hearer's own
+        _log.exception("what was to be done after a commit failed; the commit itself stands")
 
 
 def _fail(group: list[_Change], error: Exception) -> None:

@@ -10,11 +10,19 @@ from overnight.db.writer import Tx
 from overnight.engine import machine, moves, store
 from overnight.engine.book import Book
 from overnight.engine.model import Question
+from overnight.engine.submit import check_text
 from overnight.engine.tables import questions
 
 
 def ask(tx: Tx, run_id: RunId, name: str, prompt: str, choices: tuple[str, ...]) -> int:
-    """Put a question and return its id."""
+    """Put a question and return its id.
+
+    Raises:
+        UserMistake: there is nothing to choose, or the texts cannot be stored.
+    """
+    check_text(f"question {name!r}: prompt", prompt)
+    for choice in choices:
+        check_text(f"question {name!r}: choices", choice)
     if len(set(choices)) < 2:
         raise UserMistake(f"question {name!r}: choices: {choices!r} leaves nothing to choose; give at least two")
     [question_id] = tx.dialect.allocate(tx.connection, questions, 1)
@@ -38,8 +46,9 @@ def answer(tx: Tx, book: Book, question_id: int, choice: str, by: str) -> None:
     Raises:
         UnknownName: there is no such question.
         InvalidTransition: it is answered already.
-        UserMistake: the choice is not one of those that were given.
+        UserMistake: the choice is not one of those that were given, or the name `by` cannot be stored.
     """
+    check_text("by", by)
     row = tx.connection.execute(
         sa.select(questions).where(questions.c.question_id == question_id).with_for_update()
     ).fetchone()

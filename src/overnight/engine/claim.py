@@ -1,7 +1,9 @@
 """Taking ready runs out of the queue: what fits is decided in `queue`, and taken in the same transaction."""
 
+import itertools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -31,9 +33,9 @@ class Claimant:
 def claim(tx: Tx, book: Book, claimant: Claimant) -> list[Run]:
     """Claim as many ready runs as fit and return them, first come first."""
     search = _Search(busy=list(claimant.busy))
-    while len(search.busy) < claimant.capacity.slots:
-        free = claimant.capacity.slots - len(search.busy)
-        window = store.ready(tx, free + (WINDOW if search.passed_over else 0), search.passed_over)
+    while (free := claimant.capacity.slots - len(search.busy)) > 0:
+        passed = bool(search.passed_over)
+        window = _behind(tx, book, claimant.capacity, search, free + WINDOW) if passed else store.ready(tx, free)
         if not window or not _claim_window(tx, book, claimant, search, window):
             break
     return search.claimed
@@ -49,6 +51,41 @@ class _Search:
     """Tasks that cannot start a run now: those behind them in the queue are looked at without them."""
     ahead: list[tuple[Run, Entry]] = field(default_factory=list)
     """Passed-over runs that wait for cores or locks: whoever passes them must not delay them."""
+    in_order: list[str] | None = None
+    """The tasks with ready runs, in the order of their first ones; None while that is not known."""
+
+
+def _behind(tx: Tx, book: Book, capacity: Capacity, search: _Search, limit: int) -> list[Run]:
+    """Return the next runs of the queue without those that cannot start now, because their task is full or passed over.
+
+    However many runs of such tasks wait, they are not read: the search goes by the task.
+    """
+    while True:
+        if search.in_order is None:
+            search.in_order = store.ready_tasks(tx)
+        busy = Counter(run.task_id for run in search.busy)
+        places: dict[int, list[str]] = defaultdict(list)
+        # One run of each is enough: the first so many tasks have the first so many runs.
+        for task_id in itertools.islice(_not_full(book, capacity, search, busy), limit):
+            places[_places(book.get(task_id), capacity, busy[task_id], limit)].append(task_id)
+        window = [run for each, names in places.items() for run in store.ready_of(tx, names, each=each, limit=limit)]
+        if window or not places:
+            return sorted(window, key=lambda run: (run.rank or 0, run.run_id))[:limit]
+        # Another worker has just locked all runs of these.
+        search.passed_over.update(itertools.chain(*places.values()))
+
+
+def _not_full(book: Book, capacity: Capacity, search: _Search, busy: Counter[str]) -> Iterator[str]:
+    for task_id in search.in_order or ():
+        entry = book.find(task_id)
+        if entry is not None and task_id not in search.passed_over and _places(entry, capacity, busy[task_id], 1) > 0:
+            yield task_id
+
+
+def _places(entry: Entry, capacity: Capacity, busy: int, limit: int) -> int:
+    """Return how many more runs of the task are worth looking at, at most `limit`; those that never fit all are."""
+    most = entry.task.max_concurrent
+    return limit if most is None or entry.task.needs.cpus > capacity.cpus else min(limit, most - busy)
 
 
 def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, window: list[Run]) -> bool:
@@ -70,6 +107,8 @@ def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, windo
     for run in taken.values():
         search.claimed.append(run)
         search.busy.append(busy_with(run, book.get(run.task_id)))
+    if taken or never:
+        search.in_order = None
     search.ahead = [(run, entry) for run, entry in search.ahead if run.run_id not in taken]
     for run, entry in fresh:
         why = choice.waiting.get(run.run_id)

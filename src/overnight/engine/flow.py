@@ -26,7 +26,7 @@ from overnight.db.writer import Tx
 from overnight.engine import approvals, store
 from overnight.engine.book import Book
 from overnight.engine.model import Run, State
-from overnight.engine.submit import Request, submit
+from overnight.engine.submit import Request, check_text, submit
 from overnight.engine.tables import runs, steps
 
 P = ParamSpec("P")
@@ -101,6 +101,7 @@ class Flow:
 
         Raises:
             NotJson: `fn` returned something else than JSON; nothing is recorded.
+            UserMistake: the name cannot be stored; `fn` is not called.
             FlowChanged: at this place the flow recorded something else.
         """
         return self._recorded("step", name, lambda: fn(*args, **kwargs))  # type: ignore[no-any-return]  # JSON of T
@@ -200,6 +201,7 @@ class Flow:
 
     def _replay(self, kind: str, name: str) -> str | None:
         """Return what this place recorded, or None where the flow comes here for the first time."""
+        check_text("the name of a step", name)
         ordinal = self._next
         if ordinal >= len(self._records):
             if self._closing():

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,14 @@ from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import machine, moves, store
 from overnight.engine.book import Book
-from overnight.engine.tables import children, workers
+from overnight.engine.tables import children, runs, workers
 from overnight.processes.table import same_process
 
 LEASE_US = 15_000_000
 """How long a worker on another host may be silent before it counts as dead."""
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PIDS = Path("/proc/self/ns/pid")
 
 Child = tuple[int, float]
 """Pid and start time of a process."""
@@ -35,13 +39,24 @@ class WorkerRef:
     lock_path: str
 
 
+def this_host() -> str:
+    """Return a name for the place where pids and file locks mean the same: the host name alone is not enough.
+
+    Two machines or containers may have one name, so the kernel's boot and the pid namespace stand behind it.
+    """
+    try:
+        return f"{socket.gethostname()}/{_BOOT_ID.read_text().strip()}/{_PIDS.readlink()}"
+    except OSError:  # not Linux, or no /proc
+        return socket.gethostname()
+
+
 class Presence:
     """A file lock that says 'this worker lives': the kernel releases it the moment the process is gone."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
@@ -51,13 +66,15 @@ class Presence:
 
 
 def is_present(path: Path) -> bool:
-    """Tell whether some process holds the lock of this file."""
+    """Tell whether some process holds the lock of this file; True also where nobody lets this one ask."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -118,7 +135,10 @@ def lives_here(worker: WorkerRef) -> bool:
 def dead_workers(
     database: Database, host: str, own: WorkerId, now_us: int, lives: Callable[[WorkerRef], bool] = lives_here
 ) -> list[WorkerRef]:
-    """Return the workers that are gone: on this host those that do not live, elsewhere by their lease."""
+    """Return the workers that are gone: on this host those that do not live, elsewhere by their lease.
+
+    A local database has no workers elsewhere, whatever the host was called when they began.
+    """
     with database.read() as connection:
         rows = connection.execute(sa.select(workers).where(workers.c.worker_id != own)).fetchall()
     gone = []
@@ -130,7 +150,8 @@ def dead_workers(
             started=row.started,
             lock_path=row.lock_path,
         )
-        if not lives(worker) if row.host == host else row.lease_us < now_us:
+        here = row.host == host or not database.dialect.shared
+        if not lives(worker) if here else row.lease_us < now_us:
             gone.append(worker)
     return gone
 
@@ -144,8 +165,19 @@ def children_of(database: Database, worker_id: WorkerId) -> list[Child]:
         return [(pid, started) for pid, started in rows]
 
 
-def take_over(tx: Tx, book: Book, dead: WorkerId) -> int:
-    """Put the runs of a dead worker back into the queue, forget the worker, and return how many runs it had."""
+def take_over(tx: Tx, book: Book, dead: WorkerId, *, by_lease: bool = False) -> int:
+    """Put the runs of a dead worker back into the queue, forget the worker, and return how many runs it had.
+
+    Nothing happens where another worker was faster or, `by_lease`, where the lease has been renewed meanwhile.
+    """
+    # In the order in which a turn of the worker locks them: its runs, then its row.
+    tx.connection.execute(
+        sa.select(runs.c.run_id).where(runs.c.worker_id == dead).order_by(runs.c.run_id).with_for_update()
+    ).all()
+    query = sa.select(workers.c.lease_us).where(workers.c.worker_id == dead).with_for_update()
+    lease_us = tx.connection.execute(query).scalar()
+    if lease_us is None or (by_lease and lease_us >= tx.now_us):
+        return 0
     lost = store.of_worker(tx.connection, dead)
     moves.move(tx, book, [(run, machine.Lost()) for run in lost])
     for run in lost:
@@ -173,6 +205,9 @@ def recover(
     for dead in dead_workers(database, host, own, now_us, lives):
         if dead.host == host:
             end_children(children_of(database, dead.worker_id))
-        total += database.writer.do(partial(take_over, book=book, dead=dead.worker_id))
-        Path(dead.lock_path).unlink(missing_ok=True)
+        by_lease = dead.host != host and database.dialect.shared
+        total += database.writer.do(partial(take_over, book=book, dead=dead.worker_id, by_lease=by_lease))
+        if not by_lease:
+            # Another host's path may be the path of somebody else's file here.
+            Path(dead.lock_path).unlink(missing_ok=True)
     return total

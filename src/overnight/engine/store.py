@@ -158,31 +158,62 @@ def _build_ready(dialect: Dialect) -> sa.Executable:
     return query.with_for_update(skip_locked=True) if dialect.name != "sqlite" else query
 
 
-def _build_ready_but(dialect: Dialect) -> sa.Executable:
-    excluded = dialect.rows("excluded", [("task_id", sa.Text())])
-    query = (
-        _SELECT.where(READY, runs.c.task_id.not_in(sa.select(excluded.c.task_id)))
-        .order_by(runs.c.rank, runs.c.run_id)
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-    )
-    return query.with_for_update(skip_locked=True, of=runs) if dialect.name != "sqlite" else query
-
-
 _READY = Prepared(_build_ready)
-_READY_BUT = Prepared(_build_ready_but)
 
 
-def ready(tx: Tx, limit: int, excluded: Iterable[str] = ()) -> list[Run]:
-    """Return the first runs of the queue, in its order, without those of the excluded tasks.
+def ready(tx: Tx, limit: int) -> list[Run]:
+    """Return the first runs of the queue, in its order.
 
     On PostgreSQL they are locked until the transaction ends, and runs that somebody else has locked are passed over.
     """
-    names = sorted(excluded)
-    if names:
-        rows = _READY_BUT(tx.connection, tx.dialect, limit=limit, excluded=_text([[name] for name in names]))
-    else:
-        rows = _READY(tx.connection, tx.dialect, limit=limit)
-    return [to_run(row) for row in rows.fetchall()]
+    return [to_run(row) for row in _READY(tx.connection, tx.dialect, limit=limit).fetchall()]
+
+
+def _build_ready_tasks(dialect: Dialect) -> sa.Executable:
+    """From one task to the next through the index, so that the cost is that of the tasks and not of their runs."""
+    first = sa.select(sa.func.min(runs.c.task_id).label("task_id")).where(READY)
+    found = first.cte("found", recursive=True)
+    following = sa.select(sa.func.min(runs.c.task_id)).where(READY, runs.c.task_id > found.c.task_id).scalar_subquery()
+    found = found.union_all(sa.select(following).where(found.c.task_id.is_not(None)))
+
+    def head(column: sa.Column[int]) -> sa.ScalarSelect[int]:
+        query = sa.select(column).where(READY, runs.c.task_id == found.c.task_id)
+        return query.order_by(runs.c.rank, runs.c.run_id).limit(sa.literal_column("1")).scalar_subquery()
+
+    rank, run_id = head(runs.c.rank).label("rank"), head(runs.c.run_id).label("run_id")
+    return sa.select(found.c.task_id, rank, run_id).where(found.c.task_id.is_not(None)).order_by(rank, run_id)
+
+
+_READY_TASKS = Prepared(_build_ready_tasks)
+
+
+def ready_tasks(tx: Tx) -> list[str]:
+    """Return the tasks that have ready runs, in the order of their first ones."""
+    return [task_id for task_id, _, _ in map(tuple, _READY_TASKS(tx.connection, tx.dialect).fetchall())]
+
+
+def _build_ready_of(dialect: Dialect) -> sa.Executable:
+    given = dialect.rows("tasks", [("task_id", sa.Text())])
+    each, most = runs.alias("each"), sa.bindparam("each", type_=sa.Integer)
+    # READY, of the alias.
+    of_task = (each.c.queue == sa.literal_column("1"), each.c.task_id == given.c.task_id)
+    if dialect.name == "sqlite":
+        firsts = sa.select(each.c.run_id).where(*of_task).order_by(each.c.rank, each.c.run_id).limit(most)
+        query = _SELECT.join_from(given, runs, runs.c.run_id.in_(firsts.correlate(given)))
+        return query.order_by(runs.c.rank, runs.c.run_id).limit(sa.bindparam("limit", type_=sa.Integer))
+    locked = sa.select(*each.columns).where(*of_task).order_by(each.c.rank, each.c.run_id).limit(most)
+    found = locked.with_for_update(skip_locked=True).lateral("found")
+    query = sa.select(*found.columns).select_from(given.join(found, sa.true()))
+    return query.order_by(found.c.rank, found.c.run_id).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+_READY_OF = Prepared(_build_ready_of)
+
+
+def ready_of(tx: Tx, task_ids: Iterable[str], *, each: int, limit: int) -> list[Run]:
+    """Return the first ready runs of these tasks, in the order of the queue, at most `each` of one; else as `ready`."""
+    names = _text([[task_id] for task_id in task_ids])
+    return [to_run(row) for row in _READY_OF(tx.connection, tx.dialect, tasks=names, each=each, limit=limit).fetchall()]
 
 
 _PROMOTE = Prepared(

@@ -36,13 +36,25 @@ class Request:
     blocked: str | None = None
 
     def __post_init__(self) -> None:
-        if self.key is not None and (not self.key or unwritable(self.key)):
-            raise UserMistake(f"key: {self.key!r} cannot be stored; give text without NUL and lone surrogates")
+        if self.key is not None:
+            check_text("key", self.key)
+            if not self.key:
+                raise UserMistake("key: '' cannot be stored; give text, or None for a run without a key")
 
 
 def unwritable(text: str) -> bool:
     """Tell whether no database takes this text: it holds NUL, or half of a surrogate pair."""
     return "\0" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text))
+
+
+def check_text(what: str, text: object) -> None:
+    """Refuse what cannot be stored as text; `what` names it in the message.
+
+    Raises:
+        UserMistake: it is not text, or no database takes it.
+    """
+    if not isinstance(text, str) or unwritable(text):
+        raise UserMistake(f"{what}: {text!r} cannot be stored; give text without NUL and lone surrogates")
 
 
 def submit(tx: Tx, requests: Sequence[Request]) -> list[RunId]:

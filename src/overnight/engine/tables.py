@@ -56,6 +56,7 @@ PARKED = runs.c.waiting_for.is_not(None)
 CANCEL = runs.c.cancel.is_not(None)
 
 _partial("runs_ready", runs.c.rank, runs.c.run_id, where=READY)
+_partial("runs_ready_task", runs.c.task_id, runs.c.rank, runs.c.run_id, where=READY)
 _partial("runs_waiting", runs.c.due_us, where=WAITING)
 _partial("runs_parents", runs.c.run_id, where=PARENTS)
 _partial("runs_live", runs.c.worker_id, where=LIVE)

@@ -36,7 +36,8 @@ RENEW_EVERY_S = 5.0
 RETRY_AFTER_S = 1.0
 """Pause after a turn that the database refused."""
 LONGEST_SLEEP_S = 5.0
-"""Bounds the harm of a civil clock that jumps while a due time is awaited."""
+"""Bounds the harm of a ring that was lost, as when a program dies between commit and ring, and of a civil clock that
+jumps while a due time is awaited."""
 STOP_GRACE_S = 5.0
 """Between the request to end and the SIGKILL, for a run that is cancelled or past its time."""
 
@@ -46,6 +47,7 @@ class _Hint(Enum):
 
     LOOK = auto()
     FIGURES = auto()
+    GIVE_BACK = auto()
 
 
 @dataclass(slots=True)
@@ -93,10 +95,12 @@ class Worker:
         self._hook = hook
         self._inbox: queue.SimpleQueue[tuple[WorkOrder, Outcome] | _Hint] = queue.SimpleQueue()
         self._running: dict[RunId, _Running] = {}
-        self._progress: dict[RunId, tuple[int, str]] = {}
+        self._progress: dict[RunId, tuple[WorkOrder, str]] = {}
         self._look = True
         self._reconcile = False
-        self._next_at: float | None = 0.0
+        self._giving_back = False
+        self._next_us: int | None = None
+        self._look_at = 0.0
         self._progress_at = 0.0
         self._renew_at = self._clock.monotonic() + RENEW_EVERY_S
         self.closing = threading.Event()
@@ -121,17 +125,18 @@ class Worker:
         with contextlib.suppress(NotJson):
             text = to_json(figures)
             first = not self._progress
-            self._progress[order.run_id] = (order.token, text)
+            self._progress[order.run_id] = (order, text)
             if first:
                 # The loop may be asleep until something ends.
                 self._inbox.put(_Hint.FIGURES)
 
-    def heartbeat(self, order: WorkOrder) -> None:
-        """Take note that the work goes on; a later part compares it with a limit."""
-
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Take the outcome of an attempt."""
         self._inbox.put((order, outcome))
+
+    def give_back(self) -> None:
+        """Stop what is still being worked on, for good: it goes back into the queue. Set `closing` before."""
+        self._inbox.put(_Hint.GIVE_BACK)
 
     # The loop.
 
@@ -145,43 +150,48 @@ class Worker:
         while not (self.closing.is_set() and self.idle):
             self.step(self.sleep_s())
 
-    def sleep_s(self) -> float | None:
-        """Return how long the loop may wait for a message; None means until one comes."""
+    def sleep_s(self) -> float:
+        """Return how long the loop may wait for a message."""
         if self._look:
             return 0.0
         instants = [entry.deadline for entry in self._running.values() if entry.deadline is not None]
-        if self._next_at is not None:
-            instants.append(self._next_at)
+        instants.append(self._look_at)
         if self._database.dialect.shared:
             instants.append(self._renew_at)
         if self._progress:
             instants.append(self._progress_at)
-        if not instants:
-            return None
-        return min(max(0.0, min(instants) - self._clock.monotonic()), LONGEST_SLEEP_S)
+        waits = [min(instants) - self._clock.monotonic()]
+        if self._next_us is not None:
+            waits.append((self._next_us - self._clock.now_us()) / US)
+        return min(max(0.0, min(waits)), LONGEST_SLEEP_S)
 
-    def step(self, wait_s: float | None = 0.0) -> bool:
+    def step(self, wait_s: float = 0.0) -> bool:
         """Look at the messages, then take a turn if there is reason to; return whether one was taken."""
         self._read(wait_s)
         now = self._clock.monotonic()
         self._stop_late(now)
         self._write_progress(now)
         self._renew(now)
-        due = self._next_at is not None and now >= self._next_at
+        if self._giving_back:
+            self._stop_all()
+        # Due times are civil times: a civil clock that was set forward makes them come at once.
+        due = now >= self._look_at or (self._next_us is not None and self._clock.now_us() >= self._next_us)
         ended = any(entry.outcome is not None for entry in self._running.values())
         if not (ended or self._look or due or self._reconcile):
             return False
         self._turn()
         return True
 
-    def _read(self, wait_s: float | None) -> None:
+    def _read(self, wait_s: float) -> None:
         try:
             message = self._inbox.get(timeout=wait_s) if wait_s != 0.0 else self._inbox.get_nowait()
             while True:
-                if message is _Hint.LOOK:
-                    self._look = True
-                elif message is not _Hint.FIGURES:
+                if not isinstance(message, _Hint):
                     self._ended(*message)
+                elif message is _Hint.LOOK:
+                    self._look = True
+                elif message is _Hint.GIVE_BACK:
+                    self._giving_back = True
                 message = self._inbox.get_nowait()
         except queue.Empty:
             pass
@@ -209,12 +219,17 @@ class Worker:
             self._reconcile = self._look = True
             return
         except (DatabaseBusy, DatabaseBroken):
-            self._next_at = self._clock.monotonic() + RETRY_AFTER_S
+            self._look_later(RETRY_AFTER_S)
             return
         for entry in ended:
             self._forget(entry)
         self._hook(Point.ENGINE_SETTLED)
         self._follow(report, book)
+
+    def _look_later(self, seconds: float, next_us: int | None = None) -> None:
+        """Plan the next turn: after so many seconds, or when it is `next_us`."""
+        self._look_at = self._clock.monotonic() + seconds
+        self._next_us = next_us
 
     def _claimant(self) -> Claimant:
         busy = [entry.busy for entry in self._running.values() if entry.outcome is None]
@@ -226,7 +241,7 @@ class Worker:
             with self._database.read() as connection:
                 mine = {(run.run_id, run.token): run for run in store.of_worker(connection, self._looks.worker_id)}
         except (DatabaseBusy, DatabaseBroken):
-            self._next_at = self._clock.monotonic() + RETRY_AFTER_S
+            self._look_later(RETRY_AFTER_S)
             return False
         self._reconcile = False
         for entry in list(self._running.values()):
@@ -243,8 +258,7 @@ class Worker:
         self._progress.pop(entry.run.run_id, None)
 
     def _follow(self, report: Report, book: Book) -> None:
-        now = self._clock.monotonic()
-        self._next_at = None if report.next_us is None else now + (report.next_us - self._clock.now_us()) / US
+        self._look_later(LONGEST_SLEEP_S, report.next_us)
         if report.claimed:
             self._hook(Point.ENGINE_CLAIMED)
         for run in report.claimed:
@@ -295,8 +309,7 @@ class Worker:
             entry.stopping = reason
             self._executors[entry.order.executor].stop(entry.order, reason, grace_s)
 
-    def give_back(self) -> None:
-        """Stop what is still being worked on, for good: it goes back into the queue. Call it from the loop's thread."""
+    def _stop_all(self) -> None:
         for entry in list(self._running.values()):
             self._stop(entry, "cancelled", STOP_GRACE_S)
 
@@ -305,12 +318,12 @@ class Worker:
             return
         self._progress_at = now + PROGRESS_EVERY_S
         pending, self._progress = self._progress, {}
-        figures = [(run_id, token, text) for run_id, (token, text) in pending.items()]
 
         def change(tx: Tx) -> None:
-            store.save_progress(tx, figures)
-            for run_id, _, text in figures:
-                tx.emit({"run": run_id, "event": "progress", **json.loads(text)})
+            store.save_progress(tx, [(order.run_id, order.token, text) for order, text in pending.values()])
+            for order, text in pending.values():
+                figures = json.loads(text)
+                tx.emit({"run": order.run_id, "task": order.task_id, "event": "progress", "figures": figures})
 
         self._database.writer.submit(change)
 
@@ -331,4 +344,4 @@ class Worker:
         if not held:
             self.fenced = True
             self.closing.set()
-            self.give_back()
+            self._giving_back = True

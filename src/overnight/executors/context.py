@@ -12,7 +12,7 @@ _JOIN_S = 0.1
 
 
 class Context:
-    """Implements base/ports.RunContext. `send` gets figures, `beat` a sign of life, both at most ten times a second.
+    """Implements base/ports.RunContext. `send` gets figures, at most ten times a second.
 
     `look` says whether somebody asked the run to stop. It is asked only while nobody is known to have done so.
     """
@@ -23,7 +23,6 @@ class Context:
         *,
         clock: Clock,
         send: Callable[[dict[str, Any]], None],
-        beat: Callable[[], None],
         look: Callable[[], bool] | None = None,
     ) -> None:
         self.run_id = order.run_id
@@ -32,11 +31,9 @@ class Context:
         self.reason: StopReason | None = None
         self._clock = clock
         self._send = send
-        self._beat = beat
         self._look = look
         self._asked = False
         self._next_send = 0.0
-        self._next_beat = 0.0
         self._pending: dict[str, Any] | None = None
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
@@ -55,13 +52,6 @@ class Context:
                 return
             self._next_send = now + _JOIN_S
             self._send(values)
-
-    def heartbeat(self) -> None:
-        """Tell that the work goes on."""
-        now = self._clock.monotonic()
-        if now >= self._next_beat:
-            self._next_beat = now + _JOIN_S
-            self._beat()
 
     @property
     def cancelled(self) -> bool:

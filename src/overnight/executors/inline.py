@@ -30,7 +30,6 @@ class InlineExecutor:
             order,
             clock=self._clock,
             send=lambda figures: channel.progress(order, figures),
-            beat=lambda: channel.heartbeat(order),
         )
         self._contexts[order.run_id, order.token] = ctx
         outcome = perform_here(order, self._resolve, ctx, lambda text: write_traceback(order, text))

@@ -96,7 +96,6 @@ def _work(wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any) -> None:
         order,
         clock=SystemClock(),
         send=lambda figures: wire.send({"progress": figures}),
-        beat=lambda: wire.send({"heartbeat": True}),
         look=lambda: _is_cancel(wire.poll(), order),
     )
     outcome = perform(order, resolve, ctx, _log)

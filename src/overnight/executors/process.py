@@ -2,7 +2,7 @@
 
 The wire between this executor and a child (`inside`) is a Unix socket with one JSON object a line. To the child:
 `{"boot": {...}}` once, `{"order": {...}}` with the write end of the attempt's output pipe, and
-`{"cancel": [run_id, token]}`. From it: `{"progress": {...}}`, `{"heartbeat": true}`, and
+`{"cancel": [run_id, token]}`. From it: `{"progress": {...}}` and
 `{"result": {...}, "reusable": bool}`. The output pipe is a new one for each attempt, so that what a thread or process
 of an earlier one prints can never land in this one's log.
 """
@@ -192,8 +192,6 @@ class ProcessExecutor(ChildExecutor):
             message = json.loads(line)
             if "progress" in message:
                 attempt.channel.progress(attempt.order, message["progress"])
-            elif "heartbeat" in message:
-                attempt.channel.heartbeat(attempt.order)
             else:
                 outcome = self._read_result(attempt, message["result"])
                 self._result(seat, attempt, outcome, reusable=bool(message["reusable"]))

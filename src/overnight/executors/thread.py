@@ -37,7 +37,6 @@ class ThreadExecutor:
             order,
             clock=self._clock,
             send=lambda figures: channel.progress(order, figures),
-            beat=lambda: channel.heartbeat(order),
         )
         with self._lock:
             closed = self._closed

@@ -38,10 +38,6 @@ class RecordingChannel:
         """Record progress."""
         self._note("progress", order, figures)
 
-    def heartbeat(self, order: WorkOrder) -> None:
-        """Record a sign of life."""
-        self._note("heartbeat", order, None)
-
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Record the end."""
         self._note("done", order, outcome)

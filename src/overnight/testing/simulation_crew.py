@@ -15,7 +15,7 @@ from overnight.base.refs import ErrorRef, Outcome
 from overnight.engine import recovery, scheduler
 from overnight.engine.flow import Flow
 from overnight.engine.queue import Capacity
-from overnight.engine.worker import Looks, Worker
+from overnight.engine.worker import RETRY_AFTER_S, Looks, Worker
 from overnight.executors.calling import call
 from overnight.testing.simulation_stage import CPUS, SLOTS, Stage, WorkerProcess
 from overnight.testing.simulation_world import (
@@ -39,9 +39,6 @@ class _Context:
     cancelled: bool = False
 
     def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
-        """Do nothing."""
-
-    def heartbeat(self) -> None:
         """Do nothing."""
 
 
@@ -152,8 +149,8 @@ class Crew(Stage):
             self._would_wake(work)
 
     def _would_wake(self, work: WorkerProcess) -> None:
-        """A worker that sleeps until a message comes must have nothing that no message will come for."""
-        if work.worker.sleep_s() is not None:
+        """A worker that does not come back by itself soon must have nothing that no message will come for."""
+        if self.shared or work.worker.sleep_s() <= RETRY_AFTER_S:
             return
         heard = {(child.order.run_id, child.order.token) for child in self._children if child.owner is work.process}
         rows = self._rows.execute("SELECT run_id, token FROM runs WHERE worker_id = ?", (work.worker_id,)).fetchall()

@@ -117,6 +117,7 @@ def _runs_indexes() -> None:
         ("runs_parked", ["run_id"], False, "waiting_for IS NOT NULL"),
         ("runs_parents", ["run_id"], False, "queue = 2"),
         ("runs_ready", ["rank", "run_id"], False, "queue = 1"),
+        ("runs_ready_task", ["task_id", "rank", "run_id"], False, "queue = 1"),
         ("runs_waiting", ["due_us"], False, "queue = 0"),
     ):
         op.create_index(
