@@ -37,4 +37,5 @@ def _init(
         say("  overnight tasks run hello     run its one task and see the result")
         say("  overnight run                 work on the project until stopped")
     else:
+        say("  overnight train               train its agents now, and see the report")
         say("  overnight tasks list          see its tasks")
