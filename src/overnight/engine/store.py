@@ -16,7 +16,6 @@ from overnight.engine.tables import CANCEL, LIVE, PARENTS, PARKED, READY, WAITIN
 
 Row = Sequence[Any]  # Any: a database row
 
-_COLUMNS = tuple(column.name for column in runs.columns)
 _SELECT = sa.select(*runs.columns)
 
 
@@ -69,14 +68,27 @@ def _error_text(error: ErrorRef | None) -> str | None:
     return _text({"family": error.family, "type": error.type, "message": error.message})
 
 
-def _from_run(run: Run) -> list[Any]:  # Any: a database row
-    usage = run.usage
+def _history(run: Run) -> Any:  # Any: JSON, or its text
+    """Return the history to be nested in a row, which spares encoding it apart: a database gives back its text.
+
+    Not so with people's words in it: PostgreSQL's own JSON refuses a NUL.
+    """
+    return run.history if all(len(entry) == 2 for entry in run.history) else _text(run.history)
+
+
+# What a new run may have; the rest is empty, or the same in all.
+_NEW = (
+    "run_id", "task_id", "state", "priority", "queue", "created_us", "due_us", "rank", "waiting_for", "parent_id",
+    "cycle", "key", "forked_from", "args", "error", "finished_us",
+)  # fmt: skip
+_SAME = {"attempt": 0, "token": 0, "losses": 0, "active_us": 0, "history": "[]"}
+
+
+def _new_row(run: Run) -> list[Any]:  # Any: a database row
     return [
-        run.run_id, run.task_id, run.state, run.priority, run.queue, run.created_us, run.due_us, run.rank, run.attempt,
-        run.token, run.losses, run.worker_id, 1 if run.cancel else None,
-        None if run.waiting_for is None else _text(run.waiting_for), run.parent_id, run.cycle, run.key, run.forked_from,
-        run.args, run.result, _error_text(run.error), run.started_us, run.finished_us, run.active_us, run.progress,
-        usage.cpu_s, usage.peak_memory_gb, usage.gpu_s, usage.cost, _text(run.history),
+        run.run_id, run.task_id, run.state, run.priority, run.queue, run.created_us, run.due_us, run.rank,
+        None if run.waiting_for is None else _text(run.waiting_for), run.parent_id, run.cycle, run.key,
+        run.forked_from, run.args, _error_text(run.error), run.finished_us,
     ]  # fmt: skip
 
 
@@ -85,15 +97,17 @@ def _specs(names: Iterable[str]) -> list[ColumnSpec]:
 
 
 def _build_insert(dialect: Dialect) -> sa.Executable:
-    return sa.insert(runs).from_select(list(_COLUMNS), sa.select(dialect.rows("rows", _specs(_COLUMNS))))
+    given = dialect.rows("rows", _specs(_NEW))
+    constants: list[sa.ColumnElement[Any]] = [sa.literal_column(repr(value)) for value in _SAME.values()]
+    return sa.insert(runs).from_select([*_NEW, *_SAME], sa.select(given, *constants))
 
 
 _INSERT = Prepared(_build_insert)
 
 
 def insert(tx: Tx, new: Sequence[Run]) -> None:
-    """Insert runs whose ids are allocated."""
-    _INSERT(tx.connection, tx.dialect, rows=_text([_from_run(run) for run in new]))
+    """Insert new runs, whose ids are allocated and on which nobody has worked yet."""
+    _INSERT(tx.connection, tx.dialect, rows=_text([_new_row(run) for run in new]))
 
 
 def allocate(tx: Tx, count: int) -> Sequence[int]:
@@ -145,8 +159,9 @@ def save(tx: Tx, changes: Sequence[tuple[Run, Run]]) -> set[RunId]:
         [
             new.run_id, old.token, old.state, new.state, new.queue, new.due_us, new.rank, new.attempt, new.token,
             new.losses, new.worker_id, None if new.waiting_for is None else _text(new.waiting_for), new.result,
-            _error_text(new.error), new.started_us, new.finished_us, new.active_us, new.usage.cpu_s,
-            new.usage.peak_memory_gb, new.usage.gpu_s, new.usage.cost, _text(new.history),
+            _error_text(new.error),
+            new.started_us, new.finished_us, new.active_us, new.usage.cpu_s,
+            new.usage.peak_memory_gb, new.usage.gpu_s, new.usage.cost, _history(new),
         ]
         for old, new in changes
     ]  # fmt: skip
