@@ -1,5 +1,8 @@
 """A database made at once, and one made by the chain of migrations, are the same."""
 
+import subprocess
+import sys
+
 import pytest
 import sqlalchemy as sa
 
@@ -91,3 +94,14 @@ def test_a_database_of_another_program_is_refused(database):
     with pytest.raises(DatabaseBroken, match="another program"):
         schema.prepare(database)
     assert list(shape(database)) == ["customers"]
+
+
+def test_a_project_on_sqlite_starts_without_what_postgresql_needs(tmp_path):
+    program = (
+        "import sys, overnight\n"
+        f"overnight.Project.create({str(tmp_path)!r}).close()\n"
+        "unwanted = ('sqlalchemy.dialects.postgresql', 'psycopg', 'alembic')\n"
+        "print([name for name in sys.modules if name.startswith(unwanted)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"

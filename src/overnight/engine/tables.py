@@ -1,5 +1,7 @@
 """The engine's tables. Finished runs are in no index but those of their key, cycle and parent, where they have one."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
@@ -44,7 +46,14 @@ runs = sa.Table(
 
 
 def _partial(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool], unique: bool = False) -> None:
-    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+    index = sa.Index(name, *columns, unique=unique, sqlite_where=where)
+
+    # Said when the tables are made there: to say it at once would load SQLAlchemy's PostgreSQL part on SQLite too.
+    def for_postgresql(target: sa.MetaData, connection: sa.Connection, **_: Any) -> None:  # Any: SQLAlchemy's own
+        if connection.dialect.name == "postgresql":
+            index.dialect_options["postgresql"]["where"] = where
+
+    sa.event.listen(metadata, "before_create", for_postgresql)
 
 
 # Literal numbers, not parameters: both databases use a partial index only for conditions that they can see.
@@ -94,7 +103,7 @@ questions = sa.Table(
     sqlite_autoincrement=True,
 )
 _open = questions.c.answer.is_(None)
-sa.Index("questions_open", questions.c.question_id, sqlite_where=_open, postgresql_where=_open)
+_partial("questions_open", questions.c.question_id, where=_open)
 
 tasks = sa.Table(
     "tasks",
@@ -104,7 +113,7 @@ tasks = sa.Table(
     sa.Column("next_us", _BIG),
 )
 _timed = tasks.c.next_us.is_not(None)
-sa.Index("tasks_next", tasks.c.next_us, sqlite_where=_timed, postgresql_where=_timed)
+_partial("tasks_next", tasks.c.next_us, where=_timed)
 
 workers = sa.Table(
     "workers",
