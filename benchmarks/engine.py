@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_peers import measure_peers
+from engine_resume import resume_ms
 from rig import machine, percentile
 
 import overnight
@@ -281,6 +282,8 @@ def measure(folder: Path, fresh: Callable[[], str | None], quick: bool) -> dict[
     figures["ratio_process"] = rate / figures["raw_cycles_per_s"]  # type: ignore[operator]
     cores.close()
     figures |= age_figures(Bench(folder, fresh()), quick)
+    resumed = resume_ms(folder, fresh(), 3 if quick else 15)
+    figures["resume_ms"] = {"p50": percentile(resumed, 0.5), "worst": max(resumed)}
     return figures
 
 
@@ -344,6 +347,7 @@ AIMS: dict[str, tuple[str, float]] = {
     "start_lag_ms.p50": ("<=", 2.0),
     "start_lag_ms.p99": ("<=", 10.0),
     "dependent_gap_ms.p50": ("<=", 1.5),
+    "resume_ms.worst": ("<=", 1000.0),
     "slower_with_finished_runs": ("<=", 1.3),
     "bytes_per_finished_run": ("<=", 400.0),
     "times_huey_sqlite": (">=", 1.0),

@@ -7,6 +7,7 @@ import ast
 import configparser
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,12 +37,12 @@ ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.puten
 IMPURE_BUILTINS = {"open", "input", "print", "breakpoint", "exec", "eval", "__import__"}
 
 
-def files() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def files() -> tuple[tuple[str, ast.Module], ...]:
     """Every module of the package, as its path inside the package and its syntax tree."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).as_posix()
-        if not name.startswith("examples/"):
-            yield name, ast.parse(path.read_text())
+    paths = sorted(PACKAGE.rglob("*.py"))
+    named = [(path.relative_to(PACKAGE).as_posix(), path) for path in paths]
+    return tuple((name, ast.parse(path.read_text())) for name, path in named if not name.startswith("examples/"))
 
 
 def names_used(tree: ast.Module) -> Iterator[tuple[str, int]]:

@@ -12,10 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from overnight.base.clock import SystemClock
+from overnight.base.instants import US
 from overnight.base.points import Point
 from overnight.db.database import Database
 from overnight.engine import store
 from overnight.engine.model import State
+from overnight.engine.recovery import LEASE_US
 from overnight.engine.tables import children, locks, steps, workers
 from overnight.processes import table, tree
 from overnight.testing.chaos import left_over, lines_of, start_python, wait_until
@@ -23,7 +25,7 @@ from overnight.testing.chaos import left_over, lines_of, start_python, wait_unti
 DRIVER = Path(__file__).with_name("driver.py")
 MARK = "OVERNIGHT_CHAOS_MARK"
 ORPHAN_S = 8.0
-RESUMES_S = 1.0
+LEASE_S = LEASE_US / US
 
 # The first visits of the writer are the worker's own registration; a later one lies in the middle of the work.
 VISITS = {
@@ -148,7 +150,7 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def story(request, tmp_path, database):
+def story(request, tmp_path, database, plain_children):
     if database == "sqlite":
         yield from _story(tmp_path, f"sqlite:///{tmp_path / '.overnight' / 'overnight.db'}")
     else:
@@ -196,13 +198,13 @@ def test_the_queue_loses_nothing_under_load_at_random_instants(story, long_form)
     acknowledged = lines_of(story.folder / "acknowledged.txt")
     print(f"{len(acknowledged)} acknowledged, none lost; work resumed after {sorted(story.resumed_s)} s")
     assert acknowledged
-    # The quickest: what a loaded machine adds says nothing about a lease that is waited for.
-    assert min(story.resumed_s) < RESUMES_S
+    # How fast it is on an idle machine is benchmarks/engine.py's to say; here nobody waits for a lease.
+    assert max(story.resumed_s) < LEASE_S
 
 
 @pytest.mark.chaos
 @pytest.mark.postgres
-def test_a_second_worker_takes_over_from_one_that_is_killed(tmp_path, postgres_database):
+def test_a_second_worker_takes_over_from_one_that_is_killed(tmp_path, postgres_database, plain_children):
     story = Story(tmp_path, postgres_database)
     hold = tmp_path / "hold second"
     hold.touch()

@@ -214,7 +214,7 @@ def check(new_url: Callable[[Path], str], examples: int) -> None:
 
 
 def test_engine_on_sqlite_agrees_with_the_model(long_form: bool) -> None:
-    check(lambda folder: f"sqlite:///{folder / 'o.db'}", 500 if long_form else 15)
+    check(lambda folder: f"sqlite:///{folder / 'o.db'}", 500 if long_form else 8)
 
 
 @pytest.mark.postgres
@@ -223,4 +223,4 @@ def test_engine_on_postgresql_agrees_with_the_model(postgres_database: str, long
         empty(postgres_database)
         return postgres_database
 
-    check(new_url, 300 if long_form else 12)
+    check(new_url, 300 if long_form else 6)

@@ -16,7 +16,7 @@ from overnight.engine.worker import Worker
 from overnight.testing.simulation import Violated, simulate
 from overnight.testing.simulation_world import CALM, Arena, Rates
 
-SEEDS = 56
+SEEDS = 28
 LONG_SEEDS = 3_000
 BUDGET = 1_000
 
@@ -34,6 +34,12 @@ def arena(tmp_path):
     return Arena(tmp_path)
 
 
+@pytest.fixture
+def in_the_long_form(long_form):
+    if not long_form:
+        pytest.skip("one more planted bug; `make chaos` looks for it")
+
+
 def seeds_until_noticed(arena, step, first=1, rates=None):
     for tried, seed in enumerate(range(first, BUDGET * step, step), start=1):
         try:
@@ -44,22 +50,22 @@ def seeds_until_noticed(arena, step, first=1, rates=None):
     pytest.fail(f"{BUDGET} seeds did not notice the planted bug")
 
 
-@pytest.mark.parametrize("first", [0, 1, 2, 3])
+@pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.timeout(3_000)
 def test_nothing_is_lost_and_nothing_runs_twice(arena, long_form, first):
     count = LONG_SEEDS if long_form else SEEDS
     passed, crashed, faults = Counter(), Counter(), Counter()
     total = 0
-    for seed in range(first, count, 4):
+    for seed in range(first, count, 2):
         simulated = simulate(arena, seed)
         total += simulated.runs
         passed += simulated.passed
         crashed += simulated.crashed
         faults += simulated.faults
     print(f"{total} runs, {crashed.total()} crashes, {dict(faults)}")
-    assert total > count // 4 * 30
+    assert total > count // 2 * 30
     assert set(passed) == set(Point), "every point where a crash matters is passed"
-    assert crashed.total() > count // 4
+    assert crashed.total() > count // 2
     assert {"busy", "full", "lost commit", "hidden commit"} <= set(faults)
 
 
@@ -102,7 +108,7 @@ def test_a_flow_that_ignores_its_token_is_noticed(arena, monkeypatch):
     seeds_until_noticed(arena, step=2)
 
 
-def test_a_worker_that_forgets_a_commit_in_doubt_is_noticed(arena, monkeypatch):
+def test_a_worker_that_forgets_a_commit_in_doubt_is_noticed(arena, monkeypatch, in_the_long_form):
     def forget(self):
         self._reconcile = False
         return True
@@ -111,17 +117,17 @@ def test_a_worker_that_forgets_a_commit_in_doubt_is_noticed(arena, monkeypatch):
     seeds_until_noticed(arena, step=1)
 
 
-def test_a_recovery_that_leaves_children_alone_is_noticed(arena, monkeypatch):
+def test_a_recovery_that_leaves_children_alone_is_noticed(arena, monkeypatch, in_the_long_form):
     monkeypatch.setattr(recovery, "children_of", lambda database, worker_id: [])
     seeds_until_noticed(arena, step=1)
 
 
-def test_a_child_that_works_unrecorded_is_noticed(arena, monkeypatch):
+def test_a_child_that_works_unrecorded_is_noticed(arena, monkeypatch, in_the_long_form):
     monkeypatch.setattr(recovery, "record_child", lambda tx, *rest: None)
     seeds_until_noticed(arena, step=1)
 
 
-def test_a_worker_that_sleeps_on_a_commit_in_doubt_is_noticed(arena, monkeypatch):
+def test_a_worker_that_sleeps_on_a_commit_in_doubt_is_noticed(arena, monkeypatch, in_the_long_form):
     turn = Worker._turn
 
     def sleepy(self):

@@ -316,5 +316,5 @@ class RunMachine(RuleBasedStateMachine):
         assert run.rank is None or run.rank == run.due_us - run.priority.bonus_us
 
 
-RunMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+RunMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestRunMachine = RunMachine.TestCase

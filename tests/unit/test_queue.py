@@ -174,7 +174,7 @@ def earliest(run: Candidate, busy: Sequence[Busy], capacity: Capacity) -> float:
     return math.inf
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(scenes())
 def test_choice_keeps_every_limit_and_explains_every_run(
     scene: tuple[list[Candidate], list[Busy], Capacity],
@@ -193,7 +193,7 @@ def test_choice_keeps_every_limit_and_explains_every_run(
         )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(scenes())
 def test_first_waiting_run_is_never_delayed_by_those_that_pass_it(
     scene: tuple[list[Candidate], list[Busy], Capacity],
