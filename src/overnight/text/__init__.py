@@ -1,0 +1,1 @@
+"""What texts have in common: normal forms, shingles, clusters of near duplicates. Pure."""

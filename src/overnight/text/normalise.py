@@ -1,0 +1,50 @@
+"""The form of a text in which two texts that a person would call the same are equal."""
+
+import re
+from functools import cache
+from unicodedata import category, normalize
+
+# Typed in many ways (straight, grave, acute, curly, modifier letter, full width) and left out as often. They are
+# dropped, not made a space, so that "don't" and "dont" are the same.
+_APOSTROPHES = "'`\u00b4\u2018\u2019\u02bc\uff07"
+_PUNCTUATION, _SEPARATOR, _CONTROL, _INVISIBLE = "P", "Z", "Cc", "Cf"
+_NOT_WORD = re.compile(r"[^\w ]|_")
+# Scripts that put no space between words: Thai to Myanmar, Khmer, Japanese, Chinese.
+_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\U00020000-\U0003ffff"
+_SPACE_INSIDE = re.compile(f"(?<=[{_UNSPACED}]) (?=[{_UNSPACED}])")
+
+
+def fold(text: str) -> str:
+    """Return the text without what does not make it another text; "" where nothing but punctuation stands in it.
+
+    Compatibility forms (NFKC), case, apostrophes, invisible characters, and every run of punctuation and white space
+    are folded; between two characters of a script without spaces, that run is left out. Kept are letters with their
+    accents, digits, and symbols such as "+", "€" or an emoji: they carry meaning. Folding twice changes nothing.
+    """
+    if text.isascii():
+        return " ".join(text.translate(_ascii()).split())
+    # Twice, because folding the case may undo the normal form, and a dropped character may have kept two apart.
+    for _ in range(2):
+        text = normalize("NFKC", _NOT_WORD.sub(_folded, text)).casefold()
+    text = " ".join(_NOT_WORD.sub(_folded, normalize("NFKC", text)).split())
+    return _SPACE_INSIDE.sub("", text)
+
+
+def _folded(found: re.Match[str]) -> str:
+    return _instead(found[0])
+
+
+@cache
+def _instead(character: str) -> str:
+    """Return what stands for a character that is no letter, digit or blank."""
+    kind = category(character)
+    # Variation selectors choose between looks of the character before them.
+    if character in _APOSTROPHES or kind == _INVISIBLE or "\ufe00" <= character <= "\ufe0f":
+        return ""
+    return " " if kind == _CONTROL or kind[0] in (_PUNCTUATION, _SEPARATOR) else character
+
+
+@cache
+def _ascii() -> dict[int, str]:
+    """Return the same folding for the characters of ASCII, as a table: most texts need no more, and it is fast."""
+    return {code: chr(code).lower() if chr(code).isalnum() else _instead(chr(code)) for code in range(128)}
