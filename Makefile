@@ -28,7 +28,7 @@ $(BUILT):
 	@echo "Installing into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --no-build-isolation --editable '.[ml,demo,postgres,dev]'
+	  --no-build-isolation --editable '.[data,ml,demo,postgres,dev]'
 	@rm -f .venv/.built-* && touch $@
 
 demo: $(BUILT) ## train two agents on real films in ./demo; a second time they meet their champions
@@ -70,7 +70,7 @@ mutants: $(BUILT) ## break the pure modules on purpose: the tests must notice at
 	  print("{:.1%} of {} mutants noticed".format(share, s["total"])); sys.exit(share < 0.85)'
 
 bench: $(PEERS) ## measure the figures that we claim, beside the raw limits and the peers
-	@failed=0; for script in start gate engine; do \
+	@failed=0; for script in start gate engine data; do \
 	  echo "== benchmarks/$$script.py"; .venv-bench/bin/python "benchmarks/$$script.py" || failed=1; \
 	done; exit $$failed
 
@@ -79,7 +79,7 @@ $(PEERS): | $(BUILT)
 	@echo "Installing into .venv-bench"
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --no-build-isolation --editable '.[ml,demo,postgres,dev]' --requirement benchmarks/peers.txt
+	  --no-build-isolation --editable '.[data,ml,demo,postgres,dev]' --requirement benchmarks/peers.txt
 	@rm -f .venv-bench/.built-* && touch $@
 
 fmt: $(BUILT) ## put the code into its format, and fix what can be fixed safely

@@ -144,7 +144,7 @@ def write_agents(folder: Path, used: list[str], more: str = "") -> None:
 
 def agent(class_: str = "Plain", **changes: Any) -> dict[str, Any]:
     """Return the table of an agent."""
-    known = {"source": "numbers", "target": "score", "scale": [0, 10], "inputs": ["a", "b"], "timeout_s": 60.0}
+    known = {"data": "numbers", "target": "score", "scale": [0, 10], "inputs": ["a", "b"], "timeout_s": 60.0}
     return {"class": f"agents:{class_}", **known, **changes}
 
 
@@ -155,6 +155,7 @@ def write_config(
     lines = ["[project]", 'name = "fleet"', "[engine.retry]", "base_s = 0.0", more]
     for name, query in (queries or {"numbers": "SELECT * FROM numbers"}).items():
         lines += [f"[sources.{name}]", 'kind = "sql"', 'path = "numbers.db"', f'query = "{query}"']
+        lines += [f"[categories.{name}]", "limit = 10000"]
     for name, table in agents.items():
         lines.append(f"[agents.{name}]")
         # JSON is TOML for text, numbers and lists of them.
@@ -187,11 +188,24 @@ def told(folder: Path) -> list[str]:
 
 def timeless(result: dict[str, Any]) -> dict[str, Any]:
     """Return what a training found out, without times and the names of this run and folder."""
-    left_out = {"time_ms", "run", "seconds", "total_time_seconds", "total_time_minutes", "timestamp", "report"}
+    left_out = {
+        "snapshot",
+        "ms",
+        "age_s",
+        "time_ms",
+        "run",
+        "seconds",
+        "total_time_seconds",
+        "total_time_minutes",
+        "timestamp",
+        "report",
+    }
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: clean(inner) for key, inner in value.items() if key not in left_out}
+        if isinstance(value, list):
+            return [clean(inner) for inner in value]
         return value
 
     cleaned: dict[str, Any] = clean(result)

@@ -11,9 +11,11 @@ from random import Random
 import pytest
 
 import overnight
+from overnight.base.config import SourceSettings
 from overnight.base.errors import NotMeasured
+from overnight.data.records import Origin, flat, record_of
 from overnight.data.snapshots import Reason, validate
-from overnight.data.sources import SqlSource, read
+from overnight.data.sources.local import read_local
 from overnight.proof.baselines import Kind, fit_baseline
 from overnight.proof.gate import Decision, judge
 from overnight.proof.splits import choose_held_out, position
@@ -34,9 +36,11 @@ def settings():
 
 @pytest.fixture(scope="module")
 def films(settings):
-    source = settings["sources"]["films"]
-    batches = read(SqlSource(name="films", path=source["path"], query=source["query"]), EXAMPLE)
-    return sorted((film for batch in batches for film in batch), key=lambda film: position(film["id"], salt="test"))
+    source = SourceSettings(**settings["sources"]["films"])
+    origin = Origin(source="films", platform="films", harvested_at="")
+    rows = read_local("films", source, EXAMPLE, variables={})
+    records = ({**dict.fromkeys(one.row), **flat(record_of(one.row, origin))} for one in rows)
+    return sorted(records, key=lambda film: position(film["id"], salt="test"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -135,7 +135,7 @@ def test_held_out_items_never_reach_a_training(tmp_path):
 
 def test_a_parent_holds_out_what_its_child_is_measured_on(tmp_path):
     query = "SELECT * FROM numbers WHERE id NOT LIKE '%1%'"
-    child = agent("Child", after=["first"], source="fewer")
+    child = agent("Child", after=["first"], data="fewer")
     folder = make_fleet(tmp_path / "fleet")
     write_config(
         folder, {"first": agent(), "second": child}, queries={"numbers": "SELECT * FROM numbers", "fewer": query}
@@ -157,7 +157,7 @@ def test_a_child_is_measured_only_on_what_is_new_to_the_parent_that_serves(tmp_p
     write_agents(folder, LINE)
     write_config(
         folder,
-        {"first": agent(), "second": agent("Child", after=["first"], source="fewer")},
+        {"first": agent(), "second": agent("Child", after=["first"], data="fewer")},
         queries={
             "numbers": "SELECT * FROM numbers",
             "fewer": "SELECT * FROM numbers WHERE id NOT LIKE '%1%'",
@@ -190,15 +190,24 @@ FAULTY = {
     "missing": (agent("Missing"), "'agents:Missing' cannot be imported: AttributeError"),
     "unsure": (agent("Unsure"), "agents.unsure.class: 'agents:Unsure' has no method predict(items)"),
     "huge": (agent("Huge"), "agent 'huge' predicts 1.7e+308 for item 'n1'; beyond 1e+100 nothing is measured"),
-    "blind": (agent(inputs=["a", "c"]), "source 'numbers' has no column 'c' (columns: a, b, id, other, score)"),
-    "aimless": (agent(target="aim"), "agents.aimless.target: source 'numbers' has no column 'aim'"),
+    "blind": (
+        agent(inputs=["a", "c"]),
+        "category 'numbers' has no column 'c' (columns: a, b, comments, harvested_at, id, likes, other,",
+    ),
+    "aimless": (agent(target="aim"), "agents.aimless.target: category 'numbers' has no column 'aim'"),
     "narrow": (
         agent(scale=[200, 201]),
-        "no record of source 'numbers' can be learnt from: 20 no target, 605 target is out of the scale",
+        "no record of category 'numbers' can be learnt from: 20 no target, 605 target is out of the scale",
     ),
     "child": (agent("Child", after=["raising"]), "agent 'raising', which it comes after, has no version that serves"),
-    "dry": (agent(source="dry"), "source 'dry': sources.dry.query found no records in numbers.db"),
-    "broken": (agent(source="broken"), "source 'broken': sources.broken.query: numbers.db: no such table: nowhere"),
+    "dry": (
+        agent(data="dry"),
+        "category 'dry': no source gave anything: dry: sources.dry.query found no records in numbers.db",
+    ),
+    "broken": (
+        agent(data="broken"),
+        "category 'broken': no source gave anything: broken: sources.broken.query: numbers.db: no such table: nowhere",
+    ),
 }
 
 
@@ -244,7 +253,7 @@ def test_a_night_on_which_every_agent_fails_has_failed(tmp_path):
             {"x": agent(after=["y"]), "y": agent(after=["z"]), "z": agent(after=["x"])},
             "agents: after goes round in a circle: ",
         ),
-        ({"x": agent(source="films")}, r"agents\.x\.source: there is no source 'films' \(sources: numbers\)"),
+        ({"x": agent(data="films")}, r"agents\.x\.data: no source gives category 'films' \(categories: numbers\)"),
         ({"x": agent(target=None)}, r"agents\.x\.target: missing"),
         ({"x": agent(inputs=None)}, r"agents\.x\.inputs: missing"),
         ({"x": agent(inputs=["a", "score"])}, r"agents\.x\.inputs: 'score' is the target"),

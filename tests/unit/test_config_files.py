@@ -30,7 +30,7 @@ query = "SELECT 1"
 
 [agents.critic]
 class = "films:Critic"
-source = "films"
+data = "films"
 """
 
 
@@ -184,12 +184,12 @@ def test_a_foreign_priority_is_answered_with_ours(write):
         ('[tasks.n]\nschedule = "0 2 * * *"', "tasks.n: action is missing"),
         ("[tasks.n]", "tasks.n: the table is empty"),
         ('[tasks."a b"]\naction = "m:f"', "tasks: 'a b' is not a name"),
-        ('[sources.s]\nkind = "sql"\nquery = "q"', "sources.s: path is missing"),
         ('[agents.a]\nclass = "c:C"\nscale = [0]', "agents.a.scale: [0] is not a list of 2 numbers"),
         ('[agents.a]\nclass = "c:C"\nscale = [0, 1, 2]', "agents.a.scale: [0, 1, 2] is not a list of 2 numbers"),
-        ('[sources.s]\nkind = "sql"\nquery = ""\npath = "p"', "sources.s.query: '' is empty"),
-        ('[sources.s]\nkind = "csv"\nquery = "q"\npath = "p"', "sources.s.kind: 'csv' is not a kind of source"),
-        ('[agents.a]\nsource = "films"', "agents.a: class is missing"),
+        ('[sources.s]\nkind = "sql"\nper_second = 0', "sources.s.per_second: 0 must be more than 0"),
+        ("[categories.c]\nthreshold = 11", "categories.c.threshold: 11 is above 10"),
+        ('[sources.s]\nkind = "xls"\npath = "p"', "sources.s.kind: 'xls' is not a kind of source"),
+        ('[agents.a]\ndata = "films"', "agents.a: class is missing"),
     ],
 )
 def test_a_wrong_value_is_answered_with_what_is_allowed(write, text, message):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overnight.base.errors import UserMistake
-from overnight.proof.splits import choose_held_out, fold_of, position
+from overnight.proof.splits import choose_held_out, fold_of, hold_out_newest, position
 
 IDS = [f"item {number}" for number in range(2_000)]
 names = st.lists(st.text(max_size=8), unique=True, min_size=1, max_size=60)
@@ -164,3 +164,45 @@ def test_two_folds_are_the_fewest():
     assert {fold_of(name, folds=2) for name in IDS[:20]} == {0, 1}
     with pytest.raises(UserMistake, match=r"^folds must be at least 2, got 1$"):
         fold_of("a", folds=1)
+
+
+# -- by time
+
+instants_ = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=2, max_size=80)
+
+
+@given(instants_, st.sampled_from([0.1, 0.2, 0.5]), st.integers(0, 30))
+def test_the_newest_are_held_out_groups_stay_together_and_no_more_than_half_goes(drawn, share, minimum):
+    ids = [f"i{place}" for place in range(len(drawn))]
+    groups, instants = [f"g{group}" for _, group in drawn], [float(at) for at, _ in drawn]
+    try:
+        split = hold_out_newest(ids, instants, groups=groups, share=share, minimum=minimum)
+    except UserMistake as error:
+        assert "more than half" in str(error)
+        return
+    at, group = dict(zip(ids, instants, strict=True)), dict(zip(ids, groups, strict=True))
+    assert sorted([*split.train, *split.held_out]) == sorted(ids)
+    assert 0 < len(split.held_out) <= len(ids) / 2
+    assert all(at[name] < split.since for name in split.train), "nothing that is trained on is newer"
+    assert not {group[name] for name in split.train} & {group[name] for name in split.held_out}
+    newest = {name: max(at[other] for other in ids if group[other] == group[name]) for name in ids}
+    assert all(newest[name] >= split.since for name in split.held_out)
+
+
+def test_the_share_or_the_minimum_of_the_newest_is_held_out():
+    ids = [f"{place:03}" for place in range(100)]
+    instants = [float(place) for place in range(100)]
+    assert hold_out_newest(ids, instants).held_out == tuple(ids[80:])
+    assert hold_out_newest(ids, instants, minimum=30).held_out == tuple(ids[70:])
+    assert hold_out_newest(ids, instants, minimum=1000).held_out == tuple(ids[50:])
+    assert hold_out_newest(ids, instants).since == 80.0
+    assert hold_out_newest([], []).held_out == ()
+
+
+def test_instants_that_do_not_fit_the_ids_are_refused():
+    with pytest.raises(UserMistake, match="one instant for each of the 2 ids, got 1"):
+        hold_out_newest(["a", "b"], [1.0])
+    with pytest.raises(UserMistake, match="hold out by hash instead"):
+        hold_out_newest(["a", "b", "c"], [1.0, 1.0, 0.0])
+    with pytest.raises(UserMistake, match="ids must be unique"):
+        hold_out_newest(["a", "a"], [1.0, 2.0])

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, NotJson, PermanentError
+from overnight.base.config import SourceSettings
+from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, NotJson, PermanentError, TransientError
 from overnight.data.snapshots import Reason, canonical, records_of, snapshot_id, validate
-from overnight.data.sources import SqlSource, read
+from overnight.data.sources.local import read_local
 
 MOVIES = "package:bokeh_sampledata/_data/movies.db"
 
@@ -27,21 +28,51 @@ def project(tmp_path):
     return folder
 
 
-def read_all(project, query="SELECT id, title, rating FROM film", path="films.db", **more):
-    return list(read(SqlSource(name="films", path=path, query=query), project, **more))
+def read_all(project, query="SELECT id, title, rating FROM film", path="films.db", variables=(), **more):
+    settings = SourceSettings(kind="sql", path=path, query=query, **more)
+    return list(read_local("films", settings, project, variables=dict(variables)))
 
 
-def test_records_come_in_batches_with_text_ids(project):
-    batches = read_all(project, batch=10)
-    assert [len(batch) for batch in batches] == [10, 10, 5]
-    assert batches[0][3] == {"id": "3", "title": "Film 3", "rating": 0.3}
+def test_rows_come_with_their_place_as_they_are(project):
+    found = read_all(project)
+    assert len(found) == 25
+    assert found[3] == ("row 4", {"id": 3, "title": "Film 3", "rating": 0.3}, None)
 
 
 def test_the_films_of_the_package_are_all_there(tmp_path):
     query = "SELECT ID AS id, Rating AS rating FROM tomatoes"
-    records = [record for batch in read_all(tmp_path, query, MOVIES) for record in batch]
-    assert len(records) == 17_472
-    assert sum(record["rating"] is None for record in records) == 342
+    rows = [found.row for found in read_all(tmp_path, query, MOVIES)]
+    assert len(rows) == 17_472
+    assert sum(row["rating"] is None for row in rows) == 342
+
+
+def test_rows_are_read_while_they_are_asked_for(project):
+    endless = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id FROM n"
+    rows = read_local("films", SourceSettings(kind="sql", path="films.db", query=endless), project, variables={})
+    assert [next(rows).row["id"] for _ in range(2500)] == list(range(1, 2501))
+    rows.close()
+
+
+def test_what_names_a_record_is_for_validation_to_judge(project):
+    query = "SELECT 1 AS id UNION ALL SELECT 1 UNION ALL SELECT NULL UNION ALL SELECT 1.5 UNION ALL SELECT ''"
+    assert [found.row["id"] for found in read_all(project, query)] == [1, 1, None, 1.5, ""]
+
+
+def test_a_column_id_is_not_needed_where_the_fields_name_another_one(project):
+    found = read_all(project, "SELECT title FROM film", fields={"id": "title"})
+    assert found[0].row == {"title": "Film 0"}
+
+
+def test_a_binary_cell_costs_its_row_only(project):
+    found = read_all(project, "SELECT 1 AS id, 'a' AS poster UNION ALL SELECT 2, x'00' UNION ALL SELECT 3, 'c'")
+    assert [item.row and item.row["id"] for item in found] == [1, None, 3]
+    assert found[1] == ("row 2", None, "'poster' is binary; allowed are text and numbers")
+
+
+def test_a_query_that_never_ends_is_interrupted(project):
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS id FROM n"
+    with pytest.raises(TransientError, match=r"films\.db: took longer than timeout_s = 0\.05"):
+        read_all(project, endless, timeout_s=0.05)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +82,7 @@ def test_the_films_of_the_package_are_all_there(tmp_path):
         ("SELEKT 1", 'syntax error'),
         ("SELECT title FROM film", 'has no column "id", which names a record; it has title: write SELECT ... AS id'),
         ("SELECT id, id FROM film", "has the column 'id' more than once"),
-        ("SELECT 1 AS id UNION ALL SELECT 1", "gives two records the id '1'"),
-        ("SELECT id, title FROM film UNION ALL SELECT '24', 'again'", "gives two records the id '24'"),
-        ("SELECT NULL AS id", "the id None; allowed are whole numbers and text"),
-        ("SELECT 1.5 AS id", "the id 1.5; allowed are whole numbers and text"),
-        ("SELECT '' AS id", "the id ''; allowed"),
         ("SELECT id FROM film WHERE 0", "sources.films.query found no records in films.db"),
-        ("SELECT 1 AS id, x'00' AS poster", "'poster' of record '1' is binary"),
         ("SELECT 1 AS id; SELECT 2 AS id", "one statement at a time"),
         ("DELETE FROM film", "not authorized"),
         ("ATTACH 'other.db' AS other", "not authorized"),
@@ -115,9 +140,36 @@ def test_a_file_that_another_program_holds_is_transient(project):
     holder.execute("BEGIN EXCLUSIVE")
     try:
         with pytest.raises(DatabaseBusy, match="database is locked"):
-            read_all(project, busy_s=0.01)
+            read_all(project, timeout_s=0.2)
     finally:
         holder.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///films.db", "sqlite+pysqlite:///films.db", "${WHERE}", "sqlite:///${FILE}"])
+def test_an_sqlite_file_may_be_named_by_a_url(project, url):
+    variables = {"WHERE": "sqlite:///films.db", "FILE": "films.db"}
+    assert len(read_all(project, path=None, url=url, variables=variables)) == 25
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite:////etc/passwd", "sources.films.url: '/etc/passwd' lies outside of the project"),
+        ("sqlite://", "sources.films.url: 'sqlite://' names no file"),
+        ("sqlite:///none.db", "sources.films.url: there is no file 'none.db'"),
+        ("films.db", "sources.films.url: 'films.db' is no database URL, such as postgresql://user@host/name"),
+        ("quill://u:secret@h/db", "sources.films.url: 'quill://u:********@h/db' is of no kind that SQLAlchemy knows"),
+        ("postgresql://u:secret@h:port/db", "sources.films.url: 'postgresql://u:********@h:port/db' is no database"),
+        ("postgresql://u:${PASSWORD}@h/db", "no variable 'PASSWORD'"),
+        ("mysql+pymysql://u:secret@h/db", "sources.films.url: mysql+pymysql needs the Python package 'pymysql'"),
+    ],
+)
+def test_a_url_that_cannot_be_read_says_why_without_its_password(project, url, says):
+    with pytest.raises((ConfigError, MissingExtra)) as refused:
+        read_all(project, path=None, url=url)
+    assert says in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 RECORDS = [{"id": "10", "title": "Ü"}, {"title": "A", "id": "9"}, {"id": "1", "rating": 7.5}]

@@ -13,25 +13,28 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from overnight.app import schema
+from overnight.app.harvesting import harvester_of
 from overnight.app.lock import is_held
 from overnight.app.runtime import Runtime, check_threaded, import_from
+from overnight.app.tasks import task_from, without_parents
 from overnight.app.waits import Waits
 from overnight.base.backoff import Backoff
 from overnight.base.clock import Clock, SystemClock
-from overnight.base.config import Config, TaskSettings
+from overnight.base.config import Config
 from overnight.base.errors import ConfigError, InvalidTransition, RunFailed, UnknownName, UserMistake
 from overnight.base.files import replace_file, to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import from_datetime
 from overnight.base.points import Hook, no_hook
 from overnight.base.settings import FILE, find_project, load_config
+from overnight.data.harvest import Harvest, Told
 from overnight.db import stream
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import approvals, moves, store
 from overnight.engine.book import Book
-from overnight.engine.model import Needs, Priority, Question, Run, State, Task
+from overnight.engine.model import Priority, Question, Run, State, Task
 from overnight.engine.submit import Request, copy_steps, submit
 from overnight.engine.tables import runs as runs_table
 from overnight.engine.tables import steps as steps_table
@@ -72,8 +75,16 @@ class Project:
         self._end_listening: Callable[[], None] | None = None
         self.database.writer.told = lambda events, news: self._waits.tell(events)
         self.blobs = Blobs(str(self.state_dir / "blobs"))
-        self.nightly = Nightly(config=config, database=self.database, blobs=self.blobs, state_dir=self.state_dir)
         try:
+            self.harvester = harvester_of(config, self.database, self.blobs, self.state_dir)
+            """Asks the sources of this project."""
+            self.nightly = Nightly(
+                config=config,
+                database=self.database,
+                blobs=self.blobs,
+                harvester=self.harvester,
+                state_dir=self.state_dir,
+            )
             schema.prepare(self.database)
             self._add_configured_tasks()
         except BaseException:
@@ -162,7 +173,7 @@ class Project:
         Raises:
             InvalidTask: the task cannot work; the message names the field.
         """
-        Book([task_alone(task)], self._retry())
+        Book([without_parents(task)], self._retry())
         with self._adding:
             tasks = {**self._tasks, task.task_id: task}
             book = None
@@ -377,6 +388,20 @@ class Project:
         with self.database.read() as connection:
             return list(stream.read(connection, self.database.dialect, after, limit))
 
+    # Data.
+
+    def harvest(self, category: str, *, force: bool = False, told: Told = lambda *_: None) -> Harvest:
+        """Ask the sources of a category and make what they gave, judged and ranked, its newest snapshot.
+
+        What a source gave before stands in for one that fails, for `data.keep_days` at the most; with `force` every
+        source is asked for all it has, and nothing stands in. `told` takes (source, region, rows read since) while the
+        sources are read, from several threads.
+
+        Raises:
+            ConfigError: there is no such category, or a setting of it is wrong; nothing was changed.
+        """
+        return self.harvester.harvest(category, force=force, told=told)
+
     # Working.
 
     def start(self) -> None:
@@ -462,33 +487,3 @@ class Project:
 def _submit_all(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
     tx.news = True
     return submit(tx, requests)
-
-
-def task_alone(task: Task) -> Task:
-    """Return the task without its parents, to check it before they are known."""
-    from dataclasses import replace
-
-    return replace(task, after=()) if task.after else task
-
-
-def task_from(name: str, settings: TaskSettings, timezone: str) -> Task:
-    """Return the task that a `[tasks.NAME]` table describes."""
-    return Task(
-        task_id=name,
-        action=settings.action,
-        flow=settings.flow,
-        agent_name=settings.agent_name,
-        priority=Priority(settings.priority),
-        schedule=settings.schedule,
-        every=settings.every,
-        once=settings.once,
-        timezone=timezone,
-        after=settings.after,
-        max_retries=settings.max_retries,
-        timeout_s=settings.timeout_s,
-        needs=Needs(cpus=settings.needs.cpus, locks=settings.needs.locks),
-        max_concurrent=settings.max_concurrent,
-        executor=settings.executor,
-        args=settings.args,
-        enabled=settings.enabled,
-    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from overnight.base.errors import DatabaseBroken, NewerDatabase
+from overnight.data import tables as data_tables
 from overnight.db import stream
 from overnight.db.database import Database
 from overnight.engine import tables as engine_tables
@@ -14,10 +15,10 @@ from overnight.registry import tables as registry_tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test compares it with the chain."""
 
-METADATA = (engine_tables.metadata, stream.metadata, registry_tables.metadata)
+METADATA = (engine_tables.metadata, stream.metadata, registry_tables.metadata, data_tables.metadata)
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 

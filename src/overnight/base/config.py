@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from overnight.base.refs import ExecutorName
 
@@ -18,9 +18,11 @@ PriorityName = Literal["CRITICAL", "HIGH", "NORMAL", "LOW"]
 DEFAULT = "default"
 """The origin of a value that nobody set."""
 
-_SECRET = re.compile(r"secret|token|passw|passphrase|api_?key|access_?key|private_?key|credential|authorization", re.I)
+_SECRET = re.compile(
+    r"secret|token|passw|passphrase|(api|access|private)[_-]?key|credential|authorization|cookie", re.IGNORECASE
+)
 _URL_PASSWORD = re.compile(r"(\w://[^:/@\s]*:)[^@/\s]+(@)")
-_URL_PARAMETER = re.compile(r"([?&](?:\w*(?:password|token|secret|key|sig|signature))=)[^&\s]+", re.I)
+_URL_PARAMETER = re.compile(r"([?&](?:[\w.%-]*(?:password|token|secret|key|sig|signature))=)[^&\s]+", re.I)
 HIDDEN = "********"
 
 
@@ -147,18 +149,112 @@ class TaskSettings(_Table):
     """What the function is called with."""
 
 
+SourceKind = Literal["csv", "jsonl", "parquet", "folder", "json", "feed", "sql"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceSettings(_Table):
     """`[sources.NAME]`: where records come from."""
 
-    kind: Literal["sql"]
-    """How it is read: "sql"."""
+    kind: SourceKind
+    """How it is read: a file ("csv", "jsonl", "parquet"), a "folder" of files, "json" over HTTP, a "feed" (RSS or
+    Atom), or an "sql" query."""
 
-    query: Annotated[str, MinLen(1)]
-    """The statement whose rows are the records."""
+    category: str | None = None
+    """The category that its records belong to; without it, the source's own name."""
 
-    path: Annotated[str, MinLen(1)]
-    """File of an SQLite database, relative to the project folder, or "package:NAME/FILE" for one in a package."""
+    path: str | None = None
+    """File or folder, relative to the project folder, or "package:NAME/FILE" for one in an installed package."""
+
+    url: str | None = None
+    """Address of what is read over HTTP, or of a database; "{region}" stands for the region, "${NAME}" for a variable
+    of the environment."""
+
+    query: str | None = None
+    """The statement whose rows are the records, for "sql"."""
+
+    pattern: str = "**/*"
+    """Which files of a "folder" are read."""
+
+    records: str | None = None
+    """Where the list of records is in a "json" answer, as a JMESPath expression; without it, the answer is the list."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Which field of a record (id, title, views, ..., or a name of your own) comes from which column or expression;
+    without it, columns go by their names."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of each request; "${NAME}" stands for a variable of the environment."""
+
+    next: str | None = None
+    """Where the next page's address or token is in a "json" answer, as a JMESPath expression."""
+
+    next_parameter: str | None = None
+    """The query parameter that takes the next page's token; without it, `next` is an address."""
+
+    page_parameter: str | None = None
+    """The query parameter that takes the page's number, from `first_page` on, until a page is empty."""
+
+    first_page: int = 1
+    """The number of the first page."""
+
+    max_pages: Annotated[int, Ge(1)] = 100
+    """Pages that are read at the most."""
+
+    regions: tuple[str, ...] = ()
+    """Regions that are asked for one by one; each record carries its own, and one may fail without the others."""
+
+    platform: str | None = None
+    """What records of this source name as their platform; without it, the source's name."""
+
+    as_of: str | None = None
+    """The instant, in ISO 8601, that recency counts from; without it, when the content was fetched or last changed."""
+
+    timeout_s: Annotated[float, Gt(0)] = 30.0
+    """Seconds that one request may take, from the first byte sent to the last byte read."""
+
+    max_retries: Annotated[int, Ge(0)] = 3
+    """Further tries of a request after an error that may go away by itself."""
+
+    per_second: Annotated[float, Gt(0)] = 2.0
+    """Requests a second to one host at the most."""
+
+    max_mb: Annotated[float, Gt(0)] = 100.0
+    """Megabytes (10^6 bytes) of one answer, unpacked, at the most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategorySettings(_Table):
+    """`[categories.NAME]`: which records of a category are kept."""
+
+    limit: Annotated[int, Ge(1)] = 500
+    """Records that are kept at the most, the best first."""
+
+    threshold: Annotated[float, Ge(0), Le(10)] = 6.5
+    """Lowest quality, 0 to 10, that is kept; it counts only where a quality is measured."""
+
+    minimum: Annotated[int, Ge(0)] = 20
+    """Kept records below which the category counts as too small to learn from."""
+
+    near_duplicates: Annotated[float, Gt(0), Le(1)] = 0.85
+    """Share of equal shingles (Jaccard) from which two texts count as one; 1 keeps all but equal ones."""
+
+    scorer: str | None = None
+    """The project's own quality, as "module:function"; without it, the category's built-in one, if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(_Table):
+    """`[data]`: how records are harvested."""
+
+    fresh_h: Annotated[float, Gt(0)] = 24.0
+    """Hours after which what a source gave before counts as old."""
+
+    keep_days: Annotated[float, Gt(0)] = 30.0
+    """Days for which what a source gave is kept in the cache."""
+
+    private_addresses: Literal["allow", "forbid"] = "allow"
+    """Whether sources may be read from this machine and its private networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +270,8 @@ class AgentSettings(_Table):
     timeout_s: Annotated[float, Gt(0)] = 300.0
     """Seconds that one training may take."""
 
-    source: str | None = None
-    """Name of the source that its records come from."""
+    data: str | None = None
+    """The category whose records it learns from."""
 
     target: str | None = None
     """Column that it learns to predict."""
@@ -203,8 +299,14 @@ class Settings(_Table):
     tasks: Mapping[str, TaskSettings] = field(default_factory=dict)
     """Definitions of work, by task id."""
 
+    data: DataSettings = field(default_factory=DataSettings)
+    """How records are harvested."""
+
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     """Where records come from, by name."""
+
+    categories: Mapping[str, CategorySettings] = field(default_factory=dict)
+    """Which records of a category are kept, by name."""
 
     agents: Mapping[str, AgentSettings] = field(default_factory=dict)
     """The fleet, by name."""

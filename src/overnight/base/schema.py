@@ -144,6 +144,7 @@ def _reason(key: Key, content: Any, error: Mapping[str, Any]) -> str:
         "greater_than_equal": "is below {ge}",
         "greater_than": "must be more than {gt}",
         "less_than": "must be less than {lt}",
+        "less_than_equal": "is above {le}",
         "string_too_short": "is empty",
     }
     if kind in bounds:

@@ -1,7 +1,8 @@
 """Content-addressed files: named by the SHA-256 of what is in them, verified whenever they are read."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ class Blobs:
         if hashlib.sha256(content).hexdigest() != name:
             raise DamagedBlob(f"blob {name!r} in {self.root} is damaged: its content has another hash")
         return bytes(content)
+
+    def sweep(self, needed: Collection[str], before_us: int) -> int:
+        """Remove blobs that are not needed and were written before that instant; return how many. Local stores only.
+
+        Whoever stores a blob and then says that it is needed has from that instant on to do so.
+        """
+        assert self._is_local
+        removed = 0
+        for path in Path(self._place[1]).glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in needed and path.stat().st_mtime_ns // 1000 < before_us:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def put_folder(self, folder: Path) -> dict[str, dict[str, object]]:
         """Store every file of a folder and return its manifest: relative name to {sha256, size}."""

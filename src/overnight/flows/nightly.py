@@ -16,8 +16,9 @@ from typing import Any
 from overnight.base.config import AgentSettings, Config
 from overnight.base.errors import ConfigError, InvalidTransition, OvernightError, PermanentError, UserMistake
 from overnight.base.files import replace_file, write_json
+from overnight.data.harvest import Harvester, categories
+from overnight.data.records import flat
 from overnight.data.snapshots import canonical, records_of, validate
-from overnight.data.sources import SqlSource, read
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.engine import store as runs
@@ -51,13 +52,14 @@ class Nightly:
     config: Config
     database: Database
     blobs: Blobs
+    harvester: Harvester
     state_dir: Path
 
     def tasks(self) -> list[Task]:
         """Return the flow's task and one training task per agent; none where the project has no agents.
 
         Raises:
-            ConfigError: an agent names a source or a parent that does not exist, lacks a setting or comes after itself.
+            ConfigError: an agent names a category or a parent that is not there, lacks a setting or comes after itself.
         """
         agents = self.config.agents
         if not agents:
@@ -90,18 +92,18 @@ def training_task(agent: str) -> str:
 
 def _check(name: str, agent: AgentSettings, config: Config) -> None:
     key = f"agents.{name}"
-    for field in ("source", "target", "scale"):
+    for field in ("data", "target", "scale"):
         if getattr(agent, field) is None:
-            raise ConfigError(f"{key}.{field}: missing; an agent needs source, target, scale and inputs")
+            raise ConfigError(f"{key}.{field}: missing; an agent needs data, target, scale and inputs")
     if not agent.inputs:
         raise ConfigError(f"{key}.inputs: missing; name the columns that the agent may learn from")
     if agent.target in agent.inputs:
         raise ConfigError(f"{key}.inputs: {agent.target!r} is the target, which an agent may not learn from")
     if agent.scale is not None and not agent.scale[0] < agent.scale[1]:
         raise ConfigError(f"{key}.scale: {list(agent.scale)} must be the lowest and the highest value of the target")
-    if agent.source not in config.sources:
-        known = ", ".join(sorted(config.sources)) or "none"
-        raise ConfigError(f"{key}.source: there is no source {agent.source!r} (sources: {known})")
+    if agent.data not in categories(config):
+        known = ", ".join(categories(config)) or "none"
+        raise ConfigError(f"{key}.data: no source gives category {agent.data!r} (categories: {known})")
     for parent in agent.after:
         if parent not in config.agents:
             raise ConfigError(f"{key}.after: there is no agent {parent!r} (agents: {', '.join(config.agents)})")
@@ -115,7 +117,7 @@ def nightly(flow: Flow, night: Nightly) -> Json:
     """
     flow.step("begin", _begin, night, flow.run_id)
     started = flow.now()
-    harvested = {name: flow.step(f"harvest {name}", _harvest, night, name) for name in _sources(night)}
+    harvested = {name: flow.step(f"harvest {name}", _harvest, night, name) for name in _categories(night)}
     after_harvest = flow.now()
     snapshots = {name: flow.step(f"validate {name}", _validate, night, name, harvested) for name in night.config.agents}
     after_validation = flow.now()
@@ -124,7 +126,7 @@ def nightly(flow: Flow, night: Nightly) -> Json:
         agents.update(_train_level(flow, night, level, snapshots))
     after_training = flow.now()
     phases = {
-        "harvesting": Phase.between(started, after_harvest, _failed_of(harvested), harvested),
+        "harvesting": Phase.between(started, after_harvest, _failed_of(harvested), harvested, _stale_of(harvested)),
         "validation": Phase.between(after_harvest, after_validation, _failed_of(snapshots), snapshots),
         "training": Phase.between(after_validation, after_training, _failed_of(agents), agents),
         "production": Phase(status="skipped", seconds=0.0, details={"reason": "no production run is configured"}),
@@ -137,8 +139,8 @@ def nightly(flow: Flow, night: Nightly) -> Json:
     return flow.step("result", _result, night, flow.run_id, started, phases, agents, report)
 
 
-def _sources(night: Nightly) -> list[str]:
-    return list(dict.fromkeys(str(agent.source) for agent in night.config.agents.values()))
+def _categories(night: Nightly) -> list[str]:
+    return list(dict.fromkeys(str(agent.data) for agent in night.config.agents.values()))
 
 
 def _levels(night: Nightly) -> list[list[str]]:
@@ -158,6 +160,10 @@ def _levels(night: Nightly) -> list[list[str]]:
 
 def _failed_of(parts: Mapping[str, Json]) -> list[str]:
     return [name for name, part in parts.items() if part.get("error")]
+
+
+def _stale_of(harvested: Mapping[str, Json]) -> list[str]:
+    return [name for name, category in harvested.items() if category.get("stale")]
 
 
 def _safely(work: Callable[[], Json]) -> Json:
@@ -188,40 +194,49 @@ def _begin(night: Nightly, flow_id: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _harvest(night: Nightly, name: str) -> Json:
-    settings = night.config.sources[name]
-    source = SqlSource(name=name, path=settings.path, query=settings.query)
-    try:
-        records = [record for batch in read(source, night.config.project_dir) for record in batch]
-        content = canonical(records)
-    except Exception as error:  # noqa: BLE001  # whatever is wrong with a source, the others go on
-        return {"error": _one_line(error)}
-    return {"records": len(records), "blob": night.blobs.put(content)}
+def _harvest(night: Nightly, category: str) -> Json:
+    """Harvest a category; what is wrong with it as a whole costs the others nothing."""
+
+    def work() -> Json:
+        harvest = night.harvester.harvest(category)
+        found = harvest.to_json()
+        if harvest.snapshot is None:
+            reasons = "; ".join(f"{visit.source}: {visit.error}" for visit in harvest.visits)
+            return {**found, "error": f"no source gave anything: {reasons}"}
+        if not harvest.records:
+            return {**found, "error": "no record was good enough to be kept"}
+        return found
+
+    return _safely(work)
 
 
 def _validate(night: Nightly, name: str, harvested: Mapping[str, Json]) -> Json:
     agent = night.config.agents[name]
-    assert agent.source is not None and agent.target is not None and agent.scale is not None
+    assert agent.data is not None and agent.target is not None and agent.scale is not None
 
-    target, scale, source = agent.target, agent.scale, harvested[agent.source]
-    if source.get("error"):
-        return {"error": f"source {agent.source!r}: {source['error']}"}
+    target, scale, category = agent.target, agent.scale, harvested[agent.data]
+    if category.get("error"):
+        return {"error": f"category {agent.data!r}: {category['error']}"}
 
     def work() -> Json:
-        records = records_of(night.blobs.get(source["blob"]))
+        records = [flat(record) for record in records_of(night.blobs.get(category["snapshot"]))]
+        columns = sorted({column for record in records for column in record})
         for key, column in (("target", target), *(("inputs", column) for column in agent.inputs)):
-            if column not in records[0]:
+            if column not in columns:
                 raise ConfigError(
-                    f"agents.{name}.{key}: source {agent.source!r} has no column {column!r} "
-                    f"(columns: {', '.join(records[0])})"
+                    f"agents.{name}.{key}: category {agent.data!r} has no column {column!r} "
+                    f"(columns: {', '.join(columns)})"
                 )
         checked = validate(records, target=target, scale=scale)
         if not checked.kept:
             why = ", ".join(f"{count} {reason}" for reason, count in checked.counts.items())
-            raise PermanentError(f"no record of source {agent.source!r} can be learnt from: {why}")
+            raise PermanentError(f"no record of category {agent.data!r} can be learnt from: {why}")
+        # No more than the agent may see: what else is harvested does not make another snapshot.
+        seen = ("id", target, *agent.inputs)
+        kept = [{column: record.get(column) for column in seen} for record in checked.kept]
         split = choose_held_out([record["id"] for record in checked.kept], share=HELD_OUT, minimum=FEWEST_HELD_OUT)
         return {
-            "snapshot": night.blobs.put(canonical(checked.kept)),
+            "snapshot": night.blobs.put(canonical(kept)),
             "kept": len(checked.kept),
             "set_aside": checked.counts,
             "held_out_below": split.threshold,

@@ -1,9 +1,13 @@
-"""Which items are held out, by hash: never by chance, by order or by what else is there.
+"""Which items are held out, by hash or by time: never by chance, by order or by what else is there.
 
-An item's position is a hash of its group (or of its id) between 0 and 1; it is held out when the position lies below a
-threshold. The threshold is `share`, raised where that is needed to hold out `minimum` items, but never above one half.
-It can only fall back to `share` as items join. So an item that was trained on is never held out later, and an item
-below `share` is always held out; only an item that was held out to reach the minimum may return to the training side.
+By hash: an item's position is a hash of its group (or of its id) between 0 and 1; it is held out when the position
+lies below a threshold. The threshold is `share`, raised where that is needed to hold out `minimum` items, but never
+above one half. It can only fall back to `share` as items join. So an item that was trained on is never held out later,
+and an item below `share` is always held out; only an item that was held out to reach the minimum may return to the
+training side.
+
+By time: the newest items are held out, for data whose future is what counts. As items join, what was held out becomes
+training data of a later split, so a comparison with an earlier version must be made on what is newer than both.
 """
 
 import math
@@ -25,6 +29,15 @@ class Split:
     train: tuple[str, ...]
     held_out: tuple[str, ...]
     threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSplit:
+    """The ids of both sides, sorted; what is held out lies at or after the instant `since`."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+    since: float
 
 
 def position(key: str, *, salt: str, purpose: str = "held out") -> float:
@@ -49,6 +62,59 @@ def choose_held_out(
             `minimum` is negative.
     """
     keys = ids if groups is None else groups
+    _check(ids, keys, share, minimum)
+    places = sorted((position(key, salt=salt), name) for key, name in zip(keys, ids, strict=True))
+    threshold = _threshold([place for place, _ in places], share, minimum)
+    return Split(
+        train=tuple(sorted(name for place, name in places if place >= threshold)),
+        held_out=tuple(sorted(name for place, name in places if place < threshold)),
+        threshold=threshold,
+    )
+
+
+def hold_out_newest(
+    ids: Sequence[str],
+    instants: Sequence[float],
+    *,
+    groups: Sequence[str] | None = None,
+    share: float = 0.2,
+    minimum: int = 0,
+) -> TimeSplit:
+    """Hold out the newest items: `share` of them, or `minimum` if that is more, but never more than half.
+
+    Items of one instant stay on one side, and so do items of one group, which counts as new as its newest item: nothing
+    in the training part is newer than `since`, and no group is on both sides.
+
+    Raises:
+        UserMistake: see `choose_held_out`; or so many items share the newest instant, or its groups, that more than
+            half would be held out.
+    """
+    keys = ids if groups is None else groups
+    _check(ids, keys, share, minimum)
+    if len(instants) != len(ids):
+        raise UserMistake(f"instants must give one instant for each of the {len(ids)} ids, got {len(instants)}")
+    newest: dict[str, float] = {}
+    for key, at in zip(keys, instants, strict=True):
+        newest[key] = max(at, newest.get(key, at))
+    wanted = min(max(math.ceil(share * len(ids)), minimum), math.floor(MOST_HELD_OUT * len(ids)))
+    since, held = math.inf, 0
+    for at, count in sorted(Counter(newest[key] for key in keys).items(), reverse=True):
+        if held >= wanted or held + count > MOST_HELD_OUT * len(ids):
+            break
+        since, held = at, held + count
+    if held == 0 and ids:
+        raise UserMistake(
+            "more than half of the items are of one instant, or in groups with it: hold out by hash instead"
+        )
+    sides = {name: newest[key] >= since for name, key in zip(ids, keys, strict=True)}
+    return TimeSplit(
+        train=tuple(sorted(name for name, held_out in sides.items() if not held_out)),
+        held_out=tuple(sorted(name for name, held_out in sides.items() if held_out)),
+        since=since,
+    )
+
+
+def _check(ids: Sequence[str], keys: Sequence[str], share: float, minimum: int) -> None:
     if len(keys) != len(ids):
         raise UserMistake(f"groups must name one group for each of the {len(ids)} ids, got {len(keys)}")
     if len(set(ids)) != len(ids):
@@ -58,13 +124,6 @@ def choose_held_out(
         raise UserMistake(f"share must be above 0 and at most {MOST_HELD_OUT}, got {share!r}")
     if minimum < 0:
         raise UserMistake(f"minimum must not be negative, got {minimum!r}")
-    places = sorted((position(key, salt=salt), name) for key, name in zip(keys, ids, strict=True))
-    threshold = _threshold([place for place, _ in places], share, minimum)
-    return Split(
-        train=tuple(sorted(name for place, name in places if place >= threshold)),
-        held_out=tuple(sorted(name for place, name in places if place < threshold)),
-        threshold=threshold,
-    )
 
 
 def _threshold(places: Sequence[float], share: float, minimum: int) -> float:

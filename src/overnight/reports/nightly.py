@@ -21,9 +21,18 @@ class Phase:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def between(cls, started: datetime, ended: datetime, failed: Sequence[str], parts: Mapping[str, Any]) -> "Phase":
-        """Return the phase that worked on `parts` between two instants."""
-        status = "success" if not failed else "failed" if len(failed) == len(parts) else "partial"
+    def between(
+        cls,
+        started: datetime,
+        ended: datetime,
+        failed: Sequence[str],
+        parts: Mapping[str, Any],
+        stale: Sequence[str] = (),
+    ) -> "Phase":
+        """Return the phase that worked on `parts` between two instants; what is `stale` makes it partial at best."""
+        status = "success" if not failed and not stale else "partial"
+        if failed and len(failed) == len(parts):
+            status = "failed"
         return cls(status=status, seconds=(ended - started).total_seconds(), details=parts)
 
     def to_json(self) -> Json:
@@ -34,7 +43,8 @@ class Phase:
 def result_of(run_id: int, started: datetime, phases: Mapping[str, Phase], agents: Mapping[str, Json]) -> Json:
     """Return the result of a nightly training.
 
-    `success` only if every agent was trained, `partial` if some were, `failed` if none was. `system_quality_delta` is
+    `success` only if every agent was trained, on records of the last day; `partial` if some were, or on older ones;
+    `failed` if none was. `system_quality_delta` is
     the mean of what the versions that were accepted gained, in % of the span from the naive baseline to a perfect
     score; a refused candidate adds 0; None where nothing was measured.
     """
@@ -44,7 +54,7 @@ def result_of(run_id: int, started: datetime, phases: Mapping[str, Phase], agent
     known = [gain for gain in gains if gain is not None]
     seconds = sum(phase.seconds for phase in phases.values())
     return {
-        "status": "success" if len(trained) == len(shown) else "partial" if trained else "failed",
+        "status": _status(len(trained), len(shown), phases),
         "run": run_id,
         "total_time_seconds": seconds,
         "total_time_minutes": seconds / 60,
@@ -55,6 +65,12 @@ def result_of(run_id: int, started: datetime, phases: Mapping[str, Phase], agent
         "timestamp": started.isoformat(),
         "next_scheduled": None,
     }
+
+
+def _status(trained: int, agents: int, phases: Mapping[str, Phase]) -> str:
+    if not trained:
+        return "failed"
+    return "success" if trained == agents and phases["harvesting"].status == "success" else "partial"
 
 
 def agent_line(agent: Json) -> Json:

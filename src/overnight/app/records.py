@@ -1,0 +1,203 @@
+"""Reading what was harvested: records, what was set aside, how a quality came about, snapshots and what changed."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from overnight.app.project import Project
+from overnight.base.config import CategorySettings
+from overnight.base.errors import UnknownName, UserMistake
+from overnight.base.vocabulary import suggestion
+from overnight.data import store
+from overnight.data.harvest import categories
+from overnight.data.quality import Quality
+from overnight.data.snapshots import records_of
+from overnight.data.store import Snapshot, Visit
+
+Json = dict[str, Any]  # Any: whatever JSON holds
+
+SHORTEST_PREFIX = 6
+"""Digits of a snapshot's id that name it."""
+FEWEST = 100
+"""Kept records below which a person is told that there are few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryStatus:
+    """How a category stands: its newest snapshot, what came of its sources last, and what a person should know."""
+
+    category: str
+    snapshot: Snapshot | None
+    visits: list[Visit]
+    remarks: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A record as the newest snapshot of its category has it; `reason` where it was set aside."""
+
+    category: str
+    snapshot: Snapshot
+    record: Json
+    stage: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What another snapshot has more, less, or says otherwise: ids, and for changed records the names of fields."""
+
+    added: list[str]
+    removed: list[str]
+    changed: dict[str, list[str]]
+
+
+def known_categories(project: Project) -> list[str]:
+    """Return the categories that sources give or that have a snapshot, by name."""
+    with project.database.read() as connection:
+        return sorted({*categories(project.config), *store.categories(connection)})
+
+
+def check_category(project: Project, category: str) -> str:
+    """Return the category.
+
+    Raises:
+        UserMistake: there is none of that name.
+    """
+    known = known_categories(project)
+    if category not in known:
+        raise UserMistake(f"there is no category {category!r}{suggestion(category, known) if known else ''}")
+    return category
+
+
+def find_snapshot(project: Project, name: str) -> Snapshot:
+    """Return the snapshot that a category's name (its newest), or the first digits of an id, name.
+
+    Raises:
+        UserMistake: nothing, or more than one snapshot, is named so.
+    """
+    with project.database.read() as connection:
+        newest = store.newest(connection, name)
+        if newest is not None:
+            return newest
+        hexadecimal = len(name) >= SHORTEST_PREFIX and set(name) <= set("0123456789abcdef")
+        found = store.by_prefix(connection, name) if hexadecimal else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserMistake(f"{name!r} begins the ids of {len(found)} snapshots; give more of its digits")
+    if name in categories(project.config):
+        raise UserMistake(f"category {name!r} was never harvested; `overnight data harvest {name}` does that")
+    raise UserMistake(
+        f"there is no snapshot and no category {name!r}; `overnight data snapshots` lists them "
+        f"(an id needs at least {SHORTEST_PREFIX} digits)"
+    )
+
+
+def records(project: Project, snapshot: Snapshot) -> list[Json]:
+    """Return the records of a snapshot, best first."""
+    found = records_of(project.blobs.get(snapshot.snapshot_id))
+    return sorted(found, key=lambda record: (-(record["quality_score"] or 0.0), record["id"]))
+
+
+def rejected(project: Project, snapshot: Snapshot) -> list[Json]:
+    """Return what was set aside when the snapshot was made: stage, reason, source, where, record (or None)."""
+    return [json.loads(line) for line in project.blobs.get(snapshot.rejected).splitlines()]
+
+
+def find_record(project: Project, record_id: str, category: str | None) -> Known:
+    """Return the record of that id from the newest snapshot of a category, or of any.
+
+    Raises:
+        UnknownName: no newest snapshot has it, not even among what was set aside.
+    """
+    names = [check_category(project, category)] if category is not None else known_categories(project)
+    with project.database.read() as connection:
+        newest = [found for name in names if (found := store.newest(connection, name)) is not None]
+    for snapshot in newest:
+        for record in records_of(project.blobs.get(snapshot.snapshot_id)):
+            if record["id"] == record_id:
+                return Known(category=snapshot.category, snapshot=snapshot, record=record)
+    for snapshot in newest:
+        for line in rejected(project, snapshot):
+            if line["record"] is not None and line["record"]["id"] == record_id:
+                stage, reason = line["stage"], line["reason"]
+                return Known(
+                    category=snapshot.category, snapshot=snapshot, record=line["record"], stage=stage, reason=reason
+                )
+    looked = ", ".join(snapshot.category for snapshot in newest) or "none was harvested yet"
+    raise UnknownName(f"there is no record {record_id!r} in the newest snapshots (categories: {looked})")
+
+
+def explain(project: Project, known: Known) -> Quality | None:
+    """Return how the record's quality came about; None where the category measures none."""
+    rules = project.config.categories.get(known.category, CategorySettings())
+    scorer = project.harvester.scorer(known.category, rules)
+    fact = known.snapshot.facts.get(known.record["source"])
+    if scorer is None or fact is None:
+        return None
+    return scorer(known.record, datetime.fromisoformat(fact["as_of"]), frozenset(fact["fields"]))
+
+
+def status(project: Project) -> list[CategoryStatus]:
+    """Return how each category stands."""
+    with project.database.read() as connection:
+        return [
+            _status(project, name, store.newest(connection, name), store.last_visits(connection, name))
+            for name in sorted({*categories(project.config), *store.categories(connection)})
+        ]
+
+
+def _status(project: Project, category: str, snapshot: Snapshot | None, visits: list[Visit]) -> CategoryStatus:
+    # A source that is no longer in the configuration has nothing to say about today.
+    names = {name for name, source in project.config.sources.items() if (source.category or name) == category}
+    visits = [visit for visit in visits if visit.source in names]
+    remarks = []
+    if snapshot is not None:
+        remarks = remarks_on(snapshot.statistics, project.config.categories.get(category, CategorySettings()))
+    fresh_h = project.config.data.fresh_h
+    old = [visit for visit in visits if visit.standing.stale(fresh_h)]
+    remarks += [f"{_name(visit)}: {_trouble(visit)}" for visit in old]
+    return CategoryStatus(category=category, snapshot=snapshot, visits=visits, remarks=remarks)
+
+
+def remarks_on(statistics: Mapping[str, Any], rules: CategorySettings) -> list[str]:
+    """Return what a person should know about the counts of a snapshot."""
+    kept = statistics["filtered"]
+    if not statistics["meets_minimum"]:
+        return [f"{kept} records are fewer than the minimum of {rules.minimum}"]
+    return [f"{kept} records are few (fewer than {FEWEST})"] if kept < FEWEST else []
+
+
+def _name(visit: Visit) -> str:
+    return f"{visit.source} ({visit.region})" if visit.region else visit.source
+
+
+def _trouble(visit: Visit) -> str:
+    if visit.standing.status.value == "missing":
+        return f"missing: {visit.error}"
+    return f"what it gave is {visit.standing.age_s / 3600:.0f} h old: {visit.error}"
+
+
+def difference(before: Iterable[Json], after: Iterable[Json]) -> Difference:
+    """Return what changed between two sets of records; instants of harvest and qualities count as said otherwise."""
+    old = {record["id"]: record for record in before}
+    new = {record["id"]: record for record in after}
+    return Difference(
+        added=sorted(new.keys() - old.keys()),
+        removed=sorted(old.keys() - new.keys()),
+        changed={
+            name: fields for name in sorted(old.keys() & new.keys()) if (fields := _changed(old[name], new[name]))
+        },
+    )
+
+
+def _changed(old: Json, new: Json) -> list[str]:
+    nested = ("engagement", "metadata")
+    names = [name for name in new if name not in nested and old.get(name) != new[name]]
+    for part in nested:
+        keys = sorted({*old[part], *new[part]})
+        names += [f"{part}.{key}" for key in keys if old[part].get(key) != new[part].get(key)]
+    return names

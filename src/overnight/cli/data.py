@@ -1,0 +1,316 @@
+"""`overnight data`: harvesting records, and how the categories stand."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overnight.base.errors import UserMistake
+from overnight.cli import records
+from overnight.cli.place import place_of
+from overnight.cli.printing import clean, note, print_json, print_table, say, short_moment, span, zone_of
+
+if TYPE_CHECKING:
+    from overnight.app.project import Project
+    from overnight.app.records import CategoryStatus
+    from overnight.data.harvest import Harvest, Told
+    from overnight.data.store import Visit
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHOWN_DIGITS = 12
+"""Digits of a snapshot's id in tables."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight data harvest",
+        help="Records: harvest, status, list, show, explain, snapshots, diff, export.",
+    )
+    group.command("harvest", epilog="Example: overnight data harvest trend --force")(_harvest)
+    group.command("status", epilog="Example: overnight data status")(_status)
+    records.add_to(group)
+    group.command("snapshots", epilog="Example: overnight data snapshots trend")(_snapshots)
+    group.command("diff", epilog="Example: overnight data diff 1f0c9a 77ab01")(_diff)
+    group.command("export", epilog="Example: overnight data export trend trend.csv")(_export)
+    app.add_typer(group, name="data")
+
+
+def _harvest(
+    ctx: typer.Context,
+    category: Annotated[
+        list[str] | None, typer.Argument(metavar="[CATEGORY]...", help="Which categories; without one, all.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask for all again; nothing older stands in for a source that fails.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask the sources of categories, judge what they give, and make it the newest snapshot of each.
+
+    A source that fails is stood in for by what it gave before, for 30 days at the most. Exit code: 0 if every
+    category has records now, 1 if one has none.
+    """
+    from overnight.app.records import check_category
+    from overnight.data.harvest import categories
+
+    with place_of(ctx).open() as project:
+        names = [check_category(project, name) for name in category or categories(project.config)]
+        if not names:
+            raise UserMistake("there are no sources; add a [sources.NAME] table to overnight.toml")
+        with reading(quiet=as_json) as told:
+            harvests = [project.harvest(name, force=force, told=told) for name in names]
+        rules = {one.category: project.config.categories.get(one.category) for one in harvests}
+    if as_json:
+        print_json([harvest.to_json() for harvest in harvests])
+    else:
+        for harvest in harvests:
+            _show_harvest(harvest, rules)
+    raise typer.Exit(0 if all(harvest.records for harvest in harvests) else 1)
+
+
+@contextmanager
+def reading(*, quiet: bool) -> "Iterator[Told]":
+    """Give what shows how many rows were read from each source: live lines on a terminal, nothing elsewhere."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda source, region, rows: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    from overnight.cli.printing import console
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed:,.0f} rows", markup=False),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(to_stderr=True), transient=True, refresh_per_second=5) as progress:
+        lines: dict[tuple[str, str], TaskID] = {}
+        one_at_a_time = threading.Lock()
+
+        def told(source: str, region: str, rows: int) -> None:
+            with one_at_a_time:
+                name = clean(f"{source} {region}".strip(), one_line=True)
+                if (source, region) not in lines:
+                    lines[source, region] = progress.add_task(f"reading {name}", total=None, rate="")
+                task = lines[source, region]
+                speed = progress.tasks[task].speed
+                progress.update(task, advance=rows, rate="" if speed is None else f"{speed:,.0f}/s")
+
+        yield told
+
+
+def _show_harvest(harvest: "Harvest", rules: dict[str, Any]) -> None:  # Any: settings of a category, or None
+    from overnight.app.records import remarks_on
+    from overnight.base.config import CategorySettings
+
+    if harvest.snapshot is None:
+        say(f"{harvest.category}: no source gave anything; what was there before is unchanged", style="bold red")
+    else:
+        counts = harvest.snapshot.statistics
+        aside = ", ".join(f"{count} {stage}" for stage, count in counts["set_aside"].items())
+        spread = counts["quality"]
+        quality = "" if spread is None else f", quality {spread['lowest']:.1f} to {spread['highest']:.1f}"
+        say(f"{harvest.category}: {counts['filtered']} of {counts['original']} records kept{quality}", style="bold")
+        if aside:
+            say(f"  set aside: {aside} (`overnight data list {harvest.category} --rejected`)")
+        for remark in remarks_on(counts, rules[harvest.category] or CategorySettings()):
+            say(f"  {remark}", style="yellow")
+        say(f"  snapshot {harvest.snapshot.snapshot_id[:SHOWN_DIGITS]}")
+    for visit in harvest.visits:
+        say(f"  {_name(visit)}: {_standing(visit)}, {visit.count} rows in {span(visit.ms / 1000)}{_error(visit)}")
+
+
+def _name(visit: "Visit") -> str:
+    return f"{visit.source} ({visit.region})" if visit.region else visit.source
+
+
+def _standing(visit: "Visit") -> str:
+    status = str(visit.standing.status)
+    return f"{status} ({span(visit.standing.age_s)} old)" if status == "cache" else status
+
+
+def _error(visit: "Visit") -> str:
+    return "" if visit.error is None else f": {visit.error}"
+
+
+def _status(
+    ctx: typer.Context,
+    category: Annotated[
+        str | None, typer.Argument(metavar="[CATEGORY]", help="One category, with its harvest log.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how each category stands: records, age, and what came of its sources last."""
+    from overnight.app.records import check_category, status
+
+    with place_of(ctx).open() as project:
+        if category is not None:
+            check_category(project, category)
+        found = [one for one in status(project) if category in (None, one.category)]
+        lines = _log_of(project, category) if category is not None else []
+        now_us, zone = project.clock.now_us(), zone_of(project.config)
+    if as_json:
+        print_json([{**_status_json(one), **({"log": lines} if category else {})} for one in found])
+        return
+    if not found:
+        say("no categories; add a [sources.NAME] table to overnight.toml")
+        return
+    rows = [row for one in found for row in _status_rows(one, now_us)]
+    print_table(("CATEGORY", "KEPT", "OF", "AGE", "SNAPSHOT", "SOURCE", "STATUS", "ROWS", ""), rows)
+    for one in found:
+        for remark in one.remarks:
+            say(f"{one.category}: {remark}", style="yellow")
+    if lines:
+        say("log, newest first")
+        for line in lines:
+            at = short_moment(line["at_us"], zone)
+            error = "" if line["error"] is None else f": {line['error']}"
+            where = line["source"] + (f" ({line['region']})" if line["region"] else "")
+            say(f"  {at}  {where}  {line['status']}  {line['count']} rows  {span(line['ms'] / 1000)}{error}")
+
+
+def _log_of(project: "Project", category: str) -> list[dict[str, Any]]:  # Any: JSON
+    from overnight.data import store
+
+    with project.database.read() as connection:
+        return [{**visit.to_json(), "at_us": visit.at_us} for visit in store.visits(connection, category, limit=20)]
+
+
+def _status_rows(one: "CategoryStatus", now_us: int) -> list[tuple[str, ...]]:
+    snapshot = one.snapshot
+    head = (one.category, "-", "-", "-", "never harvested")
+    if snapshot is not None:
+        counts, age_s = snapshot.statistics, max(0, now_us - snapshot.made_us) / 1_000_000
+        kept, original = str(counts["filtered"]), str(counts["original"])
+        head = (one.category, kept, original, span(age_s), snapshot.snapshot_id[:SHOWN_DIGITS])
+    rows = [
+        (_name(visit), _standing(visit), str(visit.count), "" if visit.error is None else visit.error)
+        for visit in one.visits
+    ] or [("-", "-", "-", "")]
+    blank = ("",) * len(head)
+    return [(*(blank if place else head), *row) for place, row in enumerate(rows)]
+
+
+def _status_json(one: "CategoryStatus") -> dict[str, Any]:  # Any: JSON
+    from overnight.base.clock import iso
+
+    snapshot = one.snapshot
+    return {
+        "category": one.category,
+        "snapshot": None if snapshot is None else snapshot.snapshot_id,
+        "made_at": None if snapshot is None else iso(snapshot.made_us),
+        "statistics": None if snapshot is None else snapshot.statistics,
+        "sources": [visit.to_json() for visit in one.visits],
+        "remarks": one.remarks,
+    }
+
+
+def _snapshots(
+    ctx: typer.Context,
+    category: Annotated[str | None, typer.Argument(metavar="[CATEGORY]", help="Only of this category.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the snapshots, the newest first. Equal records give an equal snapshot."""
+    from overnight.app.records import check_category
+    from overnight.base.clock import iso
+    from overnight.data import store
+
+    with place_of(ctx).open() as project:
+        if category is not None:
+            check_category(project, category)
+        with project.database.read() as connection:
+            found = store.all_snapshots(connection, category, limit=limit)
+        zone = zone_of(project.config)
+    if as_json:
+        print_json(
+            [
+                {
+                    "snapshot": one.snapshot_id,
+                    "category": one.category,
+                    "made_at": iso(one.made_us),
+                    "statistics": one.statistics,
+                    "sources": one.sources,
+                }
+                for one in found
+            ]
+        )
+        return
+    if not found:
+        say("no snapshots yet; `overnight data harvest` makes them")
+        return
+    rows = [
+        (
+            one.snapshot_id[:SHOWN_DIGITS],
+            one.category,
+            short_moment(one.made_us, zone),
+            str(one.statistics["filtered"]),
+            str(one.statistics["original"]),
+        )
+        for one in found
+    ]
+    print_table(("SNAPSHOT", "CATEGORY", "MADE", "KEPT", "OF"), rows)
+
+
+def _diff(
+    ctx: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="First digits of a snapshot's id, or a category.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same, to compare with.")],
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="How many ids of each kind are shown.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show which records snapshot B has that A has not, the other way round, and which say something else."""
+    from overnight.app.records import difference, find_snapshot
+    from overnight.app.records import records as records_in
+
+    with place_of(ctx).open() as project:
+        old, new = find_snapshot(project, before), find_snapshot(project, after)
+        found = difference(records_in(project, old), records_in(project, new))
+    if as_json:
+        print_json(
+            {
+                "before": old.snapshot_id,
+                "after": new.snapshot_id,
+                "added": found.added,
+                "removed": found.removed,
+                "changed": found.changed,
+            }
+        )
+        return
+    say(f"{old.snapshot_id[:SHOWN_DIGITS]} ({old.category}) -> {new.snapshot_id[:SHOWN_DIGITS]} ({new.category})")
+    say(f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed")
+    changed = [f"{name}: {', '.join(fields)}" for name, fields in found.changed.items()]
+    for sign, lines in (("+", found.added), ("-", found.removed), ("~", changed)):
+        for line in lines[:limit]:
+            say(f"  {sign} {line}")
+        if len(lines) > limit:
+            say(f"  {sign} and {len(lines) - limit} more (--limit, --json)")
+
+
+def _export(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A category, or first digits of a snapshot's id.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; ends in .jsonl, .csv or .parquet.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write the records of a snapshot into a file, best first."""
+    from overnight.app.records import find_snapshot
+    from overnight.app.records import records as records_in
+    from overnight.data.export import export
+
+    if file.exists() and not force:
+        raise UserMistake(f"{file} exists already; --force replaces it")
+    with place_of(ctx).open() as project:
+        snapshot = find_snapshot(project, name)
+        found = records_in(project, snapshot)
+    export(found, file)
+    note(f"{len(found)} records of snapshot {snapshot.snapshot_id[:SHOWN_DIGITS]} are in {file}")

@@ -1,0 +1,348 @@
+"""Asking the sources of a category, keeping what they gave, and making a snapshot of it.
+
+The shell around `freshness`, `records` and `judge`. Sources are asked at the same time, each region by itself; what one
+of them does wrong is its own line in the harvest log and costs the others nothing. What a source gave before stays in
+the cache and counts in its place until it is too old.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from overnight.base.clock import Clock
+from overnight.base.config import CategorySettings, Config, SourceSettings, shown
+from overnight.base.errors import ConfigError, DamagedBlob, OvernightError, UnknownName
+from overnight.base.instants import to_datetime
+from overnight.data import store
+from overnight.data.fields import picker
+from overnight.data.freshness import DAY_US, HOUR_US, Standing, Status, standing
+from overnight.data.judge import Answer, Judged, Rejected, Rules, judge
+from overnight.data.quality import Scorer
+from overnight.data.records import Origin, number_of, numeric_columns
+from overnight.data.snapshots import canonical
+from overnight.data.sources.reading import Found, Known, Page, Row, Validators
+from overnight.data.store import CachedPage, Snapshot, Visit
+from overnight.db.blobs import Blobs
+from overnight.db.database import Database
+
+AT_ONCE = 8
+"""Sources and regions that are asked at the same time."""
+TEXT_ONLY = ("csv",)
+"""Kinds of source that know no numbers."""
+
+Json = dict[str, Any]  # Any: whatever JSON holds
+Ask = Callable[[str, SourceSettings, str, Mapping[str, Known], Callable[[int], None]], Iterable[Page]]
+"""Reads a source for a region; what is known of its pages goes along, and who is told of rows as they are read."""
+Told = Callable[[str, str, int], None]
+"""Takes the progress of a source and region: how many more rows were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harvest:
+    """What came of harvesting one category. `snapshot` None: no source gave anything, and nothing was changed."""
+
+    category: str
+    visits: tuple[Visit, ...]
+    snapshot: Snapshot | None
+    stale: bool
+    """True where a source is missing, or what it gave is older than `data.fresh_h`."""
+
+    @property
+    def records(self) -> int:
+        """How many records are kept."""
+        return 0 if self.snapshot is None else int(self.snapshot.statistics["filtered"])
+
+    def to_json(self) -> Json:
+        """Return the harvest as programs read it."""
+        return {
+            "category": self.category,
+            "snapshot": None if self.snapshot is None else self.snapshot.snapshot_id,
+            "records": self.records,
+            "stale": self.stale,
+            "statistics": None if self.snapshot is None else self.snapshot.statistics,
+            "sources": [visit.to_json() for visit in self.visits],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What one source and region gave: its line for the log, and the pages that count, with their rows."""
+
+    visit: Visit
+    pages: tuple[CachedPage, ...]
+    found: tuple[tuple[Found, ...], ...]
+    answered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harvester:
+    """Harvests the categories of one project. Safe to use from any thread."""
+
+    config: Config
+    database: Database
+    blobs: Blobs
+    cache: Blobs
+    ask: Ask
+    scorer: Callable[[str, CategorySettings], Scorer | None]
+    duplicates: Callable[[Sequence[str], float], Sequence[int]]
+
+    @property
+    def _clock(self) -> Clock:
+        return self.database.clock
+
+    def sources(self, category: str) -> dict[str, SourceSettings]:
+        """Return the sources of a category.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        found = {name: one for name, one in self.config.sources.items() if (one.category or name) == category}
+        if not found:
+            known = ", ".join(categories(self.config)) or "none"
+            raise ConfigError(f"no source has the category {category!r} (categories: {known})")
+        return found
+
+    def harvest(self, category: str, *, force: bool = False, told: Told = lambda *_: None) -> Harvest:
+        """Ask the sources of a category, judge what they gave, and make it the newest snapshot.
+
+        With `force` every source is asked for all it has, and what it gave before does not stand in for it.
+
+        Raises:
+            ConfigError: there is no such category, or one of its settings is wrong; nothing was changed.
+        """
+        rules = self.config.categories.get(category, CategorySettings())
+        scorer = self.scorer(category, rules)
+        units = [
+            (name, source, region)
+            for name, source in self.sources(category).items()
+            for region in source.regions or ("",)
+        ]
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(units)), thread_name_prefix="overnight-harvest") as pool:
+            asked = list(pool.map(lambda unit: self._visit(*unit, force=force, told=told), units))
+        visits = tuple(one.visit for one in asked)
+        judged = self._judge(asked, rules, scorer) if any(one.pages for one in asked) else None
+        snapshot = self._record(category, asked, judged)
+        stale = any(visit.standing.stale(self.config.data.fresh_h) for visit in visits)
+        return Harvest(category=category, visits=visits, snapshot=snapshot, stale=stale)
+
+    def _visit(self, name: str, source: SourceSettings, region: str, *, force: bool, told: Told) -> _Asked:
+        """Ask one source for one region; whatever is wrong with it becomes a line of the log."""
+        began = self._clock.monotonic()
+        print_ = fingerprint(source)
+        before = [page for page in self._cached(name, region) if page.fingerprint == print_]
+        known = {} if force else {page.key: Known(validators=page.validators, next=page.next) for page in before}
+        error: str | None = None
+        answered: list[tuple[CachedPage, tuple[Found, ...]]] = []
+        try:
+            pages = self.ask(name, source, region, known, partial(told, name, region))
+            answered = [self._keep(page, before, print_) for page in pages]
+        except (OvernightError, OSError) as failure:
+            error = " ".join(str(failure).split())
+        except Exception as failure:  # noqa: BLE001  # whatever a source does, the others go on
+            error = f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+        now_us = self._clock.now_us()
+        stands = standing(
+            failed=error is not None,
+            changed=[page.blob for page, _ in answered] != [page.blob for page in before],
+            checked_us=min((page.checked_us for page in before), default=None),
+            now_us=now_us,
+            keep_days=self.config.data.keep_days,
+            force=force,
+        )
+        if stands.status is Status.CACHE:
+            answered = self._from_cache(before)
+            if not answered:
+                stands = Standing(status=Status.MISSING)
+        elif stands.status is Status.MISSING:
+            answered = []
+        count = sum(one.row is not None for _, found in answered for one in found)
+        ms = round(1000 * (self._clock.monotonic() - began))
+        visit = Visit(source=name, region=region, standing=stands, count=count, ms=ms, error=error, at_us=now_us)
+        return _Asked(
+            visit=visit,
+            pages=tuple(page for page, _ in answered),
+            found=tuple(found for _, found in answered),
+            answered=error is None,
+        )
+
+    def _cached(self, name: str, region: str) -> list[CachedPage]:
+        with self.database.read() as connection:
+            return store.cached(connection, name, region)
+
+    def _keep(self, page: Page, before: Sequence[CachedPage], print_: str) -> tuple[CachedPage, tuple[Found, ...]]:
+        """Put a page into the cache; one that says what it said before keeps the instant at which it came."""
+        now_us = self._clock.now_us()
+        known = next((one for one in before if one.key == page.key), None)
+        if page.found is None:
+            assert known is not None, "a source answers 'not modified' only about what is known"
+            return replace(known, checked_us=now_us), self._rows(known)
+        found = tuple(page.found)
+        blob = self.cache.put(_packed(found))
+        fetched_us = known.fetched_us if known is not None and known.blob == blob else now_us
+        # An address with a secret in it is not stored; without it the page cannot be passed over, so it is read anew.
+        open_ = page.next is None or shown("next", page.next) == page.next
+        kept = CachedPage(
+            key=page.key,
+            validators=page.validators if open_ else Validators(),
+            next=page.next if open_ else None,
+            blob=blob,
+            fingerprint=print_,
+            fetched_us=fetched_us,
+            checked_us=now_us,
+        )
+        return kept, found
+
+    def _rows(self, page: CachedPage) -> tuple[Found, ...]:
+        return tuple(_unpacked(self.cache.get(page.blob)))
+
+    def _from_cache(self, before: Sequence[CachedPage]) -> list[tuple[CachedPage, tuple[Found, ...]]]:
+        """Return what the source gave before; nothing where a part is gone: a restored project has no cache."""
+        try:
+            return [(page, self._rows(page)) for page in before]
+        except (UnknownName, DamagedBlob):
+            return []
+
+    def _judge(self, asked: Sequence[_Asked], rules: CategorySettings, scorer: Scorer | None) -> Judged:
+        answers = [
+            self._answer(one.visit, page, found)
+            for one in asked
+            for page, found in zip(one.pages, self._typed(one), strict=True)
+        ]
+        return judge(
+            answers,
+            Rules(
+                limit=rules.limit,
+                threshold=rules.threshold,
+                minimum=rules.minimum,
+                near_duplicates=rules.near_duplicates,
+            ),
+            scorer,
+            self.duplicates,
+        )
+
+    def _typed(self, asked: _Asked) -> Sequence[Sequence[Found]]:
+        """Turn the numbers of a text-only source into numbers, column by column over all its pages."""
+        if self.config.sources[asked.visit.source].kind not in TEXT_ONLY:
+            return asked.found
+        rows = [one.row for found in asked.found for one in found if one.row is not None]
+        columns = numeric_columns(rows)
+        return [[_with_numbers(one, columns) for one in found] for found in asked.found]
+
+    def _answer(self, visit: Visit, page: CachedPage, found: Sequence[Found]) -> Answer:
+        source = self.config.sources[visit.source]
+        cells = picker(visit.source, source.fields)
+        rows = [(one.where, cells(one.row)) for one in found if one.row is not None]
+        origin = Origin(
+            source=visit.source,
+            platform=source.platform or visit.source,
+            harvested_at=to_datetime(page.fetched_us).isoformat(timespec="seconds"),
+            region=visit.region or None,
+            titled=any(row.get("title") for _, row in rows),
+        )
+        return Answer(
+            origin=origin,
+            as_of=as_of(visit.source, source, page),
+            rows=rows,
+            unreadable=[(one.where, str(one.reason)) for one in found if one.row is None],
+        )
+
+    def _record(self, category: str, asked: Sequence[_Asked], judged: Judged | None) -> Snapshot | None:
+        """Write what came of a harvest: blobs first, then all rows in one transaction."""
+        visits = [one.visit for one in asked]
+        snapshot_id = rejected = ""
+        if judged is not None:
+            snapshot_id = self.blobs.put(canonical(judged.kept))
+            rejected = self.blobs.put(_rejects(judged.rejected))
+        oldest_us = self._clock.now_us() - int(self.config.data.keep_days * DAY_US)
+
+        def change(tx: Any) -> Snapshot | None:  # Any: Tx; the writer's own type is not needed here
+            for one in asked:
+                if one.answered:
+                    store.put_pages(tx, one.visit.source, one.visit.region, one.pages)
+            store.forget_pages(tx, oldest_us)
+            store.log(tx, category, visits)
+            if judged is None:
+                return None
+            facts = {
+                name: {"fields": sorted(fact.fields), "as_of": fact.as_of.isoformat()}
+                for name, fact in judged.facts.items()
+            }
+            lines = [visit.to_json() for visit in visits]
+            return store.add_snapshot(tx, category, snapshot_id, rejected, judged.statistics, facts, lines)
+
+        made = self.database.writer.do(change)
+        self._tidy()
+        return made
+
+    def _tidy(self) -> None:
+        """Remove what the cache no longer needs; what another harvest is just storing is young."""
+        with self.database.read() as connection:
+            needed = store.cached_blobs(connection)
+        self.cache.sweep(needed, self._clock.now_us() - HOUR_US)
+
+
+def categories(config: Config) -> list[str]:
+    """Return the categories that sources give, by name."""
+    return sorted({source.category or name for name, source in config.sources.items()})
+
+
+def fingerprint(source: SourceSettings) -> str:
+    """Return a hash of the settings that what was read depends on; mappings and limits are applied afterwards."""
+    parts = (source.kind, source.path, source.url, source.query, source.pattern, source.records, source.next)
+    paging = (source.next_parameter, source.page_parameter, source.first_page, source.max_pages)
+    text = json.dumps([*parts, *paging, sorted(source.headers.items())])
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def as_of(name: str, source: SourceSettings, page: CachedPage) -> datetime:
+    """Return the instant that recency counts from: as set, or when the file was changed, or when the page came.
+
+    Raises:
+        ConfigError: what is set is no instant.
+    """
+    if source.as_of is not None:
+        try:
+            set_to = datetime.fromisoformat(source.as_of)
+        except ValueError:
+            raise ConfigError(f"sources.{name}.as_of: {source.as_of!r} is no instant in ISO 8601") from None
+        return set_to.replace(tzinfo=UTC) if set_to.tzinfo is None else set_to
+    if source.url is None and page.validators.last_modified is not None:
+        return datetime.fromisoformat(page.validators.last_modified)
+    return to_datetime(page.fetched_us)
+
+
+def _with_numbers(found: Found, columns: frozenset[str]) -> Found:
+    if found.row is None:
+        return found
+    row: Row = {
+        name: number_of(cell.strip()) if name in columns and isinstance(cell, str) else cell
+        for name, cell in found.row.items()
+    }
+    return found._replace(row=row)
+
+
+def _packed(found: Iterable[Found]) -> bytes:
+    return "".join(f"{json.dumps([one.where, one.row, one.reason])}\n" for one in found).encode("ascii")
+
+
+def _unpacked(content: bytes) -> Iterable[Found]:
+    return (Found(*json.loads(line)) for line in content.splitlines())
+
+
+def _rejects(rejected: Iterable[Rejected]) -> bytes:
+    lines = (
+        {
+            "stage": str(one.stage),
+            "reason": one.reason,
+            "source": one.source,
+            "where": one.where,
+            "record": one.record,
+        }
+        for one in rejected
+    )
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode("ascii")

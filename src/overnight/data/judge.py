@@ -1,0 +1,254 @@
+"""From what sources gave to what is kept: format, equal records, quality, near duplicates, rank, limit. Pure.
+
+Nothing vanishes: what is not kept is set aside with the stage and the reason. The order matters and is fixed: equal
+records go first because they are cheap to find; quality comes before near duplicates, so that of several near
+duplicates the best one stays.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from statistics import fmean, median
+from typing import Any
+
+from overnight.data.quality import Quality, Scorer
+from overnight.data.records import BODIES, Origin, Record, Unusable, body_of, content_of, present, record_of
+
+Duplicates = Callable[[Sequence[str], float], Sequence[int]]
+"""From texts and the threshold to the place of the first text of each one's cluster."""
+
+
+class Stage(StrEnum):
+    """Where a record was set aside."""
+
+    READING = "reading"
+    FORMAT = "format"
+    DUPLICATE = "duplicate"
+    QUALITY = "quality"
+    NEAR_DUPLICATE = "near duplicate"
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """What was set aside: the record as far as there is one, its place in the source, and why."""
+
+    stage: Stage
+    reason: str
+    source: str
+    where: str
+    record: Record | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one source gave: the cells of its rows with their places, and what could not be read there."""
+
+    origin: Origin
+    as_of: datetime
+    rows: Sequence[tuple[str, Mapping[str, Any]]]  # Any: a cell holds whatever JSON holds
+    unreadable: Sequence[tuple[str, str]] = ()
+    """Places and reasons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Which records of a category are kept; see `base.config.CategorySettings`."""
+
+    limit: int
+    threshold: float
+    minimum: int
+    near_duplicates: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """What quality depends on beside the record: the source's fields and the instant that it stands for."""
+
+    fields: frozenset[str]
+    as_of: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The kept records, best first, with their quality; what was set aside; how many of each."""
+
+    kept: tuple[Record, ...]
+    rejected: tuple[Rejected, ...]
+    statistics: Mapping[str, Any]  # Any: JSON
+    facts: Mapping[str, SourceFacts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    record: Record
+    where: str
+    quality: float | None = None
+
+    def reject(self, stage: Stage, reason: str) -> Rejected:
+        source = str(self.record["source"])
+        return Rejected(stage=stage, reason=reason, source=source, where=self.where, record=self.record)
+
+
+def judge(answers: Sequence[Answer], rules: Rules, scorer: Scorer | None, duplicates: Duplicates) -> Judged:
+    """Return which records are kept, which are not and why.
+
+    Without a `scorer` no quality is measured, the threshold does not count, and the newest records rank first.
+    """
+    rejected: list[Rejected] = []
+    items = _formed(answers, rejected)
+    original = len(items) + len(rejected)
+    items = _without_equal(items, rejected)
+    facts = _facts(answers, items)
+    if scorer is not None:
+        items = _good_enough(items, scorer, facts, rules.threshold, rejected)
+    items.sort(key=_rank)
+    items = _without_near(items, rules.near_duplicates, duplicates, rejected)
+    rejected += [item.reject(Stage.LIMIT, f"beyond the {rules.limit} best") for item in items[rules.limit :]]
+    kept = tuple(item.record for item in items[: rules.limit])
+    return Judged(
+        kept=kept,
+        rejected=tuple(rejected),
+        statistics=_statistics(original, kept, rejected, rules.minimum),
+        facts=facts,
+    )
+
+
+def _formed(answers: Sequence[Answer], rejected: list[Rejected]) -> list[_Item]:
+    """Make records of the rows; what cannot be one is set aside."""
+    items = []
+    for answer in answers:
+        source = answer.origin.source
+        for where, reason in answer.unreadable:
+            rejected.append(Rejected(stage=Stage.READING, reason=reason, source=source, where=where))
+        for where, cells in answer.rows:
+            try:
+                items.append(_Item(record=record_of(cells, answer.origin), where=where))
+            except Unusable as error:
+                rejected.append(Rejected(stage=Stage.FORMAT, reason=str(error), source=source, where=where))
+    return items
+
+
+def _without_equal(items: Sequence[_Item], rejected: list[Rejected]) -> list[_Item]:
+    """Set aside records of an id, or of a content, that was there before."""
+    kept: list[_Item] = []
+    by_id: dict[str, tuple[bytes, _Item]] = {}
+    by_content: dict[bytes, _Item] = {}
+    for item in items:
+        content = content_of(item.record)
+        name = item.record["id"]
+        known = by_id.get(name)
+        if known is not None:
+            said = "same content" if known[0] == content else "other content"
+            rejected.append(item.reject(Stage.DUPLICATE, f"id {name!r} was there before with {said}: {_at(known[1])}"))
+            continue
+        twin = by_content.get(content) if _says_more_than_a_title(item.record) else None
+        if twin is not None:
+            reason = f"says the same as record {twin.record['id']!r}: {_at(twin)}"
+            rejected.append(item.reject(Stage.DUPLICATE, reason))
+            continue
+        by_id[name] = (content, item)
+        by_content.setdefault(content, item)
+        kept.append(item)
+    return kept
+
+
+def _says_more_than_a_title(record: Record) -> bool:
+    """Two films may have one title; with all else equal too, two records are one."""
+    return bool(record["metadata"])
+
+
+def _at(item: _Item) -> str:
+    return f"{item.record['source']}, {item.where}"
+
+
+def _facts(answers: Sequence[Answer], items: Sequence[_Item]) -> dict[str, SourceFacts]:
+    by_source: dict[str, list[Record]] = {}
+    for item in items:
+        by_source.setdefault(item.record["source"], []).append(item.record)
+    as_of: dict[str, datetime] = {}
+    for answer in answers:
+        source = answer.origin.source
+        as_of[source] = max(answer.as_of, as_of.get(source, answer.as_of))
+    return {source: SourceFacts(fields=present(records), as_of=as_of[source]) for source, records in by_source.items()}
+
+
+def _good_enough(
+    items: Sequence[_Item],
+    scorer: Scorer,
+    facts: Mapping[str, SourceFacts],
+    threshold: float,
+    rejected: list[Rejected],
+) -> list[_Item]:
+    kept = []
+    for item in items:
+        fact = facts[item.record["source"]]
+        found = scorer(item.record, fact.as_of, fact.fields)
+        scored = _scored(item, found)
+        if found.quality is None:
+            reason = "its quality cannot be measured: the source has none of the fields"
+            rejected.append(scored.reject(Stage.QUALITY, reason))
+        elif found.quality < threshold:
+            reason = f"quality {found.quality:.2f} is below {threshold:g}"
+            rejected.append(scored.reject(Stage.QUALITY, reason))
+        else:
+            kept.append(scored)
+    return kept
+
+
+def _scored(item: _Item, found: Quality) -> _Item:
+    shown = None if found.quality is None else round(found.quality, 4)
+    return replace(item, record={**item.record, "quality_score": shown}, quality=found.quality)
+
+
+def _rank(item: _Item) -> tuple[float, float, str]:
+    """Best first, then newest, then by id: the same records have the same order, wherever they came from."""
+    published = item.record["published_at"]
+    newest = datetime.fromisoformat(published).timestamp() if published else float("-inf")
+    return (-(item.quality or 0.0), -newest, item.record["id"])
+
+
+def _without_near(
+    items: Sequence[_Item], threshold: float, duplicates: Duplicates, rejected: list[Rejected]
+) -> list[_Item]:
+    """Of records that say nearly the same at length, keep the first; titles alone are too short to tell."""
+    places = [place for place, item in enumerate(items) if any(item.record["metadata"].get(name) for name in BODIES)]
+    first_of = duplicates([body_of(items[place].record) for place in places], threshold)
+    twins = {place: places[first] for place, first in zip(places, first_of, strict=True)}
+    kept = []
+    for place, item in enumerate(items):
+        first = items[twins.get(place, place)]
+        if first is item:
+            kept.append(item)
+        else:
+            reason = f"says nearly the same as record {first.record['id']!r}: {_at(first)}"
+            rejected.append(item.reject(Stage.NEAR_DUPLICATE, reason))
+    return kept
+
+
+def _statistics(original: int, kept: Sequence[Record], rejected: Sequence[Rejected], minimum: int) -> dict[str, Any]:
+    """Return the counts: `filtered` are the records that are left, `removed` those that are not."""
+    stages = Counter(str(one.stage) for one in rejected)
+    qualities = [record["quality_score"] for record in kept if record["quality_score"] is not None]
+    return {
+        "original": original,
+        "filtered": len(kept),
+        "removed": original - len(kept),
+        "duplicates": stages[Stage.DUPLICATE] + stages[Stage.NEAR_DUPLICATE],
+        "meets_minimum": len(kept) >= minimum,
+        "set_aside": {stage: stages[stage] for stage in Stage if stages[stage]},
+        "quality": _spread(qualities),
+    }
+
+
+def _spread(qualities: Sequence[float]) -> dict[str, float] | None:
+    if not qualities:
+        return None
+    return {
+        "lowest": min(qualities),
+        "median": median(qualities),
+        "mean": fmean(qualities),
+        "highest": max(qualities),
+    }

@@ -1,0 +1,58 @@
+"""What was harvested, as rows; the records themselves are blobs."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+# What a source gave last, page by page: replaced as a whole whenever the source has been read.
+pages = sa.Table(
+    "pages",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("region", sa.Text, primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("etag", sa.Text),
+    sa.Column("last_modified", sa.Text),
+    sa.Column("next", sa.Text),
+    sa.Column("blob", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("fetched_us", _BIG, nullable=False),
+    sa.Column("checked_us", _BIG, nullable=False),
+)
+
+# Append-only: one row for each source and region of each harvest.
+harvests = sa.Table(
+    "harvests",
+    metadata,
+    sa.Column("harvest_id", _BIG, primary_key=True),
+    sa.Column("at_us", _BIG, nullable=False),
+    sa.Column("category", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("records", sa.Integer, nullable=False),
+    sa.Column("ms", sa.Integer, nullable=False),
+    sa.Column("age_s", sa.Double, nullable=False),
+    sa.Column("error", sa.Text),
+    sqlite_autoincrement=True,
+)
+sa.Index("harvests_source", harvests.c.category, harvests.c.source, harvests.c.region, harvests.c.harvest_id)
+
+# Append-only: the newest row of a category says what trainings read now.
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("number", _BIG, primary_key=True),
+    sa.Column("category", sa.Text, nullable=False),
+    sa.Column("snapshot_id", sa.Text, nullable=False),
+    sa.Column("rejected", sa.Text, nullable=False),
+    sa.Column("made_us", _BIG, nullable=False),
+    sa.Column("statistics", sa.Text, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("sources", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("snapshots_category", snapshots.c.category, snapshots.c.number)
