@@ -59,6 +59,7 @@ def test_what_could_not_be_read_or_formed_is_set_aside_with_its_place():
         "filtered": 1,
         "removed": 2,
         "duplicates": 0,
+        "minimum": 20,
         "meets_minimum": False,
         "set_aside": {"reading": 1, "format": 1},
         "quality": None,

@@ -201,3 +201,33 @@ def test_a_failed_agent_keeps_its_reason_and_its_run():
 def test_a_phase_has_failed_when_all_its_parts_have(failed, status):
     phase = Phase.between(STARTED, STARTED + timedelta(seconds=1.5), failed, {"a": {}, "b": {}})
     assert (phase.status, phase.seconds, phase.details) == (status, 1.5, {"a": {}, "b": {}})
+
+
+def test_the_report_tells_of_few_records_and_of_sources_that_failed():
+    def source(name, status, *, region=None, age_s=0.0, error=None):
+        return {"source": name, "region": region, "status": status, "age_s": age_s, "error": error}
+
+    details = {
+        "films": {
+            "statistics": {"filtered": 57, "minimum": 20, "meets_minimum": True},
+            "sources": [
+                source("a", "fresh"),
+                source("b", "cache", region="DE", age_s=108_000.0, error="500 Internal Server Error"),
+                source("c", "missing", error="no connection"),
+            ],
+        },
+        "songs": {"statistics": {"filtered": 7, "minimum": 20, "meets_minimum": False}, "sources": []},
+        "fine": {
+            "statistics": {"filtered": 500, "minimum": 20, "meets_minimum": True},
+            "sources": [source("d", "fresh")],
+        },
+    }
+    phases = {**PHASES, "harvesting": Phase(status="partial", seconds=0.4, details=details)}
+    shown = result_of(3, STARTED, phases, {"critic": critic()})
+    assert shown["status"] == "partial", "old records are no success"
+    text = daily_report(shown, "films")
+    assert "records of films:\n  57 records are few (fewer than 100)\n" in text
+    assert "  b (DE): cache, 30.0 h old: 500 Internal Server Error\n  c: missing: no connection\n" in text
+    assert "records of songs:\n  7 records are fewer than the minimum of 20\n" in text
+    assert "records of fine" not in text
+    assert max(map(len, text.splitlines())) <= 78

@@ -6,7 +6,7 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from overnight.base.errors import MissingExtra, UserMistake
@@ -84,6 +84,7 @@ def test_what_means_something_else_folds_to_something_else(left: str, right: str
 
 
 @given(st.text())
+@example("a\uff40\u0301")  # a grave accent that is dropped once it has become ASCII, and lets two others meet
 def test_folding_twice_changes_nothing(text: str):
     assert fold(fold(text)) == fold(text)
 
@@ -268,13 +269,13 @@ def test_working_through_the_texts_part_by_part_changes_nothing(monkeypatch: pyt
     assert near_duplicates(texts) == expected
 
 
-# Two bands, and texts of which about half share each with all others: their first 900 characters are the same.
+# Two bands, and texts of which two thirds share each with all others: their first 2,400 characters are the same.
 HOT = 0.995
-SHARED = "".join(Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=900))
+SHARED = "".join(Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=2_400))
 
 
 def ends(random: Random, count: int) -> list[str]:
-    return ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=8)) for _ in range(count)]
+    return ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=14)) for _ in range(count)]
 
 
 def test_a_hot_bucket_takes_linear_time(monkeypatch: pytest.MonkeyPatch):
@@ -287,18 +288,18 @@ def test_a_hot_bucket_takes_linear_time(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(duplicates, "jaccard", counted)
     bands = bands_for(HOT)
-    texts = [SHARED + end for end in ends(Random(2), 600)]
-    assert near_duplicates(texts, threshold=HOT) == list(range(600))
-    # Each with each in a bucket of half the texts would be 45,000 for a band.
-    assert 600 < compared < bands.count * 600 * 12
+    texts = [SHARED + end for end in ends(Random(2), 200)]
+    assert near_duplicates(texts, threshold=HOT) == list(range(200))
+    # Each with each would be 7,000 for a band that two thirds of the texts share.
+    assert 200 < compared < bands.count * 200 * 12
 
 
 def test_clusters_in_a_hot_bucket_are_told_apart_and_found():
     first, *others = ends(Random(5), 6)
     texts = [f"{SHARED}{first}{number}" for number in range(10, 70)]
     texts += [f"{SHARED}{end}{letter}" for letter in "ab" for end in others]
-    found = near_duplicates(texts, threshold=HOT)
-    assert found == [0] * 60 + [60, 61, 62, 63, 64] * 2
+    for seed in range(5):
+        assert near_duplicates(texts, threshold=HOT, seed=seed) == [0] * 60 + [60, 61, 62, 63, 64] * 2
 
 
 def test_texts_of_one_bucket_are_one_cluster_however_many_they_are():

@@ -1,7 +1,7 @@
 """Reading what was harvested: records, what was set aside, how a quality came about, snapshots and what changed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.vocabulary import suggestion
 from overnight.data import store
 from overnight.data.harvest import categories
+from overnight.data.judge import remarks
 from overnight.data.quality import Quality
 from overnight.data.snapshots import records_of
 from overnight.data.store import Snapshot, Visit
@@ -20,8 +21,6 @@ Json = dict[str, Any]  # Any: whatever JSON holds
 
 SHORTEST_PREFIX = 6
 """Digits of a snapshot's id that name it."""
-FEWEST = 100
-"""Kept records below which a person is told that there are few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,21 +153,11 @@ def _status(project: Project, category: str, snapshot: Snapshot | None, visits: 
     # A source that is no longer in the configuration has nothing to say about today.
     names = {name for name, source in project.config.sources.items() if (source.category or name) == category}
     visits = [visit for visit in visits if visit.source in names]
-    remarks = []
-    if snapshot is not None:
-        remarks = remarks_on(snapshot.statistics, project.config.categories.get(category, CategorySettings()))
+    found = [] if snapshot is None else remarks(snapshot.statistics)
     fresh_h = project.config.data.fresh_h
     old = [visit for visit in visits if visit.standing.stale(fresh_h)]
-    remarks += [f"{_name(visit)}: {_trouble(visit)}" for visit in old]
-    return CategoryStatus(category=category, snapshot=snapshot, visits=visits, remarks=remarks)
-
-
-def remarks_on(statistics: Mapping[str, Any], rules: CategorySettings) -> list[str]:
-    """Return what a person should know about the counts of a snapshot."""
-    kept = statistics["filtered"]
-    if not statistics["meets_minimum"]:
-        return [f"{kept} records are fewer than the minimum of {rules.minimum}"]
-    return [f"{kept} records are few (fewer than {FEWEST})"] if kept < FEWEST else []
+    found += [f"{_name(visit)}: {_trouble(visit)}" for visit in old]
+    return CategoryStatus(category=category, snapshot=snapshot, visits=visits, remarks=found)
 
 
 def _name(visit: Visit) -> str:

@@ -64,12 +64,11 @@ def _harvest(
             raise UserMistake("there are no sources; add a [sources.NAME] table to overnight.toml")
         with reading(quiet=as_json) as told:
             harvests = [project.harvest(name, force=force, told=told) for name in names]
-        rules = {one.category: project.config.categories.get(one.category) for one in harvests}
     if as_json:
         print_json([harvest.to_json() for harvest in harvests])
     else:
         for harvest in harvests:
-            _show_harvest(harvest, rules)
+            _show_harvest(harvest)
     raise typer.Exit(0 if all(harvest.records for harvest in harvests) else 1)
 
 
@@ -108,9 +107,8 @@ def reading(*, quiet: bool) -> "Iterator[Told]":
         yield told
 
 
-def _show_harvest(harvest: "Harvest", rules: dict[str, Any]) -> None:  # Any: settings of a category, or None
-    from overnight.app.records import remarks_on
-    from overnight.base.config import CategorySettings
+def _show_harvest(harvest: "Harvest") -> None:
+    from overnight.data.judge import remarks
 
     if harvest.snapshot is None:
         say(f"{harvest.category}: no source gave anything; what was there before is unchanged", style="bold red")
@@ -122,7 +120,7 @@ def _show_harvest(harvest: "Harvest", rules: dict[str, Any]) -> None:  # Any: se
         say(f"{harvest.category}: {counts['filtered']} of {counts['original']} records kept{quality}", style="bold")
         if aside:
             say(f"  set aside: {aside} (`overnight data list {harvest.category} --rejected`)")
-        for remark in remarks_on(counts, rules[harvest.category] or CategorySettings()):
+        for remark in remarks(counts):
             say(f"  {remark}", style="yellow")
         say(f"  snapshot {harvest.snapshot.snapshot_id[:SHOWN_DIGITS]}")
     for visit in harvest.visits:

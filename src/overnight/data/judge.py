@@ -16,6 +16,9 @@ from typing import Any
 from overnight.data.quality import Quality, Scorer
 from overnight.data.records import BODIES, Origin, Record, Unusable, body_of, content_of, present, record_of
 
+FEWEST = 100
+"""Kept records below which a person is told that there are few."""
+
 Duplicates = Callable[[Sequence[str], float], Sequence[int]]
 """From texts and the threshold to the place of the first text of each one's cluster."""
 
@@ -228,6 +231,14 @@ def _without_near(
     return kept
 
 
+def remarks(statistics: Mapping[str, Any]) -> list[str]:  # Any: JSON
+    """Return what a person should know about the counts of a snapshot."""
+    kept = statistics["filtered"]
+    if not statistics["meets_minimum"]:
+        return [f"{kept} records are fewer than the minimum of {statistics['minimum']}"]
+    return [f"{kept} records are few (fewer than {FEWEST})"] if kept < FEWEST else []
+
+
 def _statistics(original: int, kept: Sequence[Record], rejected: Sequence[Rejected], minimum: int) -> dict[str, Any]:
     """Return the counts: `filtered` are the records that are left, `removed` those that are not."""
     stages = Counter(str(one.stage) for one in rejected)
@@ -237,6 +248,7 @@ def _statistics(original: int, kept: Sequence[Record], rejected: Sequence[Reject
         "filtered": len(kept),
         "removed": original - len(kept),
         "duplicates": stages[Stage.DUPLICATE] + stages[Stage.NEAR_DUPLICATE],
+        "minimum": minimum,
         "meets_minimum": len(kept) >= minimum,
         "set_aside": {stage: stages[stage] for stage in Stage if stages[stage]},
         "quality": _spread(qualities),

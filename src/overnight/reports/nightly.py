@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from overnight.data.judge import remarks
+
 Json = dict[str, Any]  # Any: whatever JSON holds
 
 WIDTH = 78
@@ -187,9 +189,24 @@ def _notes(result: Json) -> list[str]:
         "held-out items. change: the trained version against what it was compared with, in % of the baseline's error.",
         WIDTH,
     )
+    harvested = result["phases"].get("harvesting", {"details": {}})["details"]
+    told = [line for name, category in harvested.items() for line in _data_notes(name, category)]
+    notes += ["", *told] if told else []
     for name, agent in result["agents"].items():
         notes += ["", *(_trained_notes(name, agent) if agent["status"] == "trained" else _failed_notes(name, agent))]
     return notes
+
+
+def _data_notes(name: str, category: Json) -> list[str]:
+    """Return what a person should know about the records of a category."""
+    facts = [] if category.get("statistics") is None else remarks(category["statistics"])
+    for source in category.get("sources", ()):
+        if source["error"]:
+            where = source["source"] + (f" ({source['region']})" if source["region"] else "")
+            age = f", {source['age_s'] / 3600:.1f} h old" if source["status"] == "cache" else ""
+            facts.append(f"{where}: {source['status']}{age}: {source['error']}")
+    head = textwrap.wrap(f"records of {name}:", WIDTH) if facts else []
+    return [*head, *(line for fact in facts for line in _indented(fact))]
 
 
 def _trained_notes(name: str, agent: Json) -> list[str]:
