@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -11,8 +14,9 @@ from overnight.app.project import Project
 from overnight.base.errors import ConfigError, UserMistake
 from overnight.data import store
 from overnight.data.export import export
+from overnight.testing.chaos import wait_until
 from overnight.testing.clock import FakeClock
-from web_server import WebServer, answers, answers_json, unless_known
+from web_server import WebServer, answers, answers_json, hangs, unless_known
 
 RULES = "[categories.songs]\nthreshold = 0\nminimum = 2\n"
 DAY_S = 24 * 3600
@@ -88,6 +92,14 @@ def test_a_file_is_fresh_then_not_modified_then_fresh_again(open_project, tmp_pa
     assert difference.changed["1"] == ["harvested_at", "metadata.plays"]
 
 
+def test_titles_and_ids_that_look_like_numbers_stay_as_they_stand(open_project, tmp_path):
+    (tmp_path / "songs.csv").write_text("id,title,plays,year\n007,1.50,3,1999\n008,1984.0,4,2000\n")
+    project = open_project(csv_source())
+    found = records.records(project, project.harvest("songs").snapshot)
+    assert [(record["id"], record["title"]) for record in found] == [("007", "1.50"), ("008", "1984.0")]
+    assert [record["metadata"] for record in found] == [{"plays": 3, "year": 1999}, {"plays": 4, "year": 2000}]
+
+
 def test_a_mapping_that_changes_needs_no_new_answer(open_project, server):
     server.routes["/songs"] = unless_known(answers_json([item("a", n=5), item("b", n=6)], ETag='"1"'), etag='"1"')
     project = open_project(web_source(server))
@@ -160,6 +172,20 @@ def test_a_page_that_fails_in_the_middle_changes_nothing(open_project, server):
     half = project.harvest("songs")
     assert standings(half) == [("charts", "", "cache", 4)]
     assert kept(project, half) == ["1a", "1b", "2a", "2b"]
+
+
+def test_who_interrupts_a_harvest_does_not_wait_for_a_server_and_changes_nothing(server, tmp_path):
+    server.routes["/songs"] = hangs
+    (tmp_path / "overnight.toml").write_text(web_source(server).replace("timeout_s = 5", "timeout_s = 300"))
+    command = [sys.executable, "-m", "overnight", "--project", str(tmp_path), "data", "harvest"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: bool(server.asked) or child.poll() is not None, "the request")
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert said == "interrupted; what was there before of songs is unchanged; the same command asks again\n"
+    with Project.open(tmp_path) as project, project.database.read() as connection:
+        assert store.visits(connection, "songs", limit=1) == []
 
 
 def test_a_restored_project_has_no_cache_and_says_missing(open_project, server, tmp_path):

@@ -62,8 +62,14 @@ def _harvest(
         names = [check_category(project, name) for name in category or categories(project.config)]
         if not names:
             raise UserMistake("there are no sources; add a [sources.NAME] table to overnight.toml")
-        with reading(quiet=as_json) as told:
-            harvests = [project.harvest(name, force=force, told=told) for name in names]
+        harvests: list[Harvest] = []
+        try:
+            with reading(quiet=as_json) as told:
+                harvests.extend(project.harvest(name, force=force, told=told) for name in names)
+        except KeyboardInterrupt:
+            left = ", ".join(names[len(harvests) :])
+            note(f"interrupted; what was there before of {left} is unchanged; the same command asks again")
+            raise
     if as_json:
         print_json([harvest.to_json() for harvest in harvests])
     else:

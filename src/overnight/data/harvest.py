@@ -5,36 +5,34 @@ of them does wrong is its own line in the harvest log and costs the others nothi
 the cache and counts in its place until it is too old.
 """
 
+import contextlib
 import json
+import queue
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from overnight.base.clock import Clock
 from overnight.base.config import CategorySettings, Config, SourceSettings, shown
 from overnight.base.errors import ConfigError, DamagedBlob, OvernightError, UnknownName
-from overnight.base.instants import to_datetime
 from overnight.data import store
-from overnight.data.fields import picker
+from overnight.data.answers import answers_of
 from overnight.data.freshness import DAY_US, HOUR_US, Standing, Status, standing
-from overnight.data.judge import Answer, Judged, Rejected, Rules, judge
+from overnight.data.judge import Judged, Rejected, Rules, judge
 from overnight.data.quality import Scorer
-from overnight.data.records import Origin, number_of, numeric_columns
 from overnight.data.snapshots import canonical
-from overnight.data.sources.reading import Found, Known, Page, Row, Validators
+from overnight.data.sources.reading import Found, Known, Page, Validators
 from overnight.data.store import CachedPage, Snapshot, Visit
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 
 AT_ONCE = 8
 """Sources and regions that are asked at the same time."""
-TEXT_ONLY = ("csv",)
-"""Kinds of source that know no numbers."""
 
+T = TypeVar("T")
 Json = dict[str, Any]  # Any: whatever JSON holds
 Ask = Callable[[str, SourceSettings, str, Mapping[str, Known], Callable[[int], None]], Iterable[Page]]
 """Reads a source for a region; what is known of its pages goes along, and who is told of rows as they are read."""
@@ -122,8 +120,7 @@ class Harvester:
             for name, source in self.sources(category).items()
             for region in source.regions or ("",)
         ]
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(units)), thread_name_prefix="overnight-harvest") as pool:
-            asked = list(pool.map(lambda unit: self._visit(*unit, force=force, told=told), units))
+        asked = at_once([partial(self._visit, *unit, force=force, told=told) for unit in units])
         visits = tuple(one.visit for one in asked)
         judged = self._judge(asked, rules, scorer) if any(one.pages for one in asked) else None
         snapshot = self._record(category, asked, judged)
@@ -133,6 +130,7 @@ class Harvester:
     def _visit(self, name: str, source: SourceSettings, region: str, *, force: bool, told: Told) -> _Asked:
         """Ask one source for one region; whatever is wrong with it becomes a line of the log."""
         began = self._clock.monotonic()
+        told(name, region, 0)
         print_ = fingerprint(source)
         before = [page for page in self._cached(name, region) if page.fingerprint == print_]
         known = {} if force else {page.key: Known(validators=page.validators, next=page.next) for page in before}
@@ -209,9 +207,14 @@ class Harvester:
 
     def _judge(self, asked: Sequence[_Asked], rules: CategorySettings, scorer: Scorer | None) -> Judged:
         answers = [
-            self._answer(one.visit, page, found)
+            answer
             for one in asked
-            for page, found in zip(one.pages, self._typed(one), strict=True)
+            for answer in answers_of(
+                one.visit.source,
+                self.config.sources[one.visit.source],
+                one.visit.region,
+                list(zip(one.pages, one.found, strict=True)),
+            )
         ]
         return judge(
             answers,
@@ -223,32 +226,6 @@ class Harvester:
             ),
             scorer,
             self.duplicates,
-        )
-
-    def _typed(self, asked: _Asked) -> Sequence[Sequence[Found]]:
-        """Turn the numbers of a text-only source into numbers, column by column over all its pages."""
-        if self.config.sources[asked.visit.source].kind not in TEXT_ONLY:
-            return asked.found
-        rows = [one.row for found in asked.found for one in found if one.row is not None]
-        columns = numeric_columns(rows)
-        return [[_with_numbers(one, columns) for one in found] for found in asked.found]
-
-    def _answer(self, visit: Visit, page: CachedPage, found: Sequence[Found]) -> Answer:
-        source = self.config.sources[visit.source]
-        cells = picker(visit.source, source.fields)
-        rows = [(one.where, cells(one.row)) for one in found if one.row is not None]
-        origin = Origin(
-            source=visit.source,
-            platform=source.platform or visit.source,
-            harvested_at=to_datetime(page.fetched_us).isoformat(timespec="seconds"),
-            region=visit.region or None,
-            titled=any(row.get("title") for _, row in rows),
-        )
-        return Answer(
-            origin=origin,
-            as_of=as_of(visit.source, source, page),
-            rows=rows,
-            unreadable=[(one.where, str(one.reason)) for one in found if one.row is None],
         )
 
     def _record(self, category: str, asked: Sequence[_Asked], judged: Judged | None) -> Snapshot | None:
@@ -286,6 +263,36 @@ class Harvester:
         self.cache.sweep(needed, self._clock.now_us() - HOUR_US)
 
 
+def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
+    """Return what each work answers, in their order, done by up to `AT_ONCE` threads.
+
+    Who interrupts the caller does not wait for the threads: they are daemons, and what they do later changes nothing.
+    Raises what the first work that fails raises.
+    """
+    waiting, ended = queue.SimpleQueue[int](), queue.SimpleQueue[tuple[int, T | None, BaseException | None]]()
+    for place in range(len(works)):
+        waiting.put(place)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                place = waiting.get_nowait()
+                try:
+                    ended.put((place, works[place](), None))
+                except BaseException as error:  # noqa: BLE001  # raised in the caller's thread
+                    ended.put((place, None, error))
+
+    for _ in range(min(AT_ONCE, len(works))):
+        threading.Thread(target=work, name="overnight-harvest", daemon=True).start()
+    answers: dict[int, T] = {}
+    while len(answers) < len(works):
+        place, answer, error = ended.get()
+        if error is not None:
+            raise error
+        answers[place] = cast(T, answer)
+    return [answers[place] for place in range(len(works))]
+
+
 def categories(config: Config) -> list[str]:
     """Return the categories that sources give, by name."""
     return sorted({source.category or name for name, source in config.sources.items()})
@@ -297,33 +304,6 @@ def fingerprint(source: SourceSettings) -> str:
     paging = (source.next_parameter, source.page_parameter, source.first_page, source.max_pages)
     text = json.dumps([*parts, *paging, sorted(source.headers.items())])
     return sha256(text.encode()).hexdigest()[:16]
-
-
-def as_of(name: str, source: SourceSettings, page: CachedPage) -> datetime:
-    """Return the instant that recency counts from: as set, or when the file was changed, or when the page came.
-
-    Raises:
-        ConfigError: what is set is no instant.
-    """
-    if source.as_of is not None:
-        try:
-            set_to = datetime.fromisoformat(source.as_of)
-        except ValueError:
-            raise ConfigError(f"sources.{name}.as_of: {source.as_of!r} is no instant in ISO 8601") from None
-        return set_to.replace(tzinfo=UTC) if set_to.tzinfo is None else set_to
-    if source.url is None and page.validators.last_modified is not None:
-        return datetime.fromisoformat(page.validators.last_modified)
-    return to_datetime(page.fetched_us)
-
-
-def _with_numbers(found: Found, columns: frozenset[str]) -> Found:
-    if found.row is None:
-        return found
-    row: Row = {
-        name: number_of(cell.strip()) if name in columns and isinstance(cell, str) else cell
-        for name, cell in found.row.items()
-    }
-    return found._replace(row=row)
 
 
 def _packed(found: Iterable[Found]) -> bytes:
