@@ -10,6 +10,7 @@ _HOMES = {
     "Config": "base.config",
     "Flow": "engine.flow",
     "FlowChanged": "base.errors",
+    "Needs": "engine.model",
     "OvernightError": "base.errors",
     "PermanentError": "base.errors",
     "Priority": "engine.model",

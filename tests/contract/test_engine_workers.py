@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from overnight.app.project import Project
-from overnight.base.errors import NewerDatabase, ProjectLocked
+from overnight.base.errors import DatabaseBusy, NewerDatabase, ProjectLocked
 from overnight.base.points import Point
 from overnight.db import doorbell
 from overnight.db.database import Database
@@ -20,6 +20,7 @@ from overnight.engine import moves, recovery
 from overnight.engine.machine import Succeeded
 from overnight.engine.model import Needs, State, Task
 from overnight.engine.tables import locks, workers
+from overnight.engine.worker import NEIGHBOURS_EVERY_S, RETRY_AFTER_S
 from overnight.testing.bench import Bench
 from overnight.testing.clock import FakeClock
 
@@ -235,6 +236,39 @@ def test_living_worker_takes_over_from_a_silent_one_on_another_host(pair: Pair) 
 
 
 @pytest.mark.postgres
+def test_living_worker_takes_over_at_once_when_one_of_its_host_dies(pair: Pair) -> None:
+    one, two = pair
+    add(pair, "task")
+    one.work(), two.work()
+    run_id = one.project.submit("task")
+    with one.crashing(Point.ENGINE_CLAIMED):
+        one.work()
+    two.after(NEIGHBOURS_EVERY_S)
+    assert two.state(run_id) is State.COMPLETED
+    assert two.get(run_id).losses == 1
+
+
+@pytest.mark.postgres
+def test_worker_that_could_not_take_over_tries_again_soon(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = pair
+    add(pair, "task")
+    one.work(), two.work()
+    run_id = one.project.submit("task")
+    with one.crashing(Point.ENGINE_CLAIMED):
+        one.work()
+    with monkeypatch.context() as patched:
+
+        def busy() -> None:
+            raise DatabaseBusy("not now")
+
+        patched.setattr(two.runtime.worker, "_recover", busy)
+        two.after(NEIGHBOURS_EVERY_S)
+    assert two.state(run_id) is State.IN_PROGRESS
+    two.after(RETRY_AFTER_S)
+    assert two.state(run_id) is State.COMPLETED
+
+
+@pytest.mark.postgres
 def test_late_take_over_leaves_the_locks_of_the_new_holder_alone(pair: Pair) -> None:
     one, two = pair
     add(pair, "task", needs=Needs(locks=("gpu",)))
@@ -407,9 +441,28 @@ def test_bell_of_a_dead_process_is_removed_and_the_living_still_hear(tmp_path: P
     two.close()
 
 
-def test_bells_of_a_deep_project_hang_elsewhere(tmp_path: Path) -> None:
+def test_bells_of_a_deep_project_hang_in_its_own_folder_too(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["deep" * 30] * 3)
+    one, two = doorbell.SocketDoorbell(deep), doorbell.SocketDoorbell(deep)
+    one.ring()
+    heard = threading.Semaphore(0)
+    end = two.listen(heard.release)
+    assert [path.is_socket() for path in deep.iterdir()] == [True]
+    one.ring()
+    assert heard.acquire(timeout=20)
+    end()
+    assert list(deep.iterdir()) == []
+    one.close()
+    two.close()
+
+
+def test_where_no_socket_has_room_nobody_hears_and_nothing_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "_OPEN_FILES", str(tmp_path / "no-proc"))
     deep = tmp_path / ("deep" * 30)
-    folder = doorbell.bells_folder(deep)
-    assert len(str(folder)) + 20 <= doorbell.LONGEST_SOCKET_PATH
-    assert folder == doorbell.bells_folder(deep) != doorbell.bells_folder(tmp_path / ("deep" * 31))
-    assert doorbell.bells_folder(Path("/p")) == Path("/p/bells")
+    bell = doorbell.SocketDoorbell(deep)
+    bell.listen(lambda: None)()
+    bell.ring()
+    assert list(deep.iterdir()) == []
+    bell.close()

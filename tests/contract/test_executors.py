@@ -4,8 +4,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from overnight.app.child import Targets
 from overnight.base.ports import Executor
+from overnight.executors import process
 from overnight.executors.command import CommandExecutor
 from overnight.executors.inline import InlineExecutor
 from overnight.executors.process import ProcessExecutor
@@ -32,13 +35,19 @@ class TestThread(ExecutorConformance):
 
 
 class TestProcess(ExecutorConformance):
+    has_heartbeat = True
+
     def build(self) -> Executor:
         return ProcessExecutor(os.environ)
 
 
 class TestProcessOneOrderPerChild(ExecutorConformance):
+    @pytest.fixture(autouse=True)
+    def one_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "MAX_ORDERS", 1)
+
     def build(self) -> Executor:
-        return ProcessExecutor(os.environ, max_orders=1)
+        return ProcessExecutor(os.environ)
 
 
 class TestCommand(ExecutorConformance):

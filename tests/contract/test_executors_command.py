@@ -10,6 +10,7 @@ import pytest
 from overnight.base.errors import InvalidTask
 from overnight.executors.command import CommandExecutor, fill
 from overnight.processes import table
+from overnight.processes.capture import LOG_LIMIT_BYTES
 from overnight.testing.executors import RecordingChannel, new_order
 
 
@@ -93,17 +94,19 @@ def test_both_outputs_are_in_the_log_and_standard_error_is_no_result(executor, c
     assert set(Path(order.log_path).read_text().splitlines()) == {"out", '{"a": 1}'}
 
 
-def test_it_runs_in_the_project_folder_with_the_orders_environment(executor, channel, tmp_path):
-    order = start(executor, channel, tmp_path, "sh", "-c", 'echo "$COLOUR"; pwd', env={"COLOUR": "red"})
+def test_it_runs_in_the_project_folder_with_the_executors_environment(channel, tmp_path):
+    executor = CommandExecutor({**os.environ, "COLOUR": "red"})
+    order = start(executor, channel, tmp_path, "sh", "-c", 'echo "$COLOUR"; pwd')
     channel.outcome(order)
     assert Path(order.log_path).read_text() == f"red\n{tmp_path}\n"
+    executor.close(1.0)
 
 
 def test_a_line_of_200_mb_is_neither_kept_nor_in_the_way(executor, channel, tmp_path):
     program = "import sys\nfor _ in range(200): sys.stdout.write('x' * 1_000_000)\nprint()\nprint('{\"a\": 1}')"
-    order = start(executor, channel, tmp_path, *python(program), log_limit_bytes=1_000_000)
+    order = start(executor, channel, tmp_path, *python(program))
     assert channel.outcome(order).result == '{"a":1}'
-    assert Path(order.log_path).stat().st_size <= 1_000_000
+    assert Path(order.log_path).stat().st_size <= LOG_LIMIT_BYTES
 
 
 def test_what_a_finished_command_left_is_ended(executor, channel, tmp_path):

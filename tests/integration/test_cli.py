@@ -168,6 +168,7 @@ def test_every_example_is_listed_with_what_it_shows(run):
         ("mine/notes.txt", ["mine"], "mine is not empty"),
         ("mine/overnight.toml", ["mine"], "mine is a project already"),
         ("mine", ["mine"], "mine is a file"),
+        ("mine", ["mine/deep/below"], ": mine is a file"),
         ("other", ["mine", "--example", "musik_video"], "did you mean music_video?"),
         ("other", [], "DIR is missing"),
     ],
@@ -376,6 +377,28 @@ def test_a_queued_run_is_cancelled_at_once(project, run):
     assert run("runs", "cancel", "1").code == 2
 
 
+def test_a_run_is_cancelled_also_where_after_is_wrong(project, run):
+    with Project.open(project) as other:
+        other.submit("hello")
+    (project / "overnight.toml").write_text(TOML.replace('after = ["hello"]', 'after = ["helo"]'))
+    assert run("tasks", "list").code == 2
+    assert run("runs", "cancel", "1").out == "run 1 of hello is CANCELLED\n"
+
+
+def test_limits_are_told_in_good_english(project, run):
+    (project / "overnight.toml").write_text(
+        "".join(f'[tasks.t{tries}]\naction = ["true"]\nmax_retries = {tries}\n' for tries in range(3))
+    )
+    shown = [line.rpartition(", ")[2] for line in run("tasks", "list").out.splitlines()[1:]]
+    assert shown == ["no retries", "1 retry", "2 retries"]
+
+
+def test_the_only_task_is_named_once(project, run):
+    (project / "overnight.toml").write_text('[tasks.hello]\naction = ["true"]\n')
+    assert run("tasks", "run", "helo").err == "overnight: there is no task 'helo'; did you mean hello?\n"
+    assert run("tasks", "run", "xyz").err == "overnight: there is no task 'xyz'; known are hello\n"
+
+
 def test_a_flow_asks_is_answered_and_forked(project, run):
     (project / "overnight.toml").write_text('[project]\nmodule = "cli_flow_tasks"\n')
     (project / "cli_flow_tasks.py").write_text(
@@ -502,6 +525,33 @@ def without_power_over_files() -> None:
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"),
+    [
+        (["runs", "list"], False),
+        (["runs", "list"], True),
+        (["runs", "list", "--json"], False),
+        (["runs", "logs", "1"], False),
+        (["--version"], True),
+    ],
+)
+def test_a_full_standard_output_is_one_line(project, run, child, arguments, unbuffered):
+    assert run("tasks", "run", "fails").code == 1
+    env = {**buffered(), "PYTHONUNBUFFERED": "1"} if unbuffered else buffered()
+    with Path("/dev/full").open("w") as full:
+        said = ended(child(*arguments, cwd=project, stdout=full, env=env))
+    assert said.code == 1
+    assert said.err == "overnight: standard output cannot be written: No space left on device\n"
+
+
+def test_a_run_whose_report_cannot_be_printed_has_ended_all_the_same(project, run, child):
+    with Path("/dev/full").open("w") as full:
+        said = ended(child("tasks", "run", "hello", cwd=project, stdout=full))
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == "overnight: standard output cannot be written: No space left on device"
+    assert run("runs", "show", "1", "--json").json["state"] == "COMPLETED"
+
+
 def test_a_read_only_folder_is_one_line(project, run, child):
     project.chmod(0o555)
     try:
@@ -609,6 +659,7 @@ def test_the_doctor_tries_everything_and_names_what_it_found(project, run):
     assert found["sqlite"]["found"] == sqlite3.sqlite_version
     assert "none yet" in found["database"]["found"]
     assert float(found["fsync"]["found"].split()[0]) > 0
+    assert "no task" in found["sandbox"]["found"]
     assert all(check["advice"] for check in said["checks"] if check["verdict"] != "ok")
     assert not (project / ".overnight").exists()
 

@@ -49,6 +49,16 @@ def test_the_global_options_are_explained():
     assert [word for word in ("--project", "--debug", "--version") if f"`{word}" not in text] == []
 
 
+@pytest.mark.parametrize(
+    "name", ["overnight", *sorted({name.rpartition(" ")[0] for name in ALL if name.count(" ") > 1})]
+)
+def test_no_command_is_introduced_by_half_a_sentence(name, capsys):
+    assert cli.main([*name.split()[1:], "--help"]) == 0
+    introduced = capsys.readouterr().out.partition("\nCommands:\n")[2].partition("\n\n")[0].splitlines()
+    assert introduced
+    assert [line for line in introduced if not line.endswith(".") or line.endswith("..")] == []
+
+
 @pytest.mark.parametrize("name", ["overnight", *ALL, "overnight tasks", "overnight runs", "overnight db"])
 def test_each_help_has_an_example_and_fits_80_columns(name, capsys):
     assert cli.main([*name.split()[1:], "--help"]) == 0

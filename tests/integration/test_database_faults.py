@@ -1,6 +1,7 @@
 """A database that is in an odd folder, refuses a value, or goes away: nobody gets another one's data, nobody hangs."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import overnight
 from overnight.app.backup import database_file
 from overnight.base.config import Config, EngineSettings
-from overnight.base.errors import CommitInDoubt, DatabaseBusy
+from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy
 from overnight.base.settings import load_config
 from overnight.db import postgresql
 from overnight.db.database import Database, dialect_of
@@ -89,6 +90,28 @@ def test_options_after_the_file_stay_options(tmp_path):
     config = Config(project_dir=tmp_path / "q?1", engine=EngineSettings(database="sqlite:///mine.db?timeout=3"))
     url = sa.make_url(config.database_url)
     assert (url.database, dict(url.query)) == (str(tmp_path / "q?1" / "mine.db"), {"timeout": "3"})
+
+
+# -- SQLite
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "at_commit"),
+    [
+        ("SQLITE_IOERR_FSYNC", DatabaseBroken, CommitInDoubt),
+        ("SQLITE_IOERR_WRITE", DatabaseBroken, CommitInDoubt),
+        ("SQLITE_FULL", DatabaseBroken, DatabaseBroken),
+        ("SQLITE_BUSY", DatabaseBusy, DatabaseBusy),
+        ("SQLITE_MISUSE", sa.exc.DBAPIError, CommitInDoubt),
+    ],
+)
+def test_a_commit_that_could_not_be_written_is_in_doubt(name, meaning, at_commit):
+    error = sqlite3.OperationalError("no")
+    error.sqlite_errorname = name
+    for committing, expected in ((False, meaning), (True, at_commit)):
+        found = dialect_of("sqlite://").translate(sa.exc.DBAPIError("COMMIT", None, error), committing=committing)
+        assert type(found) is expected
+        assert "\n" not in str(found) or found.__class__ is sa.exc.DBAPIError
 
 
 # -- PostgreSQL

@@ -1,4 +1,4 @@
-"""The queue's questions are answered by partial indexes, so finished runs cost nothing but their place on disk."""
+"""Finished runs cost nothing but their place on disk, and little of that: see also test_queue_plans."""
 
 import json
 
@@ -7,21 +7,13 @@ import sqlalchemy as sa
 
 import overnight
 from overnight.app import schema
+from overnight.base.backoff import Backoff
 from overnight.base.clock import SystemClock
 from overnight.db.database import Database
-from overnight.engine import tables
-
-QUESTIONS = {
-    "runs_ready": sa.select(tables.runs)
-    .where(tables.READY)
-    .order_by(tables.runs.c.rank, tables.runs.c.run_id)
-    .limit(9),
-    "runs_waiting": sa.select(sa.func.min(tables.runs.c.due_us)).where(tables.WAITING),
-    "runs_parents": sa.select(tables.runs.c.run_id).where(tables.PARENTS),
-    "runs_live": sa.select(tables.runs.c.run_id).where(tables.LIVE),
-    "runs_parked": sa.select(tables.runs.c.run_id).where(tables.PARKED),
-    "runs_cancel": sa.select(tables.runs.c.run_id).where(tables.CANCEL),
-}
+from overnight.engine import store
+from overnight.engine.book import Book
+from overnight.engine.idle import can_move
+from overnight.engine.model import Task
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +25,74 @@ def database(tmp_path_factory):
     opened.close()
 
 
-@pytest.mark.parametrize("index", QUESTIONS)
-def test_a_question_of_the_queue_reads_its_partial_index_and_no_table_scan(database, index):
-    text = QUESTIONS[index].compile(database.engine, compile_kwargs={"literal_binds": True})
+def plans(database, ask):
+    """Return how SQLite answers each statement that `ask` makes of a connection."""
+    asked = []
+
+    def note(connection, cursor, statement, parameters, context, many):
+        asked.append((statement, parameters))
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", note)
     with database.read() as connection:
-        plan = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
-    assert f"INDEX {index}" in plan
-    assert "SCAN runs USING" in plan or "SEARCH runs USING" in plan
+        return [
+            row[3]
+            for statement, parameters in asked
+            if statement.startswith("SELECT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
 
 
-def test_a_finished_run_is_in_no_index_and_takes_less_than_400_bytes(tmp_path):
-    count = 2_000
+ASKED = {
+    "what is worked on": lambda c: store.worked_on(c),
+    "the unfinished runs": lambda c: store.unfinished(c, limit=3),
+    "the unfinished runs of a task": lambda c: store.unfinished(c, task_id="nightly"),
+    "pending": lambda c: store.newest(c, limit=100, state="PENDING"),
+    "in progress": lambda c: store.newest(c, limit=100, state="IN_PROGRESS"),
+    "retrying of a task": lambda c: store.newest(c, limit=100, state="RETRYING", task_id="nightly"),
+}
+
+
+@pytest.mark.parametrize("question", ASKED)
+def test_to_find_unfinished_runs_no_finished_one_is_read(database, question):
+    def ask():
+        with database.read() as connection:
+            assert ASKED[question](connection) == []
+
+    lines = plans(database, ask)
+    assert any("INDEX runs_live" in line for line in lines)
+    assert [line for line in lines if line.startswith("SCAN runs") and "INDEX runs_" not in line] == []
+
+
+def test_whether_anything_can_move_is_asked_without_reading_finished_runs(database):
+    book = Book([Task(task_id="a", action=print)], Backoff())
+    lines = plans(database, lambda: can_move(database, book))
+    assert {"runs_live", "runs_ready_task", "runs_waiting", "runs_parked", "tasks_next"} <= set(" ".join(lines).split())
+    assert [line for line in lines if line.startswith("SCAN runs") and "INDEX runs_" not in line] == []
+
+
+def test_a_finished_run_is_in_no_index_and_takes_less_than_400_bytes_in_all(tmp_path):
+    def pages(project):
+        """Return the bytes of each table and index, but for the stream, which is trimmed."""
+        query = "SELECT name, sum(pgsize) FROM dbstat WHERE name <> 'stream' GROUP BY name"
+        with project.database.read() as connection:
+            return {name: size for name, size in map(tuple, connection.exec_driver_sql(query))}  # noqa: C416
+
     with overnight.Project.create(tmp_path, overrides={"engine.max_concurrent": 64}) as project:
         project.add_task(overnight.Task(task_id="noop", action=lambda: None, executor="thread", max_concurrent=None))
-        with project.running():
-            for _ in range(count):
-                run_id = project.submit("noop")
-            project.wait(run_id, 60)
-        query = "SELECT name, sum(pgsize) FROM dbstat WHERE name LIKE 'runs%' GROUP BY name"
         try:
-            with project.database.read() as connection:
-                used = {name: size for name, size in map(tuple, connection.exec_driver_sql(query))}  # noqa: C416
+            pages(project)
         except sa.exc.OperationalError:
             pytest.skip("this SQLite was built without the dbstat table")
-    assert used["runs"] / count < 400
-    assert all(size <= 4096 * 4 for name, size in used.items() if name != "runs"), json.dumps(used)
+        with project.running():
+            for count in (300, 2_000):
+                before = pages(project)
+                for run_id in [project.submit("noop") for _ in range(count)]:
+                    assert project.wait(run_id, 60).state == "COMPLETED"
+            after = pages(project)
+    growth = {name: size - before[name] for name, size in after.items()}
+    assert sum(growth.values()) / count < 400, json.dumps(growth)
+    assert all(size <= 4096 * 4 for name, size in growth.items() if name != "runs"), json.dumps(growth)

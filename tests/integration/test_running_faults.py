@@ -377,8 +377,8 @@ def recover(project, lease_us, meanwhile):
     """Recover while `meanwhile` happens between the look and the taking."""
     look = recovery.dead_workers
 
-    def looked(*args):
-        found = look(*args)
+    def looked(*args, **options):
+        found = look(*args, **options)
         meanwhile()
         return found
 

@@ -3,22 +3,25 @@
 import json
 import threading
 from collections import Counter
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, timedelta
 from random import Random
 
 import pytest
 import sqlalchemy as sa
 
 from overnight.app.project import Project
-from overnight.base.errors import UserMistake
-from overnight.base.instants import to_datetime
+from overnight.base.errors import CommitInDoubt, UserMistake
+from overnight.base.instants import US, to_datetime
+from overnight.base.points import Point
 from overnight.base.refs import Outcome
+from overnight.cli.describe import facts
 from overnight.engine import store
 from overnight.engine.claim import Claimant, claim
 from overnight.engine.model import Needs, Priority, State
 from overnight.engine.queue import Busy, Capacity
 from overnight.engine.submit import Request, submit
-from overnight.engine.worker import LONGEST_SLEEP_S
+from overnight.engine.worker import HEARD_EVERY_S, LONGEST_SLEEP_S
 from overnight.testing.bench import Bench
 
 
@@ -203,12 +206,72 @@ class Held:
         self.stopped_from = []
 
     def start(self, order, channel):
-        self.channel = channel
+        self.order, self.channel = order, channel
         self.started.set()
 
     def stop(self, order, reason, grace_s):
         self.stopped_from.append(threading.current_thread())
         self.channel.done(order, Outcome(kind="cancelled"))
+
+
+@pytest.fixture
+def held(bench):
+    """A run that is being worked on."""
+    bench.add("task")
+    bench.project.submit("task")
+    executor = Held()
+    bench.runtime.worker._executors = {"inline": executor}
+    bench.work()
+    assert executor.started.is_set()
+    return executor
+
+
+def test_that_a_child_lives_is_written_every_few_seconds_and_never_for_a_short_run(bench, held):
+    run_id, began_us = held.order.run_id, bench.clock.now_us()
+
+    def beats(count):
+        for _ in range(count):
+            bench.clock.advance(1)
+            held.channel.heartbeat(held.order)
+            bench.step()
+        heard_us = bench.get(run_id).heard_us
+        return None if heard_us is None else (heard_us - began_us) / US
+
+    assert beats(int(HEARD_EVERY_S) - 1) is None
+    assert beats(1) == HEARD_EVERY_S
+    assert beats(int(HEARD_EVERY_S) - 1) == HEARD_EVERY_S
+    assert beats(1) == 2 * HEARD_EVERY_S
+    bench.clock.advance(7)
+    assert dict(facts(bench.get(run_id), UTC, bench.clock.now_us()))["last heard from"] == "7 s ago"
+    held.channel.done(held.order, Outcome(kind="succeeded"))
+    bench.work()
+    assert bench.get(run_id).heard_us is None
+
+
+def test_what_comes_from_an_attempt_that_is_over_is_told_to_nobody(bench, held):
+    worker = bench.runtime.worker
+    for number in range(3):
+        worker.progress(held.order, {"done": number})
+    worker.progress(replace(held.order, token=held.order.token - 1), {"done": 99})
+    worker.heartbeat(replace(held.order, run_id=held.order.run_id + 1))
+    bench.step()
+    assert bench.get(held.order.run_id).progress == '{"done":2}'
+    assert [event["figures"] for event in bench.tell() if event["event"] == "progress"] == [{"done": 2}]
+
+
+def test_an_executor_that_raises_costs_the_run_a_try_and_nobody_else_anything(bench):
+    class Broken(Held):
+        def start(self, order, channel):
+            raise RuntimeError("can't start\nnew thread")
+
+    bench.add("task", max_retries=1)
+    bench.add("other", executor="thread")
+    ids = [bench.project.submit(name) for name in ("task", "other")]
+    bench.runtime.worker._executors = {**bench.runtime.worker._executors, "inline": Broken()}
+    bench.work_until(lambda: bench.state(ids[1]) is State.COMPLETED)
+    run = bench.get(ids[0])
+    assert (run.state, run.error.type) == (State.RETRYING, "RuntimeError")
+    assert run.error.message == "executor 'inline' could not start it: can't start new thread"
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -263,3 +326,25 @@ def test_an_answer_from_a_name_that_no_database_takes_is_refused_and_the_questio
     with pytest.raises(UserMistake, match="is not one of the choices"):
         bench.project.answer(question.question_id, odd)
     assert bench.project.questions() == [question]
+
+
+def test_a_worker_whose_every_commit_is_in_doubt_takes_a_rest_between_its_tries(bench):
+    bench.add("task")
+    run_id = bench.project.submit("task")
+    tries = []
+
+    def doubt():
+        bench.hook.at[Point.WRITER_BEFORE_COMMIT] = doubt
+        tries.append(bench.clock.monotonic())
+        raise CommitInDoubt("the disk is faulty")
+
+    assert bench.runtime.worker.idle
+    bench.hook.at[Point.WRITER_BEFORE_COMMIT] = doubt
+    bench.step()
+    assert bench.runtime.worker.sleep_s() == 0.0, "a single doubt is looked into at once"
+    bench.step()
+    assert bench.runtime.worker.sleep_s() > 0.0
+    assert len(tries) == 2
+    del bench.hook.at[Point.WRITER_BEFORE_COMMIT]
+    bench.after(1)
+    assert bench.state(run_id) is State.COMPLETED

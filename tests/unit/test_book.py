@@ -7,8 +7,9 @@ import pytest
 
 from overnight.base.backoff import Backoff
 from overnight.base.errors import InvalidTask, UnknownName
+from overnight.base.instants import iso
 from overnight.engine.book import Book
-from overnight.engine.cron import Every
+from overnight.engine.cron import Every, Once
 from overnight.engine.model import Needs, Task
 
 RETRY = Backoff(base_s=7.0)
@@ -35,6 +36,19 @@ def make(**values: Any) -> Book:
         ({"max_retries": None}, "task 't': max_retries: None is not a whole number"),
         ({"timeout_s": 0}, "task 't': timeout_s: 0 is not a time"),
         ({"timeout_s": float("nan")}, "task 't': timeout_s: nan is not a time"),
+        ({"timeout_s": float("inf")}, "task 't': timeout_s: inf is not a time (more than 0 s, at most 100 years)"),
+        ({"timeout_s": 1e305}, "task 't': timeout_s: 1e+305 is not a time (more than 0 s, at most 100 years)"),
+        ({"timeout_s": True}, "task 't': timeout_s: True is not a number of seconds"),
+        ({"retry": 5}, "task 't': retry: 5 is not Backoff(base_s=..., factor=..., cap_s=..., jitter=...)"),
+        ({"enabled": "no"}, "task 't': enabled: 'no' is not True or False"),
+        ({"enabled": None}, "task 't': enabled: None is not True or False"),
+        ({"flow": 1}, "task 't': flow: 1 is not True or False"),
+        ({"agent_name": 5}, "task 't': agent_name: 5 is not text"),
+        ({"schedule": 5}, "task 't': schedule: 5 is not text"),
+        ({"every": 30}, "task 't': every: 30 is not text"),
+        ({"once": 5}, "task 't': once: 5 is not text"),
+        ({"timezone": 3}, "task 't': timezone: 3 is not text"),
+        ({"timezone": None}, "task 't': timezone: None is not text"),
         ({"timeout_s": "5m"}, "task 't': timeout_s: '5m' is not a number of seconds"),
         ({"max_concurrent": 0}, "task 't': max_concurrent: 0 is below 1"),
         ({"max_concurrent": 1.5}, "task 't': max_concurrent: 1.5 is not a whole number"),
@@ -58,6 +72,7 @@ def make(**values: Any) -> Book:
         ({"args": {"x": object()}}, "task 't': args: "),
         ({"schedule": "61 * * * *"}, "schedule '61 * * * *': '61' is not a minute"),
         ({"every": "soon"}, "every 'soon' is not a period"),
+        ({"once": "2027-01-01", "timezone": "Mars"}, "timezone 'Mars' is not a name"),
         ({"once": "soon"}, "once 'soon' is not an instant"),
         ({"schedule": "* * * * *", "timezone": "Mars"}, "timezone 'Mars' is not a name"),
     ],
@@ -74,6 +89,7 @@ def test_bad_task_is_one_clear_line(values: dict[str, Any], line: str) -> None:
     [
         ({"cpus": -1}, "needs.cpus: -1 is not a number of cores"),
         ({"cpus": float("nan")}, "needs.cpus: nan is not a number of cores"),
+        ({"cpus": float("inf")}, "needs.cpus: inf is not a number of cores"),
         ({"cpus": "2"}, "needs.cpus: '2' is not a number of cores"),
         ({"locks": "gpu"}, "needs.locks: 'gpu' is not a list of names"),
         ({"locks": (1,)}, "needs.locks: (1,) is not a list of names"),
@@ -140,6 +156,32 @@ def test_book_knows_triggers_retries_and_dependants() -> None:
         Book([], RETRY).get("a")
     with pytest.raises(InvalidTask, match="there are two tasks 'a'"):
         Book([tasks[0], tasks[0]], RETRY)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "instant"),
+    [
+        ("2027-07-01T04:30", "UTC", "2027-07-01T04:30:00.000+00:00"),
+        ("2027-07-01T04:30", "Europe/Berlin", "2027-07-01T02:30:00.000+00:00"),
+        ("2027-07-01T04:30Z", "Europe/Berlin", "2027-07-01T04:30:00.000+00:00"),
+    ],
+)
+def test_once_is_local_time_of_the_task_unless_it_has_an_offset(text: str, zone: str, instant: str) -> None:
+    entry = make(once=text, timezone=zone).get("t")
+    assert entry.trigger_text == f"once {instant}"
+    assert isinstance(entry.trigger, Once)
+    assert iso(entry.trigger.at_us) == instant
+
+
+def test_a_book_that_need_not_be_whole_knows_what_it_can_of_the_parents() -> None:
+    tasks = [
+        Task(task_id="a", action=work, after=("b", "gone")),
+        Task(task_id="b", action=work, after=("a",)),
+    ]
+    with pytest.raises(InvalidTask, match="there is no task 'gone'"):
+        Book(tasks, RETRY)
+    book = Book(tasks, RETRY, whole=False)
+    assert (book.get("a").dependants, book.get("b").dependants) == (("b",), ("a",))
 
 
 def test_function_inside_a_function_is_refused_for_a_child_process() -> None:

@@ -115,8 +115,12 @@ def test_time_worked_counts_within_a_try_and_begins_anew_with_the_next() -> None
     assert parked.active_us == 7
     again = after(parked, Woken(), CLAIM, now_us=T0 + 100)
     assert after(again, Succeeded(), now_us=T0 + 105).active_us == 12
-    assert after(again, fail(), now_us=T0 + 105).active_us == 0
-    assert after(again, Lost(), now_us=T0 + 105).active_us == 0
+    for event in (fail(), Lost()):
+        tried = after(again, event, now_us=T0 + 105)
+        assert (tried.active_us, tried.earlier_us) == (0, 12)
+        ended = after(tried._replace(queue=Queue.READY), CLAIM, now_us=T0 + 200)
+        ended = after(ended, fail(NEVER), now_us=T0 + 203)
+        assert (ended.active_us, ended.worked_us) == (3, 15)
     assert after(again, Stopped(), now_us=T0 + 105).active_us == 12
     assert after(run, Succeeded(), now_us=T0 - 5).active_us == 0, "a clock that went back takes no time off"
 
@@ -155,7 +159,7 @@ def test_parked_flow_is_in_progress_without_worker_and_forgets_losses() -> None:
 @pytest.mark.parametrize("event", [fail(), fail(NEVER), Stopped(), Lost(), Parked(waiting_for={"question": 1})])
 def test_run_that_is_to_be_cancelled_ends_cancelled_however_its_work_ends(event: Event) -> None:
     run, effects = apply(after(new(), CLAIM), CancelAsked(), T0)
-    assert (run.state, run.cancel, effects) == (State.IN_PROGRESS, True, (Effect.STOP_WORK,))
+    assert (run.state, run.cancel, effects) == (State.IN_PROGRESS, True, ())
     ended, effects = apply(run, event, T0)
     assert ended.state is State.CANCELLED
     assert set(effects) == {Effect.SETTLED, Effect.CANCEL_CHILDREN}
@@ -178,10 +182,23 @@ def test_run_that_nobody_works_on_is_cancelled_at_once_with_what_it_started(run:
 
 def test_blocked_and_impossible_runs_end_with_their_reason() -> None:
     blocked, effects = apply(new(), Blocked(reason="a parent"), T0)
-    assert (blocked.state, effects) == (State.CANCELLED, (Effect.SETTLED,))
+    assert (blocked.state, effects) == (State.CANCELLED, (Effect.SETTLED, Effect.CANCEL_CHILDREN))
     assert blocked.error == ErrorRef(family="permanent", type="Blocked", message="a parent")
     impossible, _ = apply(new(), Impossible(error=NEVER), T0)
     assert (impossible.state, impossible.error) == (State.FAILED, NEVER)
+
+
+@pytest.mark.parametrize("event", [fail(NEVER), Lost(), Impossible(error=NEVER)])
+def test_what_a_run_started_ends_with_it_when_it_has_failed_for_good(event: Event) -> None:
+    claimed = after(new(losses=machine.MAX_LOSSES - 1), CLAIM)
+    ended, effects = apply(claimed, event, T0)
+    assert (ended.state, effects) == (State.FAILED, (Effect.SETTLED, Effect.CANCEL_CHILDREN))
+
+
+@pytest.mark.parametrize("event", [fail(), Lost(), Stopped(), Succeeded()])
+def test_what_a_run_started_goes_on_when_it_will_be_tried_again_or_has_completed(event: Event) -> None:
+    _, effects = apply(after(new(), CLAIM), event, T0)
+    assert Effect.CANCEL_CHILDREN not in effects
 
 
 def test_history_keeps_both_ends_and_counts_what_it_leaves_out() -> None:
@@ -217,10 +234,16 @@ class RunMachine(RuleBasedStateMachine):
         self.parked = False
         self.claims = self.failures = self.losses = 0
         self.asked = False
+        self.worked = self.since = 0
         self.end: State | None = None
 
     def go(self, event: Event) -> tuple[Effect, ...]:
+        worker = self.run.worker_id
         self.run, effects = apply(self.run, event, self.now)
+        if worker is not None and self.run.worker_id is None:
+            self.worked += self.now - self.since
+        assert (Effect.SETTLED in effects) == self.run.state.final
+        assert (Effect.CANCEL_CHILDREN in effects) == (self.run.state in (State.FAILED, State.CANCELLED))
         return effects
 
     def open(self) -> bool:
@@ -237,7 +260,7 @@ class RunMachine(RuleBasedStateMachine):
     def claimed(self) -> None:
         self.go(CLAIM)
         self.claims += 1
-        self.works, self.parked = True, False
+        self.works, self.parked, self.since = True, False, self.now
 
     @precondition(lambda self: self.open() and self.works)
     @rule(transient=st.booleans())
@@ -290,7 +313,7 @@ class RunMachine(RuleBasedStateMachine):
         effects = self.go(CancelAsked())
         if self.works:
             self.asked = True
-            assert effects == (Effect.STOP_WORK,)
+            assert effects == ()
         else:
             self.end = State.CANCELLED
 
@@ -298,6 +321,7 @@ class RunMachine(RuleBasedStateMachine):
     def agrees(self) -> None:
         run = self.run
         assert run.token == self.claims, "every claim has a token of its own"
+        assert run.worked_us == self.worked, "all tries together"
         assert (run.worker_id is not None) == self.works
         if self.end is not None:
             assert (run.state, run.queue, run.rank, run.waiting_for) == (self.end, None, None, None)

@@ -163,6 +163,7 @@ def restore(config: Config, archive: Path, *, clock: Clock, overwrite: bool = Fa
                 for member in manifest.files:
                     if member.path != DATABASE:
                         _put_blob(file, member, state / member.path)
+            _forget_children(Path(folder) / DATABASE)
             _exchange(Path(folder) / DATABASE, database)
     return manifest
 
@@ -366,6 +367,15 @@ def _alone(state: Path, clock: Clock) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _forget_children(copy: Path) -> None:
+    """Leave its children to the worker that worked meanwhile: whoever takes its place here may not end them.
+
+    The worker itself counts as dead here, because nobody holds a lock of its name in this project's folder.
+    """
+    with contextlib.closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute("DELETE FROM children")
 
 
 def _put_blob(file: zipfile.ZipFile, member: Member, target: Path) -> None:

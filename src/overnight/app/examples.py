@@ -41,8 +41,9 @@ def new_project(folder: Path, example: str = MINIMAL) -> list[str]:
         raise UnknownName(f"there is no example {example!r}{suggestion(example, names)}")
     if (folder / FILE).exists():
         raise UserMistake(f"{folder} is a project already (it holds {FILE})")
-    if folder.exists() and not folder.is_dir():
-        raise UserMistake(f"{folder} is a file; name a folder that is empty or does not exist yet")
+    file = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    if file is not None:
+        raise UserMistake(f"{file} is a file; name a folder that is empty or does not exist yet")
     if folder.exists() and any(folder.iterdir()):
         raise UserMistake(f"{folder} is not empty; name a folder that is empty or does not exist yet")
     parent = folder.resolve().parent

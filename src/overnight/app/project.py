@@ -22,9 +22,8 @@ from overnight.base.backoff import Backoff
 from overnight.base.clock import Clock, SystemClock
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, InvalidTransition, RunFailed, UnknownName, UserMistake
-from overnight.base.files import replace_file, to_json
+from overnight.base.files import replace_file
 from overnight.base.ids import RunId
-from overnight.base.instants import from_datetime
 from overnight.base.points import Hook, no_hook
 from overnight.base.settings import FILE, find_project, load_config
 from overnight.data.harvest import Harvest, Told
@@ -35,15 +34,12 @@ from overnight.db.writer import Tx
 from overnight.engine import approvals, moves, store
 from overnight.engine.book import Book
 from overnight.engine.model import Priority, Question, Run, State, Task
-from overnight.engine.submit import Request, copy_steps, submit
+from overnight.engine.submit import Request, args_text, copy_steps, due_instant, submit
 from overnight.engine.tables import runs as runs_table
 from overnight.engine.tables import steps as steps_table
 from overnight.flows.nightly import Nightly
 
 STATE_FOLDER = ".overnight"
-_LOOK_IDLE_S = 0.05
-_LOOK_ALIVE_S = 0.5
-"""How often `run` looks whether its worker still works; nothing in the database is asked for that."""
 
 
 class Project:
@@ -73,6 +69,7 @@ class Project:
         self._runtime: Runtime | None = None
         self._waits = Waits(self.clock)
         self._end_listening: Callable[[], None] | None = None
+        self._listening = threading.Lock()
         self.database.writer.told = lambda events, news: self._waits.tell(events)
         self.blobs = Blobs(str(self.state_dir / "blobs"))
         try:
@@ -223,6 +220,7 @@ class Project:
 
         Raises:
             UnknownName: there is no such task.
+            UserMistake: the arguments are no mapping, or the priority, due time or key cannot be used.
             NotJson: the arguments are not JSON.
             DatabaseBusy, DatabaseBroken, CommitInDoubt: nothing was acknowledged; with a `key` it is safe to ask again.
         """
@@ -246,9 +244,9 @@ class Project:
         return Request(
             task_id=task_id,
             priority=entry.task.priority if priority is None else Priority(priority),
-            args=to_json(dict(args), what=f"args of {task_id!r}") if args else None,
+            args=args_text(task_id, args),
             key=key,
-            due_us=None if due is None else from_datetime(due),
+            due_us=due_instant(due),
             own_cycle=with_dependants,
         )
 
@@ -305,11 +303,13 @@ class Project:
 
     def _listen(self) -> None:
         """Hear the worker of another process."""
-        if self._end_listening is None and self._runtime is None:
-            self._end_listening = self.database.doorbell.listen(self._waits.wake_all)
+        with self._listening:
+            if self._end_listening is None and self._runtime is None:
+                self._end_listening = self.database.doorbell.listen(self._waits.wake_all)
 
     def _end_to_listen(self) -> None:
-        end, self._end_listening = self._end_listening, None
+        with self._listening:
+            end, self._end_listening = self._end_listening, None
         if end is not None:
             end()
 
@@ -321,9 +321,12 @@ class Project:
             InvalidTransition: it has ended already.
         """
 
+        # Also while `after` of some task is wrong.
+        book = self._book or Book(self._tasks.values(), self._retry(), whole=False)
+
         def change(tx: Tx) -> None:
             tx.news = True
-            moves.cancel(tx, self.book, run_id)
+            moves.cancel(tx, book, run_id)
 
         self.database.writer.do(change)
         return self.get(run_id)
@@ -455,9 +458,9 @@ class Project:
     def run(self, *, until_idle: bool = False) -> None:
         """Work on the project until stopped by Ctrl-C, SIGTERM or `stop` from another thread.
 
-        With `until_idle`, also until no run is ready, being worked on, parked, or due later (the next try of a run
-        that failed, and a run that was submitted with `due`, however far that is). A second Ctrl-C does not wait for
-        runs any longer.
+        With `until_idle`, also until no run is ready, being worked on, waiting for an answer, or due later (the next
+        try of a run that failed, and a run that was submitted with `due`, however far that is). What is left then
+        waits for a task that is not there, or for parents. A second Ctrl-C does not wait for runs any longer.
 
         Raises:
             ProjectLocked: another process works on the project; the message names it.
@@ -467,16 +470,11 @@ class Project:
         with stopping() as stop:
             self.start()
             try:
-                while not stop.wait(_LOOK_IDLE_S if until_idle else _LOOK_ALIVE_S):
-                    runtime = self._runtime
-                    if runtime is None or runtime.ended or (until_idle and not self._busy()):
-                        break
+                runtime = self._runtime
+                if runtime is not None:
+                    runtime.watch(stop, until_idle=until_idle)
             finally:
                 self._stop(self.config.engine.grace_s, lambda: stop.count > 1)
-
-    def _busy(self) -> bool:
-        with self.database.read() as connection:
-            return store.unfinished_now(connection)
 
     @property
     def is_worked_on(self) -> bool:

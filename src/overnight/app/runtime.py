@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from overnight.app.lock import ProjectLock
+from overnight.app.signals import Stop
 from overnight.base.config import Config
 from overnight.base.errors import InvalidTask, OvernightError, UnknownName, WorkerLost
 from overnight.base.ids import RunId, Token, WorkerId
@@ -19,6 +20,8 @@ from overnight.db.database import Database
 from overnight.engine import recovery, scheduler
 from overnight.engine.book import Book
 from overnight.engine.flow import Flow
+from overnight.engine.idle import can_move
+from overnight.engine.neighbours import Neighbours
 from overnight.engine.queue import Capacity
 from overnight.engine.recovery import Presence, WorkerRef
 from overnight.engine.worker import Looks, Worker
@@ -33,6 +36,9 @@ CLOSE_GRACE_S = 10.0
 """For children to end after the worker has stopped."""
 _LOOK_EVERY_S = 0.1
 """How long a caller who is in a hurry all of a sudden waits for what runs."""
+_LOOK_ALIVE_S = 0.5
+_LOOK_SOON_S = 0.05
+"""Between two looks at whether the worker still works, and at whether it has ended its last run."""
 
 
 class Runtime:
@@ -59,6 +65,7 @@ class Runtime:
         self._hook = hook
         self._failed = failed
         self._state_dir = state_dir
+        self._locks = state_dir / "workers"
         self._working_here: set[tuple[RunId, Token]] = set()
         self._executors = self._make_executors(config.engine.max_concurrent)
         self._stopping = threading.Event()
@@ -81,9 +88,10 @@ class Runtime:
     def _new_worker(self) -> tuple[Presence, WorkerRef, Worker]:
         """Make a worker under a name of its own, which the kernel takes back when this process dies."""
         pid = os.getpid()
-        presence = Presence(self._state_dir / "workers" / f"{pid}-{os.urandom(4).hex()}.lock")
+        worker_id = WorkerId(f"{pid}-{os.urandom(4).hex()}")
+        presence = Presence(recovery.lock_of(self._locks, worker_id))
         me = WorkerRef(
-            worker_id=WorkerId(presence.path.stem),
+            worker_id=worker_id,
             host=self._host,
             pid=pid,
             started=started_of(pid) or 0.0,
@@ -95,7 +103,16 @@ class Runtime:
             project_dir=str(self._config.project_dir),
             logs_dir=str(self._state_dir / "logs" / "runs"),
         )
-        worker = Worker(self._database, self._book, self._executors, looks, recover=self.recover, hook=self._hook)
+        self._neighbours = Neighbours(presence.path)
+        worker = Worker(
+            self._database,
+            self._book,
+            self._executors,
+            looks,
+            recover=self.recover,
+            neighbour_gone=self._neighbours.anyone_gone,
+            hook=self._hook,
+        )
         return presence, me, worker
 
     def _make_executors(self, slots: int) -> dict[ExecutorName, Executor]:
@@ -165,6 +182,8 @@ class Runtime:
             own=self._me.worker_id,
             now_us=self._database.clock.now_us(),
             end_children=end_children,
+            locks=None if self._database.dialect.shared else self._locks,
+            lives=self._neighbours.lives,
         )
         self._hook(Point.RECOVERY_REQUEUED)
         return count
@@ -218,6 +237,16 @@ class Runtime:
         if self.failure is not None:
             raise self.failure
         return True
+
+    def watch(self, stop: Stop, *, until_idle: bool) -> None:
+        """Return when somebody asks for a stop, the loop has ended or, `until_idle`, nothing is left to do."""
+        look_s = _LOOK_SOON_S
+        while not stop.wait(look_s) and not self.ended:
+            # While something is worked on, nothing in the database has to be asked.
+            busy = not self.worker.idle
+            if until_idle and not busy and not can_move(self._database, self._book()):
+                return
+            look_s = _LOOK_SOON_S if until_idle and busy else _LOOK_ALIVE_S
 
     def stop(self, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take nothing new, wait for what runs up to `grace_s`, put the rest back into the queue, end all children.
@@ -315,6 +344,7 @@ class _Back:
         self._working = working
         self.child_started = channel.child_started
         self.progress = channel.progress
+        self.heartbeat = channel.heartbeat
 
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Report how the attempt ended."""

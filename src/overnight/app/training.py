@@ -6,11 +6,11 @@ from typing import Any
 from overnight.app.project import Project
 from overnight.base.errors import ConfigError
 from overnight.base.ids import RunId
+from overnight.engine import store as runs
 from overnight.engine.model import State
-from overnight.flows.nightly import LOOK_BACK, TASK
+from overnight.flows.nightly import TASK
 from overnight.registry import store as registry
-from overnight.reports.health import LOOK_BACK as NIGHTS
-from overnight.reports.health import health
+from overnight.reports.health import LOOK_BACK, health
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 
@@ -23,11 +23,10 @@ def begin(project: Project) -> tuple[RunId, bool]:
     """
     if not project.config.agents:
         raise ConfigError("there are no agents to train; `overnight init --example music_video DIR` shows a fleet")
-    # The oldest one: where there are several, the others end when they find it under way.
-    for run in reversed(project.runs(limit=LOOK_BACK, task_id=TASK)):
-        if not run.state.final:
-            return run.run_id, True
-    return project.submit(TASK), False
+    with project.database.read() as connection:
+        # The oldest one: where there are several, the others end when they find it under way.
+        begun = runs.unfinished(connection, task_id=TASK, limit=1)
+    return (begun[0].run_id, True) if begun else (project.submit(TASK), False)
 
 
 def stats(project: Project) -> Json:
@@ -35,7 +34,7 @@ def stats(project: Project) -> Json:
     names = list(project.config.agents)
     with project.database.read() as connection:
         champions = {name: registry.serving(connection, name) for name in names}
-    runs = project.runs(limit=NIGHTS, task_id=TASK, state=State.COMPLETED)
-    results = [json.loads(run.result) for run in reversed(runs) if run.result is not None]
+    nights = project.runs(limit=LOOK_BACK, task_id=TASK, state=State.COMPLETED)
+    results = [json.loads(run.result) for run in reversed(nights) if run.result is not None]
     serving = {name: version.number for name, version in champions.items() if version is not None}
     return health(names, serving, results)

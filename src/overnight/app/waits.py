@@ -7,6 +7,8 @@ from typing import Any
 from overnight.base.clock import Clock
 from overnight.engine.model import FINAL, Run
 
+LOOK_EVERY_S = 5.0
+"""Bounds how long the end of a run stays unnoticed where the ring was lost: its worker died before it rang."""
 _FINAL = {state.lower() for state in FINAL}
 
 
@@ -61,4 +63,4 @@ class Waits:
             left = None if until is None else until - self._clock.monotonic()
             if all(run.state.final for run in found) or (left is not None and left <= 0):
                 return found
-            waiter.wait(left)
+            waiter.wait(LOOK_EVERY_S if left is None else min(left, LOOK_EVERY_S))

@@ -21,7 +21,6 @@
         |-- DamagedBlob        a stored file is not what was stored
         |-- StaleToken         somebody else has the right to work on the run now
         |-- RunFailed          a run that was waited for ended FAILED or CANCELLED
-        |-- OutgrewLimit       a child used more than it had asked for
         `-- NotMeasured        there is too little data to say anything
 
 Beside the tree stands Parking, a BaseException: it unwinds a flow that waits and is no error.
@@ -123,10 +122,6 @@ class StaleToken(PermanentError):
 
 class RunFailed(PermanentError):
     """A run that was waited for ended FAILED or CANCELLED; the message gives its reason."""
-
-
-class OutgrewLimit(PermanentError):
-    """A child used more memory than it was allowed; give the work less at a time, or a higher limit."""
 
 
 class NotMeasured(PermanentError):

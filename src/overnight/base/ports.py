@@ -32,6 +32,9 @@ class Channel(Protocol):
     def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
         """Report how far the work is."""
 
+    def heartbeat(self, order: WorkOrder) -> None:
+        """Report that the child itself has said that it lives, about once a second. Only child functions say so."""
+
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Report how the attempt ended; exactly once per started order, and nothing about the order after it."""
 
@@ -39,7 +42,8 @@ class Channel(Protocol):
 class Executor(Protocol):
     """Where attempts execute.
 
-    Obligations: `start` returns at once and never raises for what the work does; every started order ends in exactly
+    Obligations: `start` returns at once and never raises: what the work does, and a machine that has no thread,
+    descriptor or process left, are failures of the attempt (the latter transient); every started order ends in exactly
     one `Channel.done`; `stop` ends the work and every process that it started, politely first, by SIGKILL after
     `grace_s`, and the outcome then carries the reason; `close` stops everything and returns when no child is left.
     """

@@ -1,6 +1,6 @@
 """Frozen values that one part hands to another. They are JSON-able, so that a child or a remote host can get them."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from overnight.base.ids import RunId, TaskId, Token
@@ -53,8 +53,7 @@ class Outcome:
 class WorkOrder:
     """One attempt at one run, as an executor gets it.
 
-    `target` is "module:function" for functions, `argv` is there for commands. `log_path` takes the output of a child,
-    `log_limit_bytes` bounds one log file (one older file is kept beside it). `memory_limit_gb` None means no limit.
+    `target` is "module:function" for functions, `argv` is there for commands. `log_path` takes the output of a child.
     """
 
     run_id: RunId
@@ -67,16 +66,8 @@ class WorkOrder:
     argv: tuple[str, ...] = ()
     project_dir: str = "."
     log_path: str | None = None
-    log_limit_bytes: int = 10_000_000
-    timeout_s: float | None = None
-    memory_limit_gb: float | None = None
-    env: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the order as JSON-able values."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "WorkOrder":
-        """Return the order that `to_dict` described."""
+        """Return the order whose fields came as JSON."""
         return cls(**{**values, "argv": tuple(values["argv"])})

@@ -77,8 +77,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return '; did you mean X? (A, B, C)', the list of what is allowed in its own order."""
+    """Return '; did you mean X? (A, B, C)', the list of what is allowed in its own order; just X where that is all."""
     allowed = list(known)
     meant = nearest(word, allowed)
     hint = f"; did you mean {meant}?" if meant else ""
+    if allowed == [meant]:
+        return hint
     return f"{hint} ({', '.join(allowed)})" if hint else f"; known are {', '.join(allowed)}"

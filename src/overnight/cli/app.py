@@ -15,7 +15,7 @@ import typer
 from overnight.base.errors import OvernightError, UserMistake
 from overnight.cli import backup, data, database, doctor, init, questions, runs, settings, tasks, train, work
 from overnight.cli.place import Place
-from overnight.cli.printing import clean
+from overnight.cli.printing import clean, give_up_stdout, to_stdout
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,7 +31,8 @@ def version() -> str:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"overnight {version()}\n")
+        with to_stdout():
+            sys.stdout.write(f"overnight {version()}\n")
         raise typer.Exit()
 
 
@@ -71,9 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _everywhere_first(sys.argv[1:] if arguments is None else arguments)
     try:
         code = build()(args=given, prog_name="overnight", standalone_mode=False)
-        sys.stdout.flush()
+        with to_stdout():
+            sys.stdout.flush()
     except BrokenPipeError:
-        return _nobody_reads()
+        # The reader of a pipe is gone: end quietly.
+        give_up_stdout()
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the last place that can say something useful about it
@@ -132,11 +136,3 @@ def _usage(error: typer.TyperException) -> int:
         hint = "" if context is None else f" (`{context.command_path} --help`)"
         complain(text.rstrip(".") + hint)
     return MISTAKE
-
-
-def _nobody_reads() -> int:
-    """End quietly when the reader of a pipe is gone; Python would complain once more when it closes stdout."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILED

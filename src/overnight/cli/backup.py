@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overnight.cli.place import place_of
-from overnight.cli.printing import amount, note, say
+from overnight.cli.printing import amount, note, say, to_stdout
 
 if TYPE_CHECKING:
     from overnight.base.config import Config
@@ -69,7 +69,8 @@ def _restore(
 def _hand_over(line: str, config: "Config") -> None:
     from overnight.app.project import STATE_FOLDER
 
-    sys.stdout.write(f"{line}\n")
+    with to_stdout():
+        sys.stdout.write(f"{line}\n")
     note("nothing was done yet: PostgreSQL has tools of its own, run the line above")
     note("its password comes from ~/.pgpass or PGPASSWORD; it is not part of the line")
     if (config.project_dir / STATE_FOLDER / "blobs").is_dir():

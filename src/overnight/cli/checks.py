@@ -158,7 +158,7 @@ def _processes(facts: ProcessFacts) -> Iterator[Check]:
         ("user namespace", facts.user_namespace, "the kernel or the container forbids it; see sandbox below"),
         ("net namespace", facts.net_namespace, "the kernel or the container forbids it; see sandbox below"),
         ("mount namespace", facts.mount_namespace, "the kernel or the container forbids it; see sandbox below"),
-        ("cgroup v2", facts.cgroup_v2_writable, "memory limits are kept by watching the processes instead"),
+        ("cgroup v2", facts.cgroup_v2_writable, "the memory of children is measured by watching the processes instead"),
     )
     for name, there, otherwise in named:
         yield Check(name=name, found="yes") if there else Check(name=name, found="no", verdict="warn", advice=otherwise)
@@ -166,8 +166,9 @@ def _processes(facts: ProcessFacts) -> Iterator[Check]:
     advice = f"raise it to {FEW_FILES} or more (`ulimit -n`)" if few else ""
     yield Check(name="open files", found=f"limit {facts.open_files}", verdict="warn" if few else "ok", advice=advice)
     if facts.sandbox == "namespaces":
-        yield Check(name="sandbox", found="namespaces: a child sees neither the network nor hidden folders (tried)")
+        found = "namespaces could shut a child in (tried); no task uses them yet: each has the rights of its worker"
+        yield Check(name="sandbox", found=found)
     else:
-        weak = "rlimits and a scrubbed environment only: foreign code can reach the network and files"
-        advice = "allow unprivileged user namespaces, or run only code that you trust"
+        weak = "the kernel allows no namespaces; no task would use them yet: each has the rights of its worker"
+        advice = "run only code that you trust; for later: allow unprivileged user namespaces"
         yield Check(name="sandbox", found=weak, verdict="warn", advice=advice)

@@ -56,7 +56,7 @@ def _check(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare the database's version with the program's, and let SQLite check every page.
+    """Check the database's version, and every page of it.
 
     Exit code 1: it is damaged, or a newer Overnight wrote it.
     """

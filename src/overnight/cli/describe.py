@@ -51,7 +51,7 @@ def run_json(run: "Run") -> dict[str, Any]:  # Any: JSON
         "due": iso(run.due_us),
         "started": iso(run.started_us),
         "finished": iso(run.finished_us),
-        "worked_s": run.active_us / US,
+        "worked_s": run.worked_us / US,
         "attempt": run.attempt,
         "losses": run.losses,
         "worker_id": run.worker_id,
@@ -63,6 +63,7 @@ def run_json(run: "Run") -> dict[str, Any]:  # Any: JSON
         "key": run.key,
         "args": _value(run.args),
         "progress": _value(run.progress),
+        "heard": iso(run.heard_us),
         "result": _value(run.result),
         "error": None if run.error is None else asdict(run.error),
         "usage": asdict(run.usage),
@@ -104,7 +105,7 @@ def facts(run: "Run", zone: tzinfo, now_us: int) -> Iterator[tuple[str, str]]:
         yield "finished", moment(run.finished_us, zone)
     if run.attempt:
         now_too = 0 if run.worker_id is None or run.started_us is None else max(0, now_us - run.started_us)
-        yield "worked", f"{span_us(run.active_us + now_too)} in {tries}{' so far' if now_too else ''}"
+        yield "worked", f"{span_us(run.worked_us + now_too)} in {tries}{' so far' if now_too else ''}"
     yield "priority", run.priority
     optional: dict[str, Any] = {  # Any: numbers and text
         "started by": None if run.parent_id is None else f"run {run.parent_id}",
@@ -112,6 +113,7 @@ def facts(run: "Run", zone: tzinfo, now_us: int) -> Iterator[tuple[str, str]]:
         "worker": run.worker_id,
         "waits for": None if run.waiting_for is None else waiting(run),
         "progress": None if run.progress is None else figures(run),
+        "last heard from": None if run.heard_us is None else f"{span_us(max(0, now_us - run.heard_us))} ago",
         "arguments": run.args,
     }
     yield from ((name, str(value)) for name, value in optional.items() if value is not None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from overnight.app.project import Project
+from overnight.cli.printing import to_stdout
 
 LOOK_EVERY_S = 0.2
 
@@ -46,9 +47,11 @@ def _copy(path: Path, out: BinaryIO) -> bool:
 def _pump(file: BinaryIO, out: BinaryIO) -> bool:
     any_at_all = False
     while chunk := file.read(65536):
-        out.write(chunk)
+        with to_stdout():
+            out.write(chunk)
         any_at_all = True
-    out.flush()
+    with to_stdout():
+        out.flush()
     return any_at_all
 
 

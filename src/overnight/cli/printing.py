@@ -1,15 +1,17 @@
 """How results look: tables and lines for people, JSON for programs, times in the project's time zone."""
 
+import contextlib
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from overnight.base.errors import ConfigError
+from overnight.base.errors import ConfigError, OvernightError
 from overnight.base.instants import US, to_datetime
 
 if TYPE_CHECKING:
@@ -39,9 +41,31 @@ def console(*, to_stderr: bool = False) -> "Console":
     return Console(file=sys.stderr if to_stderr else sys.stdout, markup=False, highlight=False, emoji=False)
 
 
+@contextlib.contextmanager
+def to_stdout() -> Iterator[None]:
+    """Write to stdout within the block, so that it is told apart from other files when it cannot be written.
+
+    Raises:
+        OvernightError: it cannot be written. A reader of a pipe that is gone is a BrokenPipeError as ever.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        give_up_stdout()
+        raise OvernightError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def give_up_stdout() -> None:
+    """Let what is still to be written go nowhere; Python would complain once more when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(text: str = "", *, style: str | None = None) -> None:
     """Print a line for a person; long lines are left to the terminal."""
-    console().print(clean(text), style=style, soft_wrap=True)
+    with to_stdout():
+        console().print(clean(text), style=style, soft_wrap=True)
 
 
 def note(text: str) -> None:
@@ -52,8 +76,10 @@ def note(text: str) -> None:
 
 def print_json(value: Any) -> None:  # Any: whatever JSON can hold
     """Print JSON for a program."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    with to_stdout():
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fold: bool = False) -> None:
@@ -68,15 +94,17 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, fold:
     out = console()
     widths = [max(len(row[place]) for row in [headings, *cells]) for place in range(len(headings))]
     room = max(_NARROWEST, out.width - sum(widths[:-1]) - _GAP * (len(widths) - 1))
-    out.print(Text(_joined(headings, widths), style="bold"), soft_wrap=True)
+    lines = [Text(_joined(headings, widths), style="bold")]
     for *first, last in cells:
         pieces = wrap(last, room) or [""] if fold else [last if len(last) <= room else last[: room - 1] + "…"]
         line = Text(_joined([*first, pieces[0]], widths))
         for name in (cell for cell in first if cell in STYLES):
             line.highlight_words([name], STYLES[name])
-        out.print(line, soft_wrap=True)
-        for piece in pieces[1:]:
-            out.print(Text(_joined([*("" for _ in first), piece], widths)), soft_wrap=True)
+        lines.append(line)
+        lines += [Text(_joined([*("" for _ in first), piece], widths)) for piece in pieces[1:]]
+    with to_stdout():
+        for line in lines:
+            out.print(line, soft_wrap=True)
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:

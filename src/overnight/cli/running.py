@@ -13,6 +13,7 @@ from overnight.cli.describe import reason, run_json, shortened
 from overnight.cli.printing import STYLES, note, print_json, say, span_us
 from overnight.cli.progress import watching
 from overnight.cli.reading import runs_of_cycle
+from overnight.engine import store
 from overnight.engine.model import Run, State
 
 LOOK_EVERY_S = 0.2
@@ -101,7 +102,8 @@ def leave(project: Project, *, interrupted: bool) -> None:
         note("stopping: what is being worked on goes back into the queue")
         project.stop(grace_s=0.0)
         return
-    others = [run for run in project.runs(state=State.IN_PROGRESS, limit=100) if run.worker_id is not None]
+    with project.database.read() as connection:
+        others = store.worked_on(connection)
     if others and not project.database.dialect.shared:
         names = ", ".join(f"{run.run_id} ({run.task_id})" for run in others)
         note(f"other runs began meanwhile: {names}; waiting for them (Ctrl-C puts them back into the queue)")
@@ -115,7 +117,7 @@ def _report(runs: Sequence[Run], wish: Wish) -> None:
         print_json({**first, "dependants": others} if wish.with_dependants else first)
         return
     for run in (run for run in runs if run.state.final):
-        took = f" in {span_us(run.active_us)}" if run.active_us else ""
+        took = f" in {span_us(run.worked_us)}" if run.worked_us else ""
         why = "" if run.error is None else f": {reason(run.error)}"
         say(f"run {run.run_id} of {run.task_id} {run.state}{took}{why}", style=STYLES.get(run.state))
         if run.result not in (None, "null"):

@@ -54,7 +54,7 @@ def _list(
             run.task_id,
             run.state,
             short_moment(run.created_us, zone),
-            span_us(run.active_us) if run.active_us else "",
+            span_us(run.worked_us) if run.worked_us else "",
             remark(run, zone),
         )
         for run in found
@@ -73,7 +73,10 @@ def _state(text: str) -> str:
 
 
 def _show(ctx: typer.Context, run_id: RunArgument, as_json: Json = False) -> None:
-    """Show all that is known of a run: times, story, steps, use, error, result."""
+    """Show all that is known of a run.
+
+    That is its times, story, steps, use, error and result.
+    """
     from overnight.cli.describe import facts, run_json, shortened, step_json, story
     from overnight.cli.reading import steps_of
 
@@ -128,7 +131,10 @@ def _fork(
     run_id: RunArgument,
     step: Annotated[int, typer.Option(metavar="N", min=0, help="The first step that is done anew.")] = 0,
 ) -> None:
-    """Run an ended run once more, as a new run that takes over the steps before N."""
+    """Run an ended run once more.
+
+    It is a new run, which takes over the steps before N.
+    """
     with place_of(ctx).open() as project:
         new = project.fork(run_id, step)
         say(f"run {new} is in the queue: run {run_id} once more from step {step}")

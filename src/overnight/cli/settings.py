@@ -22,7 +22,10 @@ def _show(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show each value and where it was set: a file, a variable, a flag, or nobody (default). Secrets are hidden."""
+    """Show each value and where it was set.
+
+    That is a file, a variable, a flag, or nobody (default). Secrets are hidden.
+    """
     found = place_of(ctx).config().origins()
     if as_json:
         print_json([{"key": item.key, "value": item.value, "origin": item.origin} for item in found])
@@ -36,7 +39,10 @@ def _text(value: object) -> str:
 
 
 def _check(ctx: typer.Context) -> None:
-    """Load everything that a worker would: the files, the project's module, all tasks, the database."""
+    """Load everything that a worker would, and say whether it fits.
+
+    That is the files, the project's module, all tasks together, the database.
+    """
     with place_of(ctx).open() as project:
         tasks = sum(1 for _ in project.book)
         zone_of(project.config)

@@ -70,8 +70,8 @@ def _starts(entry: Any) -> str:  # Any: an engine.book.Entry, which is loaded la
 
 def _limits(entry: Any) -> str:  # Any: an engine.book.Entry, which is loaded late
     limits = [] if entry.timeout_s is None else [f"{entry.timeout_s:g} s"]
-    limits += [f"{entry.task.max_retries} retries"] if entry.task.max_retries else ["no retries"]
-    return ", ".join(limits)
+    retries = {0: "no retries", 1: "1 retry"}.get(entry.task.max_retries, f"{entry.task.max_retries} retries")
+    return ", ".join([*limits, retries])
 
 
 def _run(

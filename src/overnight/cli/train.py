@@ -25,10 +25,11 @@ def _train(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train every agent of the fleet now: harvest, validate, train, judge, report.
+    """Train every agent of the fleet now.
 
-    A training that was interrupted goes on where it was, with nothing trained twice; one that another process works on
-    is waited for. Exit code: 0 if an agent was trained, 1 if none was, 130 interrupted.
+    That is: harvest, validate, train, judge, report. A training that was interrupted goes on where it was, with nothing
+    trained twice; one that another process works on is waited for. Exit code: 0 if an agent was trained, 1 if none was,
+    130 interrupted.
     """
     with place_of(ctx).open() as project:
         raise typer.Exit(train(project, as_json=as_json))
@@ -84,7 +85,10 @@ def _stats(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show how the fleet does, from what its nightly trainings measured."""
+    """Show how the fleet does.
+
+    All figures are what its nightly trainings measured.
+    """
     from overnight.app.training import stats
 
     with place_of(ctx).open() as project:

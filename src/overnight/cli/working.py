@@ -7,14 +7,16 @@ from datetime import tzinfo
 
 from overnight.app.project import Project
 from overnight.app.signals import stopping
-from overnight.cli.describe import reason
+from overnight.cli.describe import reason, waiting
 from overnight.cli.printing import STYLES, clock_time, note, say, zone_of
 from overnight.db import stream
 from overnight.engine import store
-from overnight.engine.model import State
+from overnight.engine.idle import can_move
 
 LOOK_EVERY_S = 0.5
 """How long a signal may stay unnoticed; news are noticed at once."""
+NAMED = 3
+"""Runs that are named at the end, because they were not worked on."""
 
 _LEFT_OUT = {"progress", "woken"}
 _SHOWN = {"run", "task", "event"}
@@ -27,20 +29,21 @@ def work(project: Project, *, until_idle: bool) -> int:
         with stopping() as stop:
             project.start()
             say(f"working on {project.folder} ({_count(project)}); Ctrl-C stops")
-            while not (stop.count or project.failure or (until_idle and not _busy(project))):
+            while not (stop.count or project.failure or (until_idle and not can_move(project.database, project.book))):
                 if news.wait(LOOK_EVERY_S):
                     news.clear()
                     teller.tell()
         _stop(project, in_hurry=stop.count > 1)
         teller.tell()
     if not stop.count:
-        say("nothing left to do")
+        say("; ".join(["nothing left to do", *left(project)]))
     return 130 if stop.count and until_idle else 0
 
 
 def _stop(project: Project, *, in_hurry: bool) -> None:
     """Stop working. Ctrl-C is an exception again by now, and ends the wait for what still runs."""
-    running = [run for run in project.runs(state=State.IN_PROGRESS, limit=100) if run.worker_id is not None]
+    with project.database.read() as connection:
+        running = store.worked_on(connection)
     if running:
         names = ", ".join(f"{run.run_id} ({run.task_id})" for run in running)
         grace_s = project.config.engine.grace_s
@@ -51,9 +54,15 @@ def _stop(project: Project, *, in_hurry: bool) -> None:
         note("stopped at once; what was being worked on is back in the queue")
 
 
-def _busy(project: Project) -> bool:
+def left(project: Project) -> Iterator[str]:
+    """Yield what was not worked on, and what it waits for."""
     with project.database.read() as connection:
-        return store.unfinished_now(connection)
+        runs = store.unfinished(connection, limit=NAMED + 1)
+    for run in runs[:NAMED]:
+        why = f"waits for {waiting(run)}" if run.task_id in project.book else "stays: there is no such task any more"
+        yield f"run {run.run_id} of {run.task_id} {why}"
+    if len(runs) > NAMED:
+        yield "and so on"
 
 
 def _count(project: Project) -> str:

@@ -10,7 +10,7 @@ from overnight.base.clock import Clock
 from overnight.base.errors import ConfigError, DatabaseBroken
 from overnight.base.points import Hook, no_hook
 from overnight.db.dialect import Dialect
-from overnight.db.doorbell import Doorbell, NotifyDoorbell, SocketDoorbell, bells_folder
+from overnight.db.doorbell import Doorbell, NotifyDoorbell, SocketDoorbell
 from overnight.db.sqlite import Sqlite
 from overnight.db.writer import Writer
 
@@ -26,7 +26,7 @@ class Database:
         self.dialect = dialect or dialect_of(url)
         self.engine = self.dialect.create_engine(url)
         self.doorbell: Doorbell = (
-            SocketDoorbell(bells_folder(state_folder)) if self.dialect.name == "sqlite" else NotifyDoorbell(self.engine)
+            SocketDoorbell(state_folder / "bells") if self.dialect.name == "sqlite" else NotifyDoorbell(self.engine)
         )
         self.writer = Writer(
             self.engine,

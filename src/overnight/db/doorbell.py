@@ -6,13 +6,11 @@ PostgreSQL it is one NOTIFY in the transaction of the change.
 """
 
 import contextlib
-import hashlib
 import os
 import select
 import socket
-import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +18,9 @@ import sqlalchemy as sa
 
 CHANNEL = "overnight"
 RECONNECT_EVERY_S = 1.0
-LONGEST_SOCKET_PATH = 100
-"""Bytes; the kernel takes 107."""
+LONGEST_FOLDER = 80
+"""Bytes of a folder's path; the kernel takes 107 for folder and name together."""
+_OPEN_FILES = "/proc/self/fd"
 
 
 class Doorbell(Protocol):
@@ -51,23 +50,21 @@ class SocketDoorbell:
 
     def ring(self) -> None:
         """Send an empty datagram to every listener but our own; sockets that nobody holds are removed."""
+        # Nobody has listened here yet, or this process has too many files open: a ring may be lost.
+        with contextlib.suppress(OSError), _within_reach(self._folder) as folder:
+            for name in os.listdir(folder):  # noqa: PTH208  # four times as fast, and this runs at every commit
+                if name not in self._own and not name.startswith("."):
+                    self._ring_at(f"{folder}/{name}")
+
+    def _ring_at(self, path: str) -> None:
         try:
-            names = os.listdir(self._folder)  # noqa: PTH208  # four times as fast, and this runs at every commit
+            self._sender.sendto(b"", path)
+        except ConnectionRefusedError:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
         except OSError:
-            # Nobody has listened here yet, or this process has too many files open: a ring may be lost.
+            # A full buffer means that a ring already waits there.
             return
-        for name in names:
-            if name in self._own or name.startswith("."):
-                continue
-            path = f"{self._folder}/{name}"
-            try:
-                self._sender.sendto(b"", path)
-            except ConnectionRefusedError:
-                with contextlib.suppress(OSError):
-                    Path(path).unlink()
-            except OSError:
-                # A full buffer means that a ring already waits there.
-                continue
 
     def ring_inside(self, connection: sa.Connection) -> None:
         """Do nothing: the ring follows the commit."""
@@ -79,7 +76,13 @@ class SocketDoorbell:
         path = self._folder / name
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # Under its final name only when it can hear: a ringer removes sockets that do not answer.
-        bell.bind(str(path.with_name(f".{name}")))
+        try:
+            with _within_reach(self._folder) as folder:
+                bell.bind(f"{folder}/.{name}")
+        except FileNotFoundError:
+            # A deep project, and no Linux: nobody can ring here, and whoever waits looks by itself now and then.
+            bell.close()
+            return lambda: None
         self._own.add(name)
         path.with_name(f".{name}").rename(path)
         ended = threading.Event()
@@ -108,16 +111,22 @@ class SocketDoorbell:
         self._sender.close()
 
 
-def bells_folder(state_folder: Path) -> Path:
-    """Return the folder for a project's sockets: inside its state folder, elsewhere where that path is too long.
+@contextlib.contextmanager
+def _within_reach(folder: Path) -> Iterator[str]:
+    """Give a path of the folder that is short enough for sockets in it; it holds within the block.
 
-    The kernel takes only short socket paths, so a deep project gets a folder named by its path's hash.
+    That of a deep project leads through the list of this process's open files: so its bells hang in its own folder
+    too, where everybody who may use the project finds them and nobody else puts any.
     """
-    folder = state_folder / "bells"
-    if len(os.fsencode(folder)) + 20 <= LONGEST_SOCKET_PATH:
-        return folder
-    digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"overnight-{os.getuid()}" / digest
+    path = str(folder)
+    if len(os.fsencode(path)) <= LONGEST_FOLDER:
+        yield path
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"{_OPEN_FILES}/{handle}"
+    finally:
+        os.close(handle)
 
 
 class NotifyDoorbell:

@@ -12,13 +12,14 @@ from overnight.db.dialect import ColumnSpec
 BUSY_MS = 5_000
 """How long a statement waits for another program's write before it gives up."""
 
+_IO = "reading or writing the database file failed (disk full or faulty?)"
 _BROKEN = {
     "SQLITE_FULL": "the disk is full",
     "SQLITE_READONLY": "the database is read-only",
     "SQLITE_CORRUPT": "the database file is damaged; restore a backup",
     "SQLITE_NOTADB": "the file is not a database",
     "SQLITE_CANTOPEN": "the database file cannot be opened",
-    "SQLITE_IOERR": "reading or writing the database file failed (disk full or faulty?)",
+    "SQLITE_IOERR": _IO,
 }
 
 
@@ -81,6 +82,9 @@ class Sqlite:
         name = getattr(original, "sqlite_errorname", "") or ""
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return DatabaseBusy(f"another program holds the database ({name}); try again")
+        if committing and name.startswith("SQLITE_IOERR"):
+            # It may have failed behind the last page that the commit needs: nobody can tell what is on disk.
+            return CommitInDoubt(f"{_IO} during the commit ({name})")
         for prefix, meaning in _BROKEN.items():
             if name.startswith(prefix):
                 # A failed commit of a rollback-able transaction was not done; SQLite says so by staying in it.

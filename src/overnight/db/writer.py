@@ -37,6 +37,8 @@ TRIM_EVERY = 500
 """Transactions between two looks at the size of the event stream."""
 PATIENCE_S = 60.0
 """How long changes wait for a busy or unreachable database before their callers get the error."""
+MEANWHILE_EVERY_S = 0.25
+"""How often a caller who waits can see to something else."""
 
 
 class Tx:
@@ -138,14 +140,22 @@ class Writer:
         """Ask for `change` and wait until it is on disk."""
         return self.wait(self.submit(change))
 
-    def wait(self, future: "Future[T]") -> T:
-        """Wait for a future of this writer; without a thread the waiting caller does the work itself."""
+    def wait(self, future: "Future[T]", meanwhile: Callable[[], object] = lambda: None) -> T:
+        """Wait for a future of this writer; without a thread the waiting caller does the work itself.
+
+        While that takes long, `meanwhile` is called several times a second.
+        """
         while self._thread is None and not future.done():
             with self._stepping:
                 if self._thread is None and not future.done():
                     self.step(block=False)
             if self._held:
                 self.pause()
+                meanwhile()
+        while not future.done():
+            with contextlib.suppress(TimeoutError):  # the change's own errors come out below
+                return future.result(MEANWHILE_EVERY_S)
+            meanwhile()
         return future.result()
 
     @property

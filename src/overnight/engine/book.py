@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from overnight.base.backoff import Backoff
 from overnight.base.errors import InvalidTask, NotJson, UnknownName
 from overnight.base.files import to_json
+from overnight.base.instants import iso
 from overnight.base.refs import ExecutorName
 from overnight.base.vocabulary import suggestion
 from overnight.engine import graph
@@ -31,11 +32,11 @@ class Entry:
 class Book:
     """All tasks of a project. Immutable; made anew when the tasks change."""
 
-    def __init__(self, tasks: Iterable[Task], retry: Backoff) -> None:
-        """Check the tasks.
+    def __init__(self, tasks: Iterable[Task], retry: Backoff, *, whole: bool = True) -> None:
+        """Check the tasks; with `whole` False each for itself, which is enough to end runs.
 
         Raises:
-            InvalidTask: a task cannot work, two have one id, or `after` goes round in a circle.
+            InvalidTask: a task cannot work, two have one id, or `after` names none of them or goes round in a circle.
         """
         entries: dict[str, Entry] = {}
         for task in tasks:
@@ -43,7 +44,8 @@ class Book:
                 raise InvalidTask(f"task_id: there are two tasks {task.task_id!r}")
             entries[task.task_id] = _entry(task, retry)
         self.after: Mapping[str, tuple[str, ...]] = {name: entry.task.after for name, entry in entries.items()}
-        graph.order(self.after)
+        if whole:
+            graph.order(self.after)
         children = graph.dependants(self.after)
         self._entries = {name: replace(entry, dependants=tuple(children[name])) for name, entry in entries.items()}
 
@@ -145,5 +147,7 @@ def _trigger(task: Task) -> tuple[Schedule | None, str | None]:
     if task.every is not None:
         return parse_every(task.every), f"every {task.every}"
     if task.once is not None:
-        return parse_once(task.once), f"once {task.once}"
+        once = parse_once(task.once, task.timezone)
+        # The instant and not its text: in another time zone it is another one.
+        return once, f"once {iso(once.at_us)}"
     return None, None

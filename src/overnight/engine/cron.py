@@ -13,7 +13,6 @@ matches where clocks change by half an hour, and around an instant inside the re
 import difflib
 import re
 import zoneinfo
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -57,10 +56,9 @@ class Cron:
 
 @dataclass(frozen=True, kw_only=True)
 class Every:
-    """A fixed period: due at `anchor_us + k * period_us` for every whole k."""
+    """A fixed period: due at `k * period_us` for every whole k."""
 
     period_us: int
-    anchor_us: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +95,7 @@ def parse_cron(text: str, timezone: str = "UTC") -> Cron:
     return Cron(text=text, timezone=timezone)
 
 
-def parse_every(text: str, anchor_us: int = 0) -> Every:
+def parse_every(text: str) -> Every:
     """Return the period that a text such as "30s", "5m", "2h" or "1d" means.
 
     Raises:
@@ -109,7 +107,7 @@ def parse_every(text: str, anchor_us: int = 0) -> Every:
         raise InvalidTask(
             f'every {text!r} is not a period: write a whole number from 1 on and s, m, h or d, such as "30s" or "1d"'
         )
-    return Every(period_us=period_us, anchor_us=anchor_us)
+    return Every(period_us=period_us)
 
 
 def parse_once(text: str, timezone: str = "UTC") -> Once:
@@ -134,22 +132,13 @@ def next_after(schedule: Schedule, after_us: int) -> int | None:
         case Once():
             return schedule.at_us if schedule.at_us > after_us else None
         case Every():
-            passed = (after_us - schedule.anchor_us) // schedule.period_us
-            return schedule.anchor_us + (passed + 1) * schedule.period_us
+            return (after_us // schedule.period_us + 1) * schedule.period_us
         case Cron():
             zone = _zone(schedule.timezone)
             found = (_next_fixed if schedule.fixed else _next_elapsed)(schedule.text, zone, to_datetime(after_us))
             return None if found is None else from_datetime(found)
         case _:
             assert_never(schedule)
-
-
-def due_between(schedule: Schedule, after_us: int, until_us: int) -> Iterator[int]:
-    """Yield the due instants after `after_us` up to and including `until_us`, oldest first."""
-    at = next_after(schedule, after_us)
-    while at is not None and at <= until_us:
-        yield at
-        at = next_after(schedule, at)
 
 
 def _next_fixed(text: str, zone: zoneinfo.ZoneInfo, after: datetime) -> datetime | None:

@@ -44,11 +44,11 @@ def order(after: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def dependants(after: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return for each task those that name it in `after`."""
+    """Return for each task, known or not, those that name it in `after`."""
     found: dict[str, list[str]] = {task_id: [] for task_id in after}
     for task_id, parents in after.items():
         for parent in parents:
-            found[parent].append(task_id)
+            found.setdefault(parent, []).append(task_id)
     return found
 
 

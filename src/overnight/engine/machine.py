@@ -113,10 +113,8 @@ class Effect(StrEnum):
 
     SETTLED = "settled"
     """The run is final: dependants, waiting flows and waiting callers want to know."""
-    STOP_WORK = "stop_work"
-    """Ask the executor to end the work."""
     CANCEL_CHILDREN = "cancel_children"
-    """The runs that this flow started end with it."""
+    """The run ended badly: the runs that it started, if it is a flow, end with it."""
 
 
 Step = tuple[Run, tuple[Effect, ...]]
@@ -187,19 +185,18 @@ def _claimed(run: Run, event: Claimed, now_us: int) -> Step:
 def _failed(run: Run, event: Failed, now_us: int) -> Step:
     usage = add_usage(run.usage, event.usage)
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), usage=usage, also=(Effect.CANCEL_CHILDREN,))
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), usage=usage)
     if event.error.family != "transient" or run.attempt > event.max_retries:
         return _settle(run, State.FAILED, now_us, error=event.error, usage=usage)
     due = now_us + int(event.retry.wait_s(run.attempt, event.random) * US)
-    # The next try starts from the beginning, and so does its time limit.
-    freed = _free(run, State.RETRYING, due, now_us)._replace(active_us=0)
+    freed = _begin_anew(_free(run, State.RETRYING, due, now_us))
     return freed._replace(error=event.error, usage=usage, history=_note(run, "failed", now_us, event.error.message)), ()
 
 
 def _stopped(run: Run, event: Stopped, now_us: int) -> Step:
     usage = add_usage(run.usage, event.usage)
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), usage=usage, also=(Effect.CANCEL_CHILDREN,))
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), usage=usage)
     # Given back: the try does not count, the place in the queue is kept.
     freed = _free(run, State.PENDING, run.due_us, now_us)
     return freed._replace(attempt=run.attempt - 1, usage=usage, history=_note(run, "yielded", now_us)), ()
@@ -208,20 +205,20 @@ def _stopped(run: Run, event: Stopped, now_us: int) -> Step:
 def _lost(run: Run, now_us: int) -> Step:
     losses = run.losses + 1
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), also=(Effect.CANCEL_CHILDREN,))
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled())
     if losses >= MAX_LOSSES:
         message = f"the worker died {losses} times while it worked on this run"
         return _settle(
             run, State.FAILED, now_us, error=ErrorRef(family="permanent", type="WorkerLost", message=message)
         )
     wait_s = 0.0 if losses <= FREE_LOSSES else LOSS_BACKOFF.wait_s(losses - FREE_LOSSES)
-    freed = _free(run, State.PENDING, now_us + int(wait_s * US), now_us)._replace(active_us=0)
+    freed = _begin_anew(_free(run, State.PENDING, now_us + int(wait_s * US), now_us))
     return freed._replace(attempt=run.attempt - 1, losses=losses, history=_note(run, "lost", now_us)), ()
 
 
 def _parked(run: Run, event: Parked, now_us: int) -> Step:
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), also=(Effect.CANCEL_CHILDREN,))
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled())
     until_us = event.waiting_for.get("until_us")
     timed = (
         {} if until_us is None else {"queue": Queue.TIME, "due_us": until_us, "rank": until_us - run.priority.bonus_us}
@@ -248,9 +245,9 @@ def _woken(run: Run, now_us: int) -> Step:
 
 def _cancel_asked(run: Run, event: CancelAsked, now_us: int) -> Step:
     if run.worker_id is not None:
-        return run._replace(cancel=True), (Effect.STOP_WORK,)
+        return run._replace(cancel=True), ()
     error = ErrorRef(family="user", type="Cancelled", message=event.reason)
-    return _settle(run, State.CANCELLED, now_us, error=error, also=(Effect.CANCEL_CHILDREN,))
+    return _settle(run, State.CANCELLED, now_us, error=error)
 
 
 def _settle(
@@ -261,7 +258,6 @@ def _settle(
     result: str | None = None,
     error: ErrorRef | None = None,
     usage: Usage | None = None,
-    also: tuple[Effect, ...] = (),
 ) -> Step:
     settled = run._replace(
         state=state,
@@ -272,12 +268,13 @@ def _settle(
         result=result,
         error=error,
         progress=None,
+        heard_us=None,
         finished_us=now_us,
         active_us=_active(run, now_us),
         usage=usage or run.usage,
         history=_note(run, state.lower(), now_us, *(() if error is None else (error.message,))),
     )
-    return settled, (Effect.SETTLED, *also)
+    return settled, (Effect.SETTLED,) if state is State.COMPLETED else (Effect.SETTLED, Effect.CANCEL_CHILDREN)
 
 
 def _free(run: Run, state: State, due_us: int, now_us: int) -> Run:
@@ -290,12 +287,18 @@ def _free(run: Run, state: State, due_us: int, now_us: int) -> Run:
         rank=due_us - run.priority.bonus_us,
         worker_id=None,
         progress=None,
+        heard_us=None,
         active_us=_active(run, now_us),
     )
 
 
+def _begin_anew(run: Run) -> Run:
+    """Return the freed run with a time limit of its own for the next try, which starts from the beginning."""
+    return run._replace(earlier_us=run.worked_us, active_us=0)
+
+
 def _active(run: Run, now_us: int) -> int:
-    """Return the working time so far; a parked or queued run adds none."""
+    """Return the working time of this try so far; a parked or queued run adds none."""
     if run.worker_id is None or run.started_us is None:
         return run.active_us
     return run.active_us + max(0, now_us - run.started_us)

@@ -1,5 +1,6 @@
 """What a task, a run and a question are."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,8 @@ from overnight.base.ids import Cycle, RunId, TaskId, Token, WorkerId
 from overnight.base.instants import US
 from overnight.base.refs import NOTHING_USED, ErrorRef, ExecutorName, Usage
 
+LONGEST_S = 100 * 365 * 86400
+"""No time limit is longer: what is added to an instant must stay one."""
 DEFAULT_TIMEOUT_S = 600.0
 """Time limit of a task that names none; flows, inline and thread tasks have no limit unless they can keep one."""
 
@@ -72,7 +75,7 @@ class Needs:
     locks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if type(self.cpus) not in (int, float) or not self.cpus >= 0:
+        if type(self.cpus) not in (int, float) or not 0 <= self.cpus < math.inf:
             raise InvalidTask(f"needs.cpus: {self.cpus!r} is not a number of cores (0 or more)")
         if not isinstance(self.locks, list | tuple) or not all(isinstance(lock, str) for lock in self.locks):
             raise InvalidTask(f"needs.locks: {self.locks!r} is not a list of names, such as ('gpu',)")
@@ -88,8 +91,8 @@ class Task:
 
     `action` is a function, "module:function", or a command line as a tuple of words. A function whose first parameter
     is named `flow` is a durable flow; for one that is named by text, say `flow=True`. `timezone` is that of
-    `schedule`. `max_concurrent` None means no limit. `timeout_s` and `executor` None mean the default for this kind
-    of action. `retry` None means the project's setting.
+    `schedule`, and of `once` where it has no offset. `max_concurrent` None means no limit. `timeout_s` and `executor`
+    None mean the default for this kind of action. `retry` None means the project's setting.
 
     Raises:
         InvalidTask: a field cannot work; the message names it.
@@ -120,6 +123,16 @@ class Task:
         object.__setattr__(self, "priority", Priority(self.priority))
 
 
+_KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
+    ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone")),
+    ((int,), "a whole number", ("max_retries", "max_concurrent")),
+    ((int, float), "a number of seconds", ("timeout_s",)),
+    ((bool,), "True or False", ("enabled", "flow")),
+    ((Backoff,), "Backoff(base_s=..., factor=..., cap_s=..., jitter=...)", ("retry",)),
+)
+_OPTIONAL = ("agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "retry")
+
+
 def _check_kinds(task: Task, where: str) -> None:
     if not isinstance(task.task_id, str):
         raise InvalidTask(f"task_id: {task.task_id!r} is not text")
@@ -129,12 +142,12 @@ def _check_kinds(task: Task, where: str) -> None:
         raise InvalidTask(f"{where}: needs: {task.needs!r} is not Needs(cpus=..., locks=(...,))")
     if task.executor is not None and task.executor not in get_args(ExecutorName):
         raise InvalidTask(f"{where}: executor: {task.executor!r} is not one of {', '.join(get_args(ExecutorName))}")
-    for name in ("max_retries", "max_concurrent"):
-        value = getattr(task, name)
-        if type(value) is not int and (value is not None or name == "max_retries"):
-            raise InvalidTask(f"{where}: {name}: {value!r} is not a whole number")
-    if task.timeout_s is not None and type(task.timeout_s) not in (int, float):
-        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a number of seconds")
+    for kinds, what, names in _KINDS:
+        for name in names:
+            value = getattr(task, name)
+            fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+            if not fits and not (value is None and name in _OPTIONAL):
+                raise InvalidTask(f"{where}: {name}: {value!r} is not {what}")
 
 
 def _check(task: Task) -> None:
@@ -148,8 +161,8 @@ def _check(task: Task) -> None:
         raise InvalidTask(f"{where}: give one of schedule, every and once, not several")
     if task.max_retries < 0:
         raise InvalidTask(f"{where}: max_retries: {task.max_retries!r} is below 0")
-    if task.timeout_s is not None and not task.timeout_s > 0:
-        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a time (more than 0 seconds)")
+    if task.timeout_s is not None and not 0 < task.timeout_s <= LONGEST_S:
+        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a time (more than 0 s, at most 100 years)")
     if task.max_concurrent is not None and task.max_concurrent < 1:
         raise InvalidTask(f"{where}: max_concurrent: {task.max_concurrent!r} is below 1")
     if task.task_id in task.after:
@@ -163,7 +176,8 @@ class Run(NamedTuple):
 
     `token` fences: it grows with every claim. `attempt` counts tries, `losses` the times that the worker died.
     `waiting_for` says what a parked flow or a run with parents waits for. `active_us` is the working time of the
-    present try before the present claim. `args`, `result`, `progress` are JSON text. `history` holds (event,
+    present try before the present claim, `earlier_us` that of the tries before. `heard_us` is when its child last said
+    that it lives, as far as that is written. `args`, `result`, `progress` are JSON text. `history` holds (event,
     microseconds since created, note).
 
     A named tuple and not a dataclass: every transition makes a new one, and it does so five times as fast.
@@ -193,7 +207,9 @@ class Run(NamedTuple):
     started_us: int | None = None
     finished_us: int | None = None
     active_us: int = 0
+    earlier_us: int = 0
     progress: str | None = None
+    heard_us: int | None = None
     usage: Usage = NOTHING_USED
     history: tuple[tuple[Any, ...], ...] = ()
 
@@ -201,6 +217,11 @@ class Run(NamedTuple):
     def parked(self) -> bool:
         """True for a flow that waits: it holds no thread and no needs."""
         return self.state is State.IN_PROGRESS and self.worker_id is None
+
+    @property
+    def worked_us(self) -> int:
+        """Working time of all tries together, up to the present claim."""
+        return self.earlier_us + self.active_us
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,8 @@ class WorkerRef:
     pid: int
     started: float
     lock_path: str
+    copied: bool = False
+    """True for the row of another project's worker: the database was copied, or restored, from there."""
 
 
 def this_host() -> str:
@@ -57,7 +59,8 @@ class Presence:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Waits for the instant that a neighbour's look takes; nobody else can hold this file.
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
 
     def release(self) -> None:
         """Say that the worker is gone."""
@@ -132,23 +135,37 @@ def lives_here(worker: WorkerRef) -> bool:
     return is_present(Path(worker.lock_path))
 
 
+def lock_of(folder: Path, worker_id: str) -> Path:
+    """Return the lock of a worker whose project keeps its locks in this folder."""
+    return folder / f"{worker_id}.lock"
+
+
 def dead_workers(
-    database: Database, host: str, own: WorkerId, now_us: int, lives: Callable[[WorkerRef], bool] = lives_here
+    database: Database,
+    host: str,
+    own: WorkerId,
+    now_us: int,
+    *,
+    lives: Callable[[WorkerRef], bool] = lives_here,
+    locks: Path | None = None,
 ) -> list[WorkerRef]:
     """Return the workers that are gone: on this host those that do not live, elsewhere by their lease.
 
-    A local database has no workers elsewhere, whatever the host was called when they began.
+    A local database has no workers elsewhere, whatever the host was called when they began, and all locks in the folder
+    `locks`: another path that a worker has noted is that of the project that the database was copied from.
     """
     with database.read() as connection:
         rows = connection.execute(sa.select(workers).where(workers.c.worker_id != own)).fetchall()
     gone = []
     for row in rows:
+        lock_path = row.lock_path if locks is None else str(lock_of(locks, row.worker_id))
         worker = WorkerRef(
             worker_id=WorkerId(row.worker_id),
             host=row.host,
             pid=row.pid,
             started=row.started,
-            lock_path=row.lock_path,
+            lock_path=lock_path,
+            copied=lock_path != row.lock_path,
         )
         here = row.host == host or not database.dialect.shared
         if not lives(worker) if here else row.lease_us < now_us:
@@ -196,14 +213,16 @@ def recover(
     now_us: int,
     end_children: Callable[[Sequence[Child]], None],
     lives: Callable[[WorkerRef], bool] = lives_here,
+    locks: Path | None = None,
 ) -> int:
-    """Take over from every dead worker and return how many runs went back into the queue.
+    """Take over from every dead worker and return how many runs went back into the queue; `locks` as in `dead_workers`.
 
     Its children on this host are ended first: a run never works twice at the same time.
     """
     total = 0
-    for dead in dead_workers(database, host, own, now_us, lives):
-        if dead.host == host:
+    for dead in dead_workers(database, host, own, now_us, lives=lives, locks=locks):
+        # While the worker of the other project lives, its children work for that one.
+        if dead.host == host and not (dead.copied and same_process(dead.pid, dead.started)):
             end_children(children_of(database, dead.worker_id))
         by_lease = dead.host != host and database.dialect.shared
         total += database.writer.do(partial(take_over, book=book, dead=dead.worker_id, by_lease=by_lease))

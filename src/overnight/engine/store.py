@@ -11,7 +11,7 @@ from overnight.base.refs import NOTHING_USED, ErrorRef, Usage
 from overnight.db.dialect import ColumnSpec, Dialect
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
-from overnight.engine.model import Priority, Run, State
+from overnight.engine.model import FINAL, Priority, Run, State
 from overnight.engine.tables import CANCEL, LIVE, PARENTS, PARKED, READY, WAITING, runs
 
 Row = Sequence[Any]  # Any: a database row
@@ -24,7 +24,7 @@ def to_run(row: Row) -> Run:
     (
         run_id, task_id, state, priority, queue, created_us, due_us, rank, attempt, token, losses, worker_id, cancel,
         waiting_for, parent_id, cycle, key, forked_from, args, result, error, started_us, finished_us, active_us,
-        progress, cpu_s, peak_memory_gb, gpu_s, cost, history,
+        earlier_us, progress, heard_us, cpu_s, peak_memory_gb, gpu_s, cost, history,
     ) = row  # fmt: skip
     used = cpu_s is not None or peak_memory_gb is not None or gpu_s is not None or cost is not None
     return Run(
@@ -52,7 +52,9 @@ def to_run(row: Row) -> Run:
         started_us=started_us,
         finished_us=finished_us,
         active_us=active_us,
+        earlier_us=earlier_us,
         progress=progress,
+        heard_us=heard_us,
         usage=Usage(cpu_s=cpu_s, peak_memory_gb=peak_memory_gb, gpu_s=gpu_s, cost=cost) if used else NOTHING_USED,
         history=() if history == "[]" else tuple(map(tuple, json.loads(history))),
     )
@@ -81,7 +83,7 @@ _NEW = (
     "run_id", "task_id", "state", "priority", "queue", "created_us", "due_us", "rank", "waiting_for", "parent_id",
     "cycle", "key", "forked_from", "args", "error", "finished_us",
 )  # fmt: skip
-_SAME = {"attempt": 0, "token": 0, "losses": 0, "active_us": 0, "history": "[]"}
+_SAME = {"attempt": 0, "token": 0, "losses": 0, "active_us": 0, "earlier_us": 0, "history": "[]"}
 
 
 def _new_row(run: Run) -> list[Any]:  # Any: a database row
@@ -118,7 +120,7 @@ def allocate(tx: Tx, count: int) -> Sequence[int]:
 # What a transition may change, beside `cancel`, which another process may have set meanwhile.
 _CHANGING = (
     "state", "queue", "due_us", "rank", "attempt", "token", "losses", "worker_id", "waiting_for", "result", "error",
-    "started_us", "finished_us", "active_us", "cpu_s", "peak_memory_gb", "gpu_s", "cost", "history",
+    "started_us", "finished_us", "active_us", "earlier_us", "cpu_s", "peak_memory_gb", "gpu_s", "cost", "history",
 )  # fmt: skip
 
 
@@ -137,6 +139,7 @@ def _build_save(dialect: Dialect) -> sa.Executable:
         .values({name: given.c[name] for name in _CHANGING})
         .values(
             progress=sa.null(),
+            heard_us=sa.null(),
             cancel=sa.case((given.c.finished_us.is_(None), runs.c.cancel), else_=sa.null()),
         )
         .where(
@@ -160,7 +163,7 @@ def save(tx: Tx, changes: Sequence[tuple[Run, Run]]) -> set[RunId]:
             new.run_id, old.token, old.state, new.state, new.queue, new.due_us, new.rank, new.attempt, new.token,
             new.losses, new.worker_id, None if new.waiting_for is None else _text(new.waiting_for), new.result,
             _error_text(new.error),
-            new.started_us, new.finished_us, new.active_us, new.usage.cpu_s,
+            new.started_us, new.finished_us, new.active_us, new.earlier_us, new.usage.cpu_s,
             new.usage.peak_memory_gb, new.usage.gpu_s, new.usage.cost, _history(new),
         ]
         for old, new in changes
@@ -252,8 +255,15 @@ def next_due_us(tx: Tx) -> int | None:
     return None if row is None else row[0]
 
 
+def _is_id(number: object) -> bool:
+    """Tell whether a database can hold this as an id; whatever else people ask for is nothing's id."""
+    return isinstance(number, int) and 0 <= number < 1 << 63
+
+
 def get(connection: sa.Connection, run_id: int) -> Run | None:
     """Return the run, or None."""
+    if not _is_id(run_id):
+        return None
     row = connection.execute(_SELECT.where(runs.c.run_id == run_id)).fetchone()
     return None if row is None else to_run(row)
 
@@ -274,12 +284,20 @@ _GET_FOR_UPDATE = Prepared(
 
 def get_for_update(tx: Tx, run_id: int) -> Run | None:
     """Return the run and keep others from changing it until the transaction ends."""
+    if not _is_id(run_id):
+        return None
     row = _GET_FOR_UPDATE(tx.connection, tx.dialect, run_id=run_id).fetchone()
     return None if row is None else to_run(row)
 
 
 def _find(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Run]:
     return [to_run(row) for row in connection.execute(_SELECT.where(*where).order_by(runs.c.run_id))]
+
+
+def worked_on(connection: sa.Connection) -> list[Run]:
+    """Return the runs that some worker works on."""
+    # By their ids: SQLite would read all runs in the order of the ids rather than sort a few.
+    return _find(connection, runs.c.run_id.in_(sa.select(runs.c.run_id).where(LIVE)))
 
 
 def of_worker(connection: sa.Connection, worker_id: str) -> list[Run]:
@@ -369,21 +387,35 @@ def mark_cancel(tx: Tx, run_id: int) -> None:
     tx.connection.execute(sa.update(runs).values(cancel=1).where(runs.c.run_id == run_id, runs.c.finished_us.is_(None)))
 
 
-def unfinished_now(connection: sa.Connection) -> bool:
-    """Tell whether any run is ready, being worked on, waiting for its next try, or parked."""
-    # One look for each condition: each has an index of its own, the four together have none.
-    return any(
-        connection.execute(sa.select(runs.c.run_id).where(condition).limit(1)).first() is not None
-        for condition in (READY, LIVE, WAITING, PARKED)
-    )
-
-
 def save_progress(tx: Tx, figures: Iterable[tuple[int, int, str]]) -> None:
     """Store (run_id, token, progress JSON) of runs that are still worked on under that token."""
     for run_id, token, text in figures:
         tx.connection.execute(
             sa.update(runs).values(progress=text).where(runs.c.run_id == run_id, runs.c.token == token, LIVE)
         )
+
+
+def save_heard(tx: Tx, heard: Iterable[tuple[int, int, int]]) -> None:
+    """Store (run_id, token, instant) of the last word of a child whose run is still worked on under that token."""
+    for run_id, token, at_us in heard:
+        tx.connection.execute(
+            sa.update(runs).values(heard_us=at_us).where(runs.c.run_id == run_id, runs.c.token == token, LIVE)
+        )
+
+
+def _unfinished(*where: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+    """Return the ids of unfinished runs, of which each is in one of these indexes: what has finished is not read.
+
+    What waits for its parents is among the parked ones here: it says what it waits for.
+    """
+    return sa.union(*(sa.select(runs.c.run_id).where(held, *where) for held in (LIVE, READY, WAITING, PARKED)))
+
+
+def unfinished(connection: sa.Connection, *, task_id: str | None = None, limit: int | None = None) -> list[Run]:
+    """Return the unfinished runs, the oldest first."""
+    of_task = () if task_id is None else (runs.c.task_id == task_id,)
+    query = _SELECT.where(runs.c.run_id.in_(_unfinished(*of_task))).order_by(runs.c.run_id).limit(limit)
+    return [to_run(row) for row in connection.execute(query)]
 
 
 def newest(connection: sa.Connection, *, limit: int, task_id: str | None = None, state: str | None = None) -> list[Run]:
@@ -393,4 +425,6 @@ def newest(connection: sa.Connection, *, limit: int, task_id: str | None = None,
         query = query.where(runs.c.task_id == task_id)
     if state is not None:
         query = query.where(runs.c.state == state)
+        if state not in FINAL:
+            query = query.where(runs.c.run_id.in_(_unfinished()))
     return [to_run(row) for row in connection.execute(query)]

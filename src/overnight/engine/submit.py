@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from overnight.base.errors import UserMistake
+from overnight.base.files import to_json
 from overnight.base.ids import Cycle, RunId, TaskId
+from overnight.base.instants import from_datetime
 from overnight.base.refs import ErrorRef
 from overnight.db.writer import Tx
 from overnight.engine import store
@@ -55,6 +58,35 @@ def check_text(what: str, text: object) -> None:
     """
     if not isinstance(text, str) or unwritable(text):
         raise UserMistake(f"{what}: {text!r} cannot be stored; give text without NUL and lone surrogates")
+
+
+def due_instant(due: object) -> int | None:
+    """Return the instant of an aware datetime in microseconds; None for None.
+
+    Raises:
+        UserMistake: it is something else.
+    """
+    if due is None:
+        return None
+    if not isinstance(due, datetime) or due.utcoffset() is None:
+        raise UserMistake(f"due: {due!r} is not a datetime with a time zone, such as datetime.now(UTC)")
+    return from_datetime(due)
+
+
+def args_text(task_id: str, args: object) -> str | None:
+    """Return the arguments of a run as JSON text; None where there are none.
+
+    Raises:
+        UserMistake: they are no mapping.
+        NotJson: what is in it is not JSON.
+    """
+    if args is None:
+        return None
+    if not isinstance(args, Mapping):
+        raise UserMistake(
+            f"args of {task_id!r}: {args!r} is not a mapping of names to values, such as {{'name': 'Ada'}}"
+        )
+    return to_json(dict(args), what=f"args of {task_id!r}") if args else None
 
 
 def submit(tx: Tx, requests: Sequence[Request]) -> list[RunId]:

@@ -2,7 +2,7 @@
 
 `step` is one look at the inbox and at most one turn of the engine; the thread only calls it, and so does the
 simulation. Level-based: a message is a hint to look, what counts is in the database. Nothing here is lost with the
-process.
+process. Everything here belongs to the loop's thread; others put messages into the inbox.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, NotJson
+from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, NotJson, family_of
 from overnight.base.files import to_json
-from overnight.base.ids import RunId, WorkerId
+from overnight.base.ids import RunId, Token, WorkerId
 from overnight.base.instants import US
 from overnight.base.points import Hook, Point, no_hook
 from overnight.base.ports import Executor, StopReason
-from overnight.base.refs import ExecutorName, Outcome, WorkOrder
+from overnight.base.refs import ErrorRef, ExecutorName, Outcome, WorkOrder
 from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import recovery, store
@@ -31,8 +31,14 @@ from overnight.engine.model import Run
 from overnight.engine.queue import Busy, Capacity, limit_us
 from overnight.engine.settle import Report, Turn, settle
 
+T = TypeVar("T")
+
 PROGRESS_EVERY_S = 0.5
+HEARD_EVERY_S = 5.0
+"""Between two notes that the child of a run lives; a run that ends before costs none."""
 RENEW_EVERY_S = 5.0
+NEIGHBOURS_EVERY_S = 0.25
+"""Between two looks at whether other workers of this host live, which ask the kernel and not the database."""
 RETRY_AFTER_S = 1.0
 """Pause after a turn that the database refused."""
 LONGEST_SLEEP_S = 5.0
@@ -42,20 +48,14 @@ STOP_GRACE_S = 5.0
 """Between the request to end and the SIGKILL, for a run that is cancelled or past its time."""
 
 
-class _Hint(Enum):
-    """What the inbox holds beside outcomes."""
-
-    LOOK = auto()
-    FIGURES = auto()
-    GIVE_BACK = auto()
-
-
 @dataclass(slots=True)
 class _Running:
     run: Run
     order: WorkOrder
     busy: Busy
     deadline: float | None
+    heard_at: float
+    """When it is next worth a note that the child lives."""
     outcome: Outcome | None = None
     stopping: StopReason | None = None
 
@@ -81,21 +81,28 @@ class Worker:
         looks: Looks,
         *,
         recover: Callable[[], object] = lambda: None,
+        neighbour_gone: Callable[[], bool] = lambda: False,
         child_lives: Callable[[recovery.Child], bool] = recovery.child_lives,
         hook: Hook = no_hook,
     ) -> None:
-        """`recover` takes over from workers that are gone; it is called now and then where there are several."""
+        """`recover` takes over from workers that are gone; it is called now and then where there are several.
+
+        It is called at once when `neighbour_gone`, which is asked several times a second, says that one of this host
+        has died.
+        """
         self._database = database
         self._clock = database.clock
         self._book = book
         self._executors = executors
         self._looks = looks
         self._recover = recover
+        self._neighbour_gone = neighbour_gone
         self._child_lives = child_lives
         self._hook = hook
-        self._inbox: queue.SimpleQueue[tuple[WorkOrder, Outcome] | _Hint] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._running: dict[RunId, _Running] = {}
-        self._progress: dict[RunId, tuple[WorkOrder, str]] = {}
+        self._figures: dict[RunId, tuple[WorkOrder, str]] = {}
+        self._heard: dict[RunId, tuple[Token, int]] = {}
         self._look = True
         self._reconcile = False
         self._giving_back = False
@@ -103,6 +110,7 @@ class Worker:
         self._look_at = 0.0
         self._progress_at = 0.0
         self._renew_at = self._clock.monotonic() + RENEW_EVERY_S
+        self._neighbours_at = 0.0
         self.closing = threading.Event()
         self.fenced = False
         """True once others have declared this worker dead and taken its runs."""
@@ -111,7 +119,7 @@ class Worker:
 
     def wake(self) -> None:
         """Hint that there is news in the database."""
-        self._inbox.put(_Hint.LOOK)
+        self._inbox.put(self._want_look)
 
     def child_started(self, order: WorkOrder, pid: int, started: float) -> None:
         """Record a child; returns when that is on disk."""
@@ -123,20 +131,19 @@ class Worker:
     def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
         """Keep the newest figures of a run; they are written twice a second. Figures that are not JSON are dropped."""
         with contextlib.suppress(NotJson):
-            text = to_json(figures)
-            first = not self._progress
-            self._progress[order.run_id] = (order, text)
-            if first:
-                # The loop may be asleep until something ends.
-                self._inbox.put(_Hint.FIGURES)
+            self._inbox.put(partial(self._take_figures, order, to_json(figures)))
+
+    def heartbeat(self, order: WorkOrder) -> None:
+        """Note that the child lives; that is written every few seconds."""
+        self._inbox.put(partial(self._take_heartbeat, order, self._clock.now_us()))
 
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Take the outcome of an attempt."""
-        self._inbox.put((order, outcome))
+        self._inbox.put(partial(self._ended, order, outcome))
 
     def give_back(self) -> None:
         """Stop what is still being worked on, for good: it goes back into the queue. Set `closing` before."""
-        self._inbox.put(_Hint.GIVE_BACK)
+        self._inbox.put(self._want_all_back)
 
     # The loop.
 
@@ -157,8 +164,8 @@ class Worker:
         instants = [entry.deadline for entry in self._running.values() if entry.deadline is not None]
         instants.append(self._look_at)
         if self._database.dialect.shared:
-            instants.append(self._renew_at)
-        if self._progress:
+            instants += (self._renew_at, self._neighbours_at)
+        if self._figures or self._heard:
             instants.append(self._progress_at)
         waits = [min(instants) - self._clock.monotonic()]
         if self._next_us is not None:
@@ -172,8 +179,7 @@ class Worker:
         self._stop_late(now)
         self._write_progress(now)
         self._renew(now)
-        if self._giving_back:
-            self._stop_all()
+        self._stop_all_if_asked()
         # Due times are civil times: a civil clock that was set forward makes them come at once.
         due = now >= self._look_at or (self._next_us is not None and self._clock.now_us() >= self._next_us)
         ended = any(entry.outcome is not None for entry in self._running.values())
@@ -183,27 +189,54 @@ class Worker:
         return True
 
     def _read(self, wait_s: float) -> None:
-        try:
+        with contextlib.suppress(queue.Empty):
             message = self._inbox.get(timeout=wait_s) if wait_s != 0.0 else self._inbox.get_nowait()
             while True:
-                if not isinstance(message, _Hint):
-                    self._ended(*message)
-                elif message is _Hint.LOOK:
-                    self._look = True
-                elif message is _Hint.GIVE_BACK:
-                    self._giving_back = True
+                message()
                 message = self._inbox.get_nowait()
-        except queue.Empty:
-            pass
+
+    def _do(self, change: Callable[[Tx], T]) -> T:
+        """Have the writer make the change; who has to stop meanwhile stops, however long the database is busy."""
+        writer = self._database.writer
+        return writer.wait(writer.submit(change), self._tend)
+
+    def _tend(self) -> None:
+        self._read(0.0)
+        self._stop_late(self._clock.monotonic())
+        self._stop_all_if_asked()
+
+    # What the messages do.
+
+    def _want_look(self) -> None:
+        self._look = True
+
+    def _want_all_back(self) -> None:
+        self._giving_back = True
 
     def _ended(self, order: WorkOrder, outcome: Outcome) -> None:
-        entry = self._running.get(order.run_id)
-        if entry is not None and entry.order.token == order.token:
+        entry = self._entry_of(order)
+        if entry is not None:
             self._hook(Point.ENGINE_OUTCOME)
             entry.outcome = outcome
 
+    def _take_figures(self, order: WorkOrder, text: str) -> None:
+        if self._entry_of(order) is not None:
+            self._figures[order.run_id] = (order, text)
+
+    def _take_heartbeat(self, order: WorkOrder, at_us: int) -> None:
+        entry, now = self._entry_of(order), self._clock.monotonic()
+        if entry is not None and now >= entry.heard_at:
+            entry.heard_at = now + HEARD_EVERY_S
+            self._heard[order.run_id] = (order.token, at_us)
+
+    def _entry_of(self, order: WorkOrder) -> _Running | None:
+        entry = self._running.get(order.run_id)
+        return entry if entry is not None and entry.order.token == order.token else None
+
+    # Turns.
+
     def _turn(self) -> None:
-        self._look = False
+        self._look, doubted = False, self._reconcile
         if self._reconcile and not self._take_up_unknown():
             return
         ended = [entry for entry in self._running.values() if entry.outcome is not None]
@@ -214,9 +247,11 @@ class Worker:
         book = self._book()
         worker_id = self._looks.worker_id
         try:
-            report = self._database.writer.do(lambda tx: settle(tx, book, turn, worker_id))
+            report = self._do(lambda tx: settle(tx, book, turn, worker_id))
         except CommitInDoubt:
-            self._reconcile = self._look = True
+            self._reconcile = True
+            # Soon, but not at once again and again where every commit is in doubt.
+            self._look_later(RETRY_AFTER_S if doubted else 0.0)
             return
         except (DatabaseBusy, DatabaseBroken):
             self._look_later(RETRY_AFTER_S)
@@ -255,7 +290,8 @@ class Worker:
 
     def _forget(self, entry: _Running) -> None:
         del self._running[entry.run.run_id]
-        self._progress.pop(entry.run.run_id, None)
+        self._figures.pop(entry.run.run_id, None)
+        self._heard.pop(entry.run.run_id, None)
 
     def _follow(self, report: Report, book: Book) -> None:
         self._look_later(LONGEST_SLEEP_S, report.next_us)
@@ -277,9 +313,13 @@ class Worker:
         assert entry is not None, "only runs of known tasks are claimed"
         order = self._order(run, entry)
         limit = limit_us(entry.timeout_s, run.active_us)
-        deadline = None if limit is None else self._clock.monotonic() + limit / US
-        self._running[run.run_id] = _Running(run, order, busy_with(run, entry), deadline)
-        self._executors[entry.executor].start(order, self)
+        now = self._clock.monotonic()
+        deadline = None if limit is None else now + limit / US
+        self._running[run.run_id] = _Running(run, order, busy_with(run, entry), deadline, now + HEARD_EVERY_S)
+        try:
+            self._executors[entry.executor].start(order, self)
+        except Exception as error:  # noqa: BLE001  # an executor that breaks its promise must not end all other runs
+            self.done(order, _not_started(order, error))
         self._hook(Point.ENGINE_HANDED_OUT)
 
     def _order(self, run: Run, entry: Entry) -> WorkOrder:
@@ -295,7 +335,6 @@ class Worker:
             argv=entry.task.action if isinstance(entry.task.action, tuple) else (),
             project_dir=self._looks.project_dir,
             log_path=f"{self._looks.logs_dir}{os.sep}{run.run_id}.log",
-            timeout_s=entry.timeout_s,
         )
 
     def _stop_late(self, now: float) -> None:
@@ -309,39 +348,56 @@ class Worker:
             entry.stopping = reason
             self._executors[entry.order.executor].stop(entry.order, reason, grace_s)
 
-    def _stop_all(self) -> None:
-        for entry in list(self._running.values()):
+    def _stop_all_if_asked(self) -> None:
+        for entry in list(self._running.values()) if self._giving_back else ():
             self._stop(entry, "cancelled", STOP_GRACE_S)
 
     def _write_progress(self, now: float) -> None:
-        if not self._progress or now < self._progress_at:
+        if not (self._figures or self._heard) or now < self._progress_at:
             return
         self._progress_at = now + PROGRESS_EVERY_S
-        pending, self._progress = self._progress, {}
+        figures_of, self._figures = self._figures, {}
+        heard, self._heard = self._heard, {}
 
         def change(tx: Tx) -> None:
-            store.save_progress(tx, [(order.run_id, order.token, text) for order, text in pending.values()])
-            for order, text in pending.values():
+            store.save_progress(tx, [(order.run_id, order.token, text) for order, text in figures_of.values()])
+            store.save_heard(tx, [(run_id, *told) for run_id, told in heard.items()])
+            for order, text in figures_of.values():
                 figures = json.loads(text)
                 tx.emit({"run": order.run_id, "task": order.task_id, "event": "progress", "figures": figures})
 
         self._database.writer.submit(change)
 
     def _renew(self, now: float) -> None:
-        """Extend the lease where other workers could take over; stop everything when they have."""
-        if not self._database.dialect.shared or now < self._renew_at:
+        """Extend the lease where other workers could take over; stop everything when they have.
+
+        Take over from those that are gone, from those of this host as soon as they are.
+        """
+        if not self._database.dialect.shared:
+            return
+        if now >= self._neighbours_at:
+            self._neighbours_at = now + NEIGHBOURS_EVERY_S
+            if self._neighbour_gone():
+                self._renew_at = now
+        if now < self._renew_at:
             return
         self._renew_at = now + RENEW_EVERY_S
         # A commit in doubt may take effect after a look at it, where the database is another machine's.
         self._look = self._reconcile = True
         worker_id = self._looks.worker_id
         try:
-            held = self._database.writer.do(lambda tx: recovery.renew(tx, worker_id))
+            held = self._do(lambda tx: recovery.renew(tx, worker_id))
             if held:
                 self._recover()
         except (DatabaseBusy, CommitInDoubt, DatabaseBroken):
+            self._renew_at = self._clock.monotonic() + RETRY_AFTER_S
             return
         if not held:
             self.fenced = True
             self.closing.set()
             self._giving_back = True
+
+
+def _not_started(order: WorkOrder, error: Exception) -> Outcome:
+    message = " ".join(f"executor {order.executor!r} could not start it: {error}".split())
+    return Outcome(kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=message))

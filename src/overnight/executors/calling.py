@@ -73,6 +73,13 @@ def failure(error: BaseException, log: Log) -> Outcome:
     )
 
 
+def not_begun(error: Exception) -> Outcome:
+    """Return the failed outcome for an attempt that its executor could not begin."""
+    return Outcome(
+        kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=one_line(error))
+    )
+
+
 def one_line(error: BaseException) -> str:
     """Return what an exception says, in one line of bounded length."""
     if isinstance(error, SystemExit):

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from overnight.base.clock import Clock, SystemClock
-from overnight.base.errors import InvalidTask, family_of
+from overnight.base.errors import InvalidTask
 from overnight.base.ids import RunId, Token
 from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
-from overnight.executors.calling import one_line
+from overnight.executors.calling import not_begun
 from overnight.executors.supervisor import Supervisor
 from overnight.processes import tree
 from overnight.processes.capture import LineTap, RunLog
@@ -46,7 +46,6 @@ class Attempt:
     tail: bytes = b""
     reason: StopReason | None = None
     peak_bytes: int = 0
-    outgrew: str | None = None
     outcome: Outcome | None = None
     finished: bool = False
 
@@ -79,14 +78,21 @@ class ChildExecutor(ABC):
 
     def start(self, order: WorkOrder, channel: Channel) -> None:
         """Begin the attempt."""
-        attempt = Attempt(order=order, channel=channel, log=RunLog(order.log_path, order.log_limit_bytes))
+        attempt = Attempt(order=order, channel=channel, log=RunLog(order.log_path))
         with self._lock:
-            closed = self._closed
-            if not closed:
-                self._attempts[attempt.key] = attempt
-                self._begin(attempt)
-        if closed:
-            channel.done(order, Outcome(kind="cancelled"))
+            outcome = Outcome(kind="cancelled") if self._closed else self._try_to_begin(attempt)
+        if outcome is not None:
+            self._drain(attempt)
+            self._finish(attempt, outcome)
+
+    def _try_to_begin(self, attempt: Attempt) -> Outcome | None:
+        """Begin the attempt; where the machine has no thread or descriptor left, return how it has ended."""
+        self._attempts[attempt.key] = attempt
+        try:
+            self._begin(attempt)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt failed with it
+            return not_begun(error)
+        return None
 
     def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
         """Ask the attempt to end; it and all that it started are killed after `grace_s`. The first reason stands."""
@@ -141,10 +147,12 @@ class ChildExecutor(ABC):
         """Let go of what belongs to a child that is gone; called under the lock."""
 
     def _begin(self, attempt: Attempt) -> None:
-        """Start the attempt in a new child; called under the lock."""
+        """Start the attempt in a new child; called under the lock. What raises has begun nothing."""
+        self._loop()
         if self._starter is None:
-            self._starter = threading.Thread(target=self._start_children, name=f"overnight-{self._name}-starter")
-            self._starter.start()
+            starter = threading.Thread(target=self._start_children, name=f"overnight-{self._name}-starter")
+            starter.start()
+            self._starter = starter
         self._starts.put(attempt)
 
     def _loop(self) -> Supervisor:
@@ -162,7 +170,7 @@ class ChildExecutor(ABC):
                 child = self._open(attempt)
             except Exception as error:  # noqa: BLE001 - whatever it is, the attempt failed with it
                 self._drain(attempt)
-                self._finish(attempt, _failed(error))
+                self._finish(attempt, not_begun(error))
                 continue
             self._launch(attempt, child)
 
@@ -170,7 +178,7 @@ class ChildExecutor(ABC):
         try:
             attempt.channel.child_started(attempt.order, child.pid, child.started)
         except Exception as error:  # noqa: BLE001 - a child that is not recorded must not work
-            self._take_back(attempt, child, _failed(error))
+            self._take_back(attempt, child, not_begun(error))
             return
         with self._lock:
             reason = attempt.reason
@@ -230,7 +238,7 @@ class ChildExecutor(ABC):
         try:
             return self._conclude(attempt, child)
         except Exception as error:  # noqa: BLE001 - an attempt without an end would never leave
-            return _failed(error)
+            return not_begun(error)
 
     def _watch_streams(self, attempt: Attempt) -> None:
         for stream in attempt.streams:
@@ -281,25 +289,15 @@ class ChildExecutor(ABC):
             self._loop().later(_SAMPLE_S, self._sample)
 
     def _sample(self) -> None:
-        """Measure the memory of all attempts that run, and end those that hold more than they may."""
+        """Measure the memory of all attempts that run."""
         with self._lock:
             running = [attempt for attempt in self._attempts.values() if attempt.child is not None]
             self._sampling = False
             if running:
                 self._sample_later()
         for attempt in running:
-            self._measure(attempt)
-
-    def _measure(self, attempt: Attempt) -> None:
-        child, limit_gb = attempt.child, attempt.order.memory_limit_gb
-        assert child is not None
-        attempt.peak_bytes = max(attempt.peak_bytes, child.memory_bytes())
-        if limit_gb is not None and attempt.peak_bytes > limit_gb * GB and attempt.outgrew is None:
-            used_gb = attempt.peak_bytes / GB
-            attempt.outgrew = (
-                f"used {used_gb:.3f} GB of memory, {used_gb - limit_gb:.3f} GB more than its limit of {limit_gb:g} GB"
-            )
-            child.end(0)
+            if attempt.child is not None:
+                attempt.peak_bytes = max(attempt.peak_bytes, attempt.child.memory_bytes())
 
     def _usage(self, attempt: Attempt, cpu_s: float | None, peak_bytes: int | None) -> Usage:
         peak = max(attempt.peak_bytes, peak_bytes or 0)
@@ -311,16 +309,13 @@ class ChildExecutor(ABC):
             if attempt.finished:
                 return
             attempt.finished = True
-        if attempt.outgrew is not None:
-            error = ErrorRef(family="permanent", type="OutgrewLimit", message=attempt.outgrew)
-            outcome = Outcome(kind="failed", error=error, usage=outcome.usage)
-        elif attempt.reason is not None:
+        if attempt.reason is not None:
             outcome = Outcome(kind=attempt.reason, usage=outcome.usage)
         attempt.log.close()
         if attempt.log.problem is not None:
             attempt.channel.progress(attempt.order, {"log_problem": attempt.log.problem})
         with self._lock:
-            del self._attempts[attempt.key]
+            self._attempts.pop(attempt.key, None)  # one that came after `close` is not there
             self._empty.notify_all()
         attempt.channel.done(attempt.order, outcome)
 
@@ -332,10 +327,4 @@ def child_lost(what: str) -> Outcome:
 
 def not_started(what: str) -> Outcome:
     """Return the outcome for a program that cannot be started."""
-    return _failed(InvalidTask(what))
-
-
-def _failed(error: Exception) -> Outcome:
-    return Outcome(
-        kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=one_line(error))
-    )
+    return not_begun(InvalidTask(what))

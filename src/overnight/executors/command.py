@@ -24,8 +24,8 @@ class CommandExecutor(ChildExecutor):
 
     Exit code 0 is success; the result is the last line on standard output if that is a JSON object, else
     `{"exit_code": 0}`. A JSON line on standard output with the key "progress" is reported as progress. When an attempt
-    is stopped, its whole tree gets SIGTERM at once and SIGKILL after the grace time. `env` is what programs get (the
-    order's own variables on top); they run in the order's project folder.
+    is stopped, its whole tree gets SIGTERM at once and SIGKILL after the grace time. `env` is what programs get; they
+    run in the order's project folder. A program that is not ours says nothing of being alive.
     """
 
     def __init__(self, env: Mapping[str, str], *, clock: Clock | None = None) -> None:
@@ -44,8 +44,7 @@ class CommandExecutor(ChildExecutor):
             outputs.append(output)
         attempt.tapped = attempt.streams[0]
         try:
-            env = {**self._env, **order.env}
-            return spawn(argv, env=env, cwd=order.project_dir, stdout=outputs[0], stderr=outputs[1])
+            return spawn(argv, env=self._env, cwd=order.project_dir, stdout=outputs[0], stderr=outputs[1])
         finally:
             for output in outputs:
                 os.close(output)

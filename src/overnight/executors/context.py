@@ -46,9 +46,10 @@ class Context:
             if now < self._next_send:
                 self._pending = values
                 if self._timer is None:
-                    self._timer = threading.Timer(self._next_send - now, self._flush)
-                    self._timer.daemon = True
-                    self._timer.start()
+                    timer = threading.Timer(self._next_send - now, self._flush)
+                    timer.daemon = True
+                    timer.start()  # first: one that could not start must not be waited for
+                    self._timer = timer
                 return
             self._next_send = now + _JOIN_S
             self._send(values)

@@ -1,13 +1,16 @@
 """What happens inside a warm child process: it takes orders from its socket, one after another, and sends results.
 
-One thread only: what a task's function does (fork, signals, a long call in C) cannot break what is not there. The
+One thread does all of it, so that what a task's function does (fork, signals, a long call in C) can break little. The
 function asks for a cancel itself, through `ctx.cancelled`, and the keeper above this process ends it when it must.
+A second thread only says once a second that the process lives: it falls silent when the process is stopped, and when
+code in C does not let go of the interpreter.
 """
 
 import array
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -19,6 +22,8 @@ from overnight.base.refs import Outcome, WorkOrder
 from overnight.executors.calling import Resolve, perform
 from overnight.executors.context import Context
 
+BEAT_EVERY_S = 1.0
+_BEAT = b'{"alive":true}\n'
 _PIECE = 65_536
 _BROKEN_PIPE = 74
 _DESCRIPTORS = 4
@@ -30,8 +35,12 @@ class Wire:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._unread = bytearray()
+        self._inode = os.fstat(control.fileno()).st_ino
         self._lock = threading.Lock()
+        # A copy that the function forks lacks the thread that may hold the lock at that instant.
+        os.register_at_fork(after_in_child=self._renew_lock)
         self.output: int | None = None
+        self.working = False
 
     def receive(self) -> dict[str, Any] | None:
         """Wait for the next message; None when nobody is there any more."""
@@ -60,6 +69,16 @@ class Wire:
         except OSError:
             os._exit(_BROKEN_PIPE)
 
+    def beat(self) -> None:
+        """Say that this process lives, while it works on an order; never wait for that."""
+        with self._lock, suppress(OSError):
+            # The function may have closed the socket, and its number may be another file's by now.
+            if self.working and os.fstat(self._control.fileno()).st_ino == self._inode:
+                self._control.send(_BEAT, socket.MSG_DONTWAIT)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
     def _take(self, flags: int) -> bool:
         space = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
         piece, ancillary, _, _ = self._control.recvmsg(_PIECE, space, flags | getattr(socket, "MSG_CMSG_CLOEXEC", 0))
@@ -81,13 +100,24 @@ class Wire:
 def serve(wire: Wire, resolve: Resolve) -> None:
     """Work on orders until nobody sends any."""
     flush_c = _c_flush()
+    with suppress(RuntimeError):  # no thread can be had: the work is worth more than the word that it goes on
+        threading.Thread(target=_beat, args=(wire,), name="overnight-beat", daemon=True).start()
     while (message := wire.receive()) is not None:
         if "order" in message:
             _work(wire, WorkOrder.from_dict(message["order"]), resolve, flush_c)
 
 
+def _beat(wire: Wire) -> None:
+    # Signals are for the thread that calls the function, also those that it blocks.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pause = threading.Event()
+    while not pause.wait(BEAT_EVERY_S):
+        wire.beat()
+
+
 def _work(wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any) -> None:  # a C function has no type
     me = os.getpid()
+    threads = threading.active_count()
     output, wire.output = wire.output, None
     _print_to(output)
     cpu_before = _cpu_s()
@@ -98,15 +128,19 @@ def _work(wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any) -> None:
         send=lambda figures: wire.send({"progress": figures}),
         look=lambda: _is_cancel(wire.poll(), order),
     )
+    wire.working = True
     outcome = perform(order, resolve, ctx, _log)
+    wire.working = False
     if os.getpid() != me:
         _leave_copy(outcome)
     ctx.finish()
     _flush(flush_c)
     _print_to(None)
     _reap()
+    # A thread that the function left behind could print into the next run's output.
+    alone = threading.active_count() == threads
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    wire.send({"result": _values(outcome, _cpu_s() - cpu_before, peak), "reusable": _is_alone()})
+    wire.send({"result": _values(outcome, _cpu_s() - cpu_before, peak), "reusable": alone})
 
 
 def _values(outcome: Outcome, cpu_s: float, peak_bytes: int) -> dict[str, Any]:
@@ -128,11 +162,6 @@ def _is_cancel(message: dict[str, Any] | None, order: WorkOrder) -> bool:
 def _leave_copy(outcome: Outcome) -> NoReturn:
     """End a copy of this process that the function forked and that came back from it: only the original reports."""
     os._exit(0 if outcome.kind == "succeeded" else 1)
-
-
-def _is_alone() -> bool:
-    """Tell whether the function left no thread behind, which could print into the next run's output."""
-    return threading.active_count() == 1
 
 
 def _cpu_s() -> float:

@@ -2,7 +2,7 @@
 
 The wire between this executor and a child (`inside`) is a Unix socket with one JSON object a line. To the child:
 `{"boot": {...}}` once, `{"order": {...}}` with the write end of the attempt's output pipe, and
-`{"cancel": [run_id, token]}`. From it: `{"progress": {...}}` and
+`{"cancel": [run_id, token]}`. From it: `{"progress": {...}}`, `{"alive": true}` about once a second while it works, and
 `{"result": {...}, "reusable": bool}`. The output pipe is a new one for each attempt, so that what a thread or process
 of an earlier one prints can never land in this one's log.
 """
@@ -17,10 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from overnight.base.clock import Clock
-from overnight.base.refs import ErrorRef, Outcome, WorkOrder
+from overnight.base.refs import ErrorRef, Outcome
 from overnight.executors.children import Attempt, ChildExecutor, child_lost, not_started
 from overnight.processes.spawn import ROOT, Child, spawn
 
+MAX_ORDERS = 1000
+"""After so many attempts a child ends: what leaks in it has a bound."""
+IDLE_S = 60.0
+"""After so long without an attempt a child ends."""
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from overnight.app.child import main; main()"
 _LINE_LIMIT = 64 * 1024 * 1024
 _POLITE_SHARE = 0.75
@@ -32,14 +36,12 @@ _PIECE = 65_536
 _SETTLE_S = 0.005
 _SETTLE_TRIES = 5
 
-_SeatKey = tuple[str, tuple[tuple[str, str], ...]]
-
 
 @dataclass(kw_only=True, eq=False)
 class _Seat:
-    """A warm child and the wire to it. A child serves orders of one project folder and one environment only."""
+    """A warm child and the wire to it. A child serves orders of one project folder only."""
 
-    key: _SeatKey
+    project_dir: str
     child: Child
     control: socket.socket
     output: int | None
@@ -54,44 +56,35 @@ class _Seat:
 class ProcessExecutor(ChildExecutor):
     """Implements base/ports.Executor on warm child processes, as many as there are attempts at once.
 
-    A child is used again unless the attempt was stopped, outgrew its limit or left processes, threads or open output
-    behind; after `max_orders` attempts or `idle_s` without one it ends. When an attempt is stopped, `ctx.cancelled` is
-    set at once, SIGTERM follows after three quarters of the grace time, SIGKILL at its end.
+    A child is used again unless the attempt was stopped or left processes, threads or open output behind; after
+    MAX_ORDERS attempts or IDLE_S without one it ends. When an attempt is stopped, `ctx.cancelled` is set at once,
+    SIGTERM follows after three quarters of the grace time, SIGKILL at its end.
 
-    `env` is what children get (the order's own variables on top). `main_path` is the file that functions of the module
-    `__main__` come from.
+    `env` is what children get. `main_path` is the file that functions of the module `__main__` come from.
     """
 
-    def __init__(
-        self,
-        env: Mapping[str, str],
-        *,
-        main_path: str | None = None,
-        max_orders: int = 1000,
-        idle_s: float = 60.0,
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, env: Mapping[str, str], *, main_path: str | None = None, clock: Clock | None = None) -> None:
         super().__init__("process", clock)
         self._env = dict(env)
         self._main_path = main_path
-        self._max_orders = max_orders
-        self._idle_s = idle_s
         self._idle: list[_Seat] = []
         self._seats: dict[Child, _Seat] = {}
         self._sweeping = False
 
     def _begin(self, attempt: Attempt) -> None:
-        key = _seat_key(attempt.order)
         # The last one that became idle is the warmest; the first ones then get old and end.
-        for number in range(len(self._idle) - 1, -1, -1):
-            if self._idle[number].key == key:
-                seat = self._idle.pop(number)
-                attempt.child = seat.child
-                self._give(seat, attempt, _open_pipe(attempt))
-                self._watch_streams(attempt)
-                self._sample_later()
-                return
-        super()._begin(attempt)
+        warm = (seat for seat in reversed(self._idle) if seat.project_dir == attempt.order.project_dir)
+        seat = next(warm, None)
+        if seat is None:
+            super()._begin(attempt)
+            return
+        # What may fail comes first: the child then stays where it is.
+        output = _open_pipe(attempt)
+        self._watch_streams(attempt)
+        self._idle.remove(seat)
+        attempt.child = seat.child
+        self._give(seat, attempt, output)
+        self._sample_later()
 
     def _open(self, attempt: Attempt) -> Child:
         order = attempt.order
@@ -101,7 +94,7 @@ class ProcessExecutor(ChildExecutor):
             try:
                 child = spawn(
                     [sys.executable, "-P", "-c", _BOOT, ROOT, str(theirs.fileno())],
-                    env={**self._env, **order.env},
+                    env=self._env,
                     cwd=order.project_dir,
                     fds=(theirs.fileno(),),
                     stdout=subprocess.DEVNULL if output is None else output,
@@ -114,7 +107,7 @@ class ProcessExecutor(ChildExecutor):
                 raise
         ours.setblocking(False)
         with self._lock:
-            self._seats[child] = _Seat(key=_seat_key(order), child=child, control=ours, output=output)
+            self._seats[child] = _Seat(project_dir=order.project_dir, child=child, control=ours, output=output)
         return child
 
     def _opened(self, attempt: Attempt, child: Child) -> None:
@@ -192,6 +185,8 @@ class ProcessExecutor(ChildExecutor):
             message = json.loads(line)
             if "progress" in message:
                 attempt.channel.progress(attempt.order, message["progress"])
+            elif "alive" in message:
+                attempt.channel.heartbeat(attempt.order)
             else:
                 outcome = self._read_result(attempt, message["result"])
                 self._result(seat, attempt, outcome, reusable=bool(message["reusable"]))
@@ -230,10 +225,9 @@ class ProcessExecutor(ChildExecutor):
             self._drain(attempt)
             seat.child.end(_STRAY_GRACE_S)  # `_on_line` reports when all of it is gone
             return
-        stopped = attempt.reason is not None or attempt.outgrew is not None
         with self._lock:
             seat.attempt = attempt.child = None
-            keep = reusable and not stopped and not self._closed and seat.served < self._max_orders
+            keep = reusable and attempt.reason is None and not self._closed and seat.served < MAX_ORDERS
             if keep:
                 seat.idle_since = self._clock.monotonic()
                 self._idle.append(seat)
@@ -310,21 +304,17 @@ class ProcessExecutor(ChildExecutor):
     def _sweep_later(self) -> None:
         if not self._sweeping:
             self._sweeping = True
-            self._loop().later(min(_SWEEP_S, self._idle_s), self._sweep)
+            self._loop().later(min(_SWEEP_S, IDLE_S), self._sweep)
 
     def _sweep(self) -> None:
         with self._lock:
             self._sweeping = False
-            old = self._clock.monotonic() - self._idle_s
+            old = self._clock.monotonic() - IDLE_S
             for seat in [seat for seat in self._idle if seat.idle_since <= old]:
                 self._idle.remove(seat)
                 self._retire(seat)
             if self._seats:
                 self._sweep_later()
-
-
-def _seat_key(order: WorkOrder) -> _SeatKey:
-    return order.project_dir, tuple(sorted(order.env.items()))
 
 
 def _open_pipe(attempt: Attempt) -> int | None:

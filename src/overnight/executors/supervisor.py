@@ -35,7 +35,11 @@ class Supervisor:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, (self._drain, None))
         self._thread = threading.Thread(target=self._run, name=name)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the machine gives no thread
+            self._release()
+            raise
 
     def watch(self, source: socket.socket | int, on_read: Handler, on_write: Handler | None = None) -> None:
         """Call `on_read` whenever there is something to read, and `on_write` (if given) when there is room to write."""
@@ -70,6 +74,9 @@ class Supervisor:
         self._closed = True
         self._rouse()
         self._thread.join()
+        self._release()
+
+    def _release(self) -> None:
         self._selector.close()
         self._wake.close()
         self._woken.close()

@@ -7,7 +7,7 @@ from overnight.base.clock import Clock, SystemClock
 from overnight.base.ids import RunId, Token
 from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import Outcome, WorkOrder
-from overnight.executors.calling import Resolve, perform_here
+from overnight.executors.calling import Resolve, not_begun, perform_here
 from overnight.executors.context import Context
 from overnight.executors.tracebacks import write_traceback
 
@@ -39,14 +39,20 @@ class ThreadExecutor:
             send=lambda figures: channel.progress(order, figures),
         )
         with self._lock:
-            closed = self._closed
-            if not closed:
-                self._contexts[order.run_id, order.token] = ctx
-                if len(self._threads) < min(self._size, len(self._contexts)):
-                    self._grow()
-                self._jobs.put((order, channel, ctx))
-        if closed:
-            channel.done(order, Outcome(kind="cancelled"))
+            refusal = Outcome(kind="cancelled") if self._closed else self._begin(order, channel, ctx)
+        if refusal is not None:
+            channel.done(order, refusal)
+
+    def _begin(self, order: WorkOrder, channel: Channel, ctx: Context) -> Outcome | None:
+        """Queue the attempt; where a thread is needed for it and cannot be had, return how it has ended."""
+        try:
+            if len(self._threads) < min(self._size, len(self._contexts) + 1):
+                self._grow()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt failed with it
+            return not_begun(error)
+        self._contexts[order.run_id, order.token] = ctx
+        self._jobs.put((order, channel, ctx))
+        return None
 
     def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
         """Set `ctx.cancelled`; the first reason stands."""
@@ -70,8 +76,8 @@ class ThreadExecutor:
 
     def _grow(self) -> None:
         thread = threading.Thread(target=self._work, name=f"overnight-thread-{len(self._threads)}")
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -39,8 +39,6 @@ HELD_OUT = 0.2
 """Share of the items that is held out, and never trained on."""
 FEWEST_HELD_OUT = 200
 """More than that share is held out where it takes more to reach this number."""
-LOOK_BACK = 100
-"""Runs among which one that is still under way is looked for."""
 
 Json = dict[str, Any]
 
@@ -182,12 +180,12 @@ def _one_line(error: Exception) -> str:
 def _begin(night: Nightly, flow_id: int) -> None:
     """Make sure that only one nightly training is under way, and remove what ended ones have left behind."""
     with night.database.read() as connection:
-        others = [run for run in runs.newest(connection, limit=LOOK_BACK, task_id=TASK) if run.run_id != flow_id]
+        others = [run for run in runs.unfinished(connection, task_id=TASK) if run.run_id != flow_id]
         folders = [path for path in (night.state_dir / "work").glob("*") if path.name.isdigit()]
         ended = {path: runs.get(connection, int(path.name)) for path in folders}
     for other in others:
         # A flow that waits for its trainings holds no slot of its task, so that the engine starts a second one.
-        if not other.state.final and other.started_us is not None:
+        if other.started_us is not None:
             raise InvalidTransition(f"run {other.run_id} of task {TASK!r} is under way: wait for it, or cancel it")
     for path, run in ended.items():
         if run is None or run.state.final:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+LOG_LIMIT_BYTES = 10_000_000
+"""Longest log file of a run; one older file of this length may stand beside it."""
 _LINE_LIMIT = 65_536
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -18,7 +20,7 @@ class RunLog:
     why in one line, and the rest is dropped. Used by one thread at a time.
     """
 
-    def __init__(self, path: str | None, limit_bytes: int) -> None:
+    def __init__(self, path: str | None, limit_bytes: int = LOG_LIMIT_BYTES) -> None:
         self.problem: str | None = None
         self._path = Path(path) if path is not None else None
         self._limit = max(1, limit_bytes)

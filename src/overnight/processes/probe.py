@@ -1,4 +1,7 @@
-"""Finds out what this machine lets children do. Each answer comes from trying, not from a version number."""
+"""Finds out what this machine lets children do. Each answer comes from trying, not from a version number.
+
+That a sandbox works does not mean that anybody is in it: so far no task asks for one.
+"""
 
 import os
 import resource

@@ -305,6 +305,21 @@ class RunConformance(Suite):
         bench.after(4000)
         assert bench.calls == []
 
+    def test_time_worked_is_that_of_all_tries(self, bench: Bench) -> None:
+        def work() -> None:
+            bench.clock.advance(2)
+            if len(bench.calls) < 2:
+                bench.note("again")
+                raise TransientError("not yet")
+
+        bench.add("task", work)
+        run_id = bench.project.submit("task")
+        bench.work()
+        bench.after(60)
+        bench.after(120)
+        run = bench.get(run_id)
+        assert (run.state, run.attempt, run.worked_us, run.active_us) == (State.COMPLETED, 3, 6_000_000, 2_000_000)
+
     def test_retrying_run_is_cancelled_at_once(self, bench: Bench) -> None:
         bench.add("task", lambda: 1 / 0)
         run_id = bench.project.submit("task")

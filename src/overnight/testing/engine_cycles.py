@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from overnight.base.errors import PermanentError
-from overnight.base.instants import US
+from overnight.base.instants import US, to_datetime
 from overnight.base.points import Point
 from overnight.engine.model import Run, State
 from overnight.testing.bench import Bench
@@ -59,6 +59,22 @@ class CycleConformance(Suite):
         [missed] = _told(bench, "missed")
         assert (missed["task"], missed["from"] < missed["latest"]) == ("tick", True)
         assert _newest(bench, "tick").due_us == bench.clock.now_us()
+
+    def test_once_follows_the_time_zone_of_its_task_also_when_that_changes(self, bench: Bench) -> None:
+        self._at_midnight(bench)
+        day = to_datetime(bench.clock.now_us()).date()
+        bench.add("alarm", once=f"{day}T05:00", timezone="Asia/Tokyo")
+        bench.work()
+        assert bench.calls == ["alarm"], "that was yesterday in UTC"
+        for zone in ("UTC", "Etc/GMT-1"):
+            bench.add("later", once=f"{day}T05:00", timezone=zone)
+            bench.runtime.resync()
+        bench.after(4 * HOUR_S - 1)
+        assert bench.calls == ["alarm"]
+        bench.after(1)
+        assert bench.calls == ["alarm", "later"]
+        bench.after(2 * HOUR_S)
+        assert bench.calls == ["alarm", "later"]
 
     def test_due_instant_is_skipped_while_a_run_still_waits_and_that_is_told(self, bench: Bench) -> None:
         gate, working = threading.Event(), threading.Event()

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from overnight.base.errors import InvalidTransition, PermanentError, StaleToken, UnknownName, UserMistake
+from overnight.base.errors import (
+    InvalidTransition,
+    PermanentError,
+    StaleToken,
+    TransientError,
+    UnknownName,
+    UserMistake,
+)
 from overnight.base.points import Point
 from overnight.engine.flow import Flow
 from overnight.engine.model import Run, State, Task
@@ -304,6 +311,35 @@ class FlowConformance(Suite):
             f"cancelled with run {run_id}, which started it"
         ] * 2
         assert bench.project.questions() == []
+
+    def test_flow_that_fails_for_good_takes_its_children_along_and_one_that_will_be_tried_again_does_not(
+        self, bench: Bench
+    ) -> None:
+        def flow(flow: Flow) -> None:
+            flow.start("asking")
+            raise TransientError("not yet")
+
+        bench.add("flow", flow, max_retries=1)
+        bench.add("asking", lambda flow: flow.ask("go", "Go?"))
+        run_id = bench.project.submit("flow")
+        bench.work()
+        child = _newest(bench, "asking")
+        assert (bench.state(run_id), child.state, child.parked) == (State.RETRYING, State.IN_PROGRESS, True)
+        bench.after(60)
+        assert bench.state(run_id) is State.FAILED
+        ended = bench.get(child.run_id)
+        assert (ended.state, ended.error and ended.error.message) == (
+            State.CANCELLED, f"cancelled with run {run_id}, which started it",
+        )  # fmt: skip
+        assert len(bench.project.runs(task_id="asking")) == 1
+
+    def test_what_a_completed_flow_started_goes_on(self, bench: Bench) -> None:
+        bench.add("flow", lambda flow: flow.start("asking"))
+        bench.add("asking", lambda flow: flow.ask("go", "Go?"))
+        run_id = bench.project.submit("flow")
+        bench.work()
+        assert bench.state(run_id) is State.COMPLETED
+        assert _newest(bench, "asking").parked
 
     def test_flow_cancelled_while_it_works_takes_its_children_along_and_begins_no_further_step(
         self, bench: Bench

@@ -3,6 +3,10 @@
 In a pytest file, subclass `ExecutorConformance` and write `build` and, where orders look different, `order`.
 """
 
+import errno
+import os
+import signal
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +19,7 @@ import pytest
 from overnight.base.ids import RunId, TaskId, Token
 from overnight.base.ports import Channel, Executor
 from overnight.base.refs import Outcome, WorkOrder
+from overnight.executors.inside import BEAT_EVERY_S
 from overnight.processes import table
 from overnight.testing import behaviours
 
@@ -38,6 +43,10 @@ class RecordingChannel:
         """Record progress."""
         self._note("progress", order, figures)
 
+    def heartbeat(self, order: WorkOrder) -> None:
+        """Record a sign of life."""
+        self._note("heartbeat", order, None)
+
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Record the end."""
         self._note("done", order, outcome)
@@ -47,10 +56,10 @@ class RecordingChannel:
         with self._changed:
             return [value for what, run_id, value in self.news if (what, run_id) == (kind, order.run_id)]
 
-    def wait(self, kind: str, order: WorkOrder) -> Any:
-        """Wait for the first news of that kind for the order, and return its value."""
+    def wait(self, kind: str, order: WorkOrder, count: int = 1) -> Any:
+        """Wait until there are so many news of that kind for the order, and return the value of the first."""
         with self._changed:
-            there = self._changed.wait_for(lambda: self.of(kind, order), _PATIENCE_S)
+            there = self._changed.wait_for(lambda: len(self.of(kind, order)) >= count, _PATIENCE_S)
             assert there, f"no {kind!r} for run {order.run_id} within {_PATIENCE_S} s; there is {self.news}"
             return self.of(kind, order)[0]
 
@@ -81,12 +90,21 @@ def new_order(folder: Path, **values: Any) -> WorkOrder:
     return replace(order, **values)
 
 
+def _no_more_threads(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def _no_more_descriptors(*_: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 class ExecutorConformance:
     """What every executor must do. Set `blocking` when `start` returns only at the end of the attempt."""
 
     blocking = False
     captures_output = True
     has_children = True
+    has_heartbeat = False
 
     def build(self) -> Executor:
         """Return a new executor."""
@@ -213,6 +231,57 @@ class ExecutorConformance:
         assert channel.outcome(order).kind == "cancelled"
         executor.start(late, channel)
         assert channel.outcome(late).kind == "cancelled"
+
+    @pytest.mark.parametrize("warm", [False, True])
+    @pytest.mark.parametrize("lacking", ["threads", "descriptors"])
+    def test_a_machine_that_has_nothing_left_costs_the_attempt_and_not_the_executor(
+        self, executor: Executor, channel: RecordingChannel, tmp_path: Path, lacking: str, warm: bool
+    ) -> None:
+        """A machine that has nothing left costs the attempt and not the executor."""
+        before, order, after = (self.order(tmp_path, "succeed", number=number) for number in range(3))
+        if warm:
+            self.begin(executor, before, channel)
+            channel.outcome(before)
+        with pytest.MonkeyPatch.context() as machine:
+            if lacking == "threads":
+                machine.setattr(threading.Thread, "start", _no_more_threads)
+            else:
+                for module, name in ((os, "pipe"), (socket, "socketpair")):
+                    machine.setattr(module, name, _no_more_descriptors)
+            executor.start(order, channel)
+            outcome = channel.outcome(order)
+        # Those that need nothing new for this attempt succeed.
+        if outcome.kind != "succeeded":
+            assert outcome.error is not None
+            assert (outcome.kind, outcome.error.family) == ("failed", "transient")
+        self.begin(executor, after, channel)
+        assert channel.outcome(after).kind == "succeeded"
+        executor.close(1.0)
+        assert len(channel.of("done", order)) == 1
+
+    def test_the_child_of_a_long_run_says_that_it_lives_and_falls_silent_when_it_is_stopped(
+        self, executor: Executor, channel: RecordingChannel, tmp_path: Path
+    ) -> None:
+        """The child of a long run says that it lives and falls silent when it is stopped."""
+        if not self.has_heartbeat:
+            return
+        order = self.order(tmp_path, "wait_for_stop")
+        self.begin(executor, order, channel)
+        channel.wait("heartbeat", order)
+        pid, _ = channel.of("child", order)[0]
+        [child] = table.pids_below(pid)
+        os.kill(child, signal.SIGSTOP)
+        pause = threading.Event()
+        while (entry := table.look(child)) is not None and entry.state != "T":
+            pause.wait(0.005)
+        pause.wait(0.2)  # what it said before is read by then
+        heard = len(channel.of("heartbeat", order))
+        pause.wait(2.5 * BEAT_EVERY_S)
+        assert len(channel.of("heartbeat", order)) == heard
+        os.kill(child, signal.SIGCONT)
+        channel.wait("heartbeat", order, heard + 1)
+        executor.stop(order, "cancelled", 5.0)
+        assert channel.outcome(order).kind == "cancelled"
 
     def test_a_child_is_recorded_before_it_works_and_gone_after_close(
         self, executor: Executor, channel: RecordingChannel, tmp_path: Path

@@ -97,6 +97,7 @@ class Crew(Stage):
             {"process": executor, "thread": executor},
             Looks(worker_id=worker_id, capacity=Capacity(slots=SLOTS, cpus=CPUS), project_dir="/", logs_dir="/"),
             recover=lambda: self._recover(work),
+            neighbour_gone=lambda: self._misses_neighbour(work),
             child_lives=lambda child: any(other.pid == child[0] and not other.gone for other in self._children),
             hook=partial(self._pass, process),
         )
@@ -133,6 +134,13 @@ class Crew(Stage):
             lives=lambda ref: ref.worker_id in alive,
         )
         self._pass(work.process, Point.RECOVERY_REQUEUED)
+
+    def _misses_neighbour(self, work: WorkerProcess) -> bool:
+        """Tell what the kernel's locks tell a worker: whether one of its host is gone since its last look."""
+        living = {other.worker_id for other in self._workers if other.process.alive and other.host == work.host}
+        gone = bool(work.neighbours - living)
+        work.neighbours = living
+        return gone
 
     def _do_step(self) -> None:
         ready = [work for work in self._living() if work.started and not work.process.paused]

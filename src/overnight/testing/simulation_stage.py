@@ -92,6 +92,8 @@ class WorkerProcess:
     worker_id: WorkerId
     host: str
     started: bool = False
+    neighbours: set[WorkerId] = field(default_factory=set)
+    """Those of its host that lived when it last looked."""
 
 
 @dataclass(kw_only=True)
