@@ -4,6 +4,7 @@ Huey: SQLite storage with fsync, 64 consumer threads. DBOS: SQLite and PostgreSQ
 64 workflows at once. A peer that is not installed is left out, and said to be.
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,23 +13,33 @@ import time
 from pathlib import Path
 
 PRODUCERS = 64
+NOT_INSTALLED = "not installed"
+LIMIT_S = 600
 
 
 def measure_peers(folder: Path, postgres_url: str | None, quick: bool) -> dict[str, object]:
-    """Return runs a second of each peer, each measured in a process of its own."""
+    """Return runs a second of each peer, each measured in a process of its own, or why there is no figure."""
     found: dict[str, object] = {}
     places = {"huey_sqlite": str(folder), "dbos_sqlite": str(folder), "dbos_postgres": postgres_url}
     for name, place in places.items():
         if place is None:
             continue
-        command = [sys.executable, __file__, name, place, "quick" if quick else "full"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            found[name] = f"not measured: {last}"
-        else:
-            found[f"{name}_runs_per_s"] = json.loads(done.stdout.splitlines()[-1])
+        installed = importlib.util.find_spec(name.partition("_")[0]) is not None
+        form = "quick" if quick else "full"
+        found[f"{name}_runs_per_s"] = measure_peer(name, place, form) if installed else NOT_INSTALLED
     return found
+
+
+def measure_peer(name: str, place: str, form: str) -> float | str:
+    """Return the runs a second of one peer, or how it failed."""
+    command = [sys.executable, __file__, name, place, form]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    except subprocess.TimeoutExpired:
+        return f"failed: not ready after {LIMIT_S} s"
+    except subprocess.CalledProcessError as error:
+        return f"failed: {(error.stderr.strip().splitlines() or ['no message'])[-1]}"
+    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
 def produce(count: int, one: object) -> None:

@@ -30,6 +30,11 @@ def fsync_ms(folder: Path, count: int = 200) -> float:
     return statistics.median(seen)
 
 
+def load() -> float:
+    """Return how many programs wanted to run at once in the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
 def machine(folder: Path) -> dict[str, object]:
     """Return what the figures were measured on."""
     return {
@@ -37,7 +42,7 @@ def machine(folder: Path) -> dict[str, object]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "load_1min": round(os.getloadavg()[0], 2),
+        "load_1min": load(),
         "fsync_ms": round(fsync_ms(folder), 3),
     }
 

@@ -1,5 +1,8 @@
 """What it costs to start: CPU time of `import overnight` and of `overnight --help`, beside a bare Python.
 
+`import overnight` loads nothing before a name is used, so what the first use of `Project` and the opening of a project
+that exists cost is measured beside it; for these there is no aim.
+
 The CPU time (user + system) of a whole child process as the kernel counted it, median of several runs; the first one
 of each kind, which may compile, is not counted. CPU time, unlike wall time, hardly depends on what else runs.
 
@@ -13,15 +16,23 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 
 from rig import processor
 
 AIM_MS = {"import overnight": 100.0, "overnight --help": 300.0}
-COMMANDS = {
-    "python": [sys.executable, "-c", "pass"],
-    "import overnight": [sys.executable, "-c", "import overnight"],
-    "overnight --help": [sys.executable, "-m", "overnight", "--help"],
-}
+
+
+def commands(folder: str) -> dict[str, list[str]]:
+    """Return what is measured; the last opens the project in `folder`, which its first call makes."""
+    opening = f"import overnight; overnight.Project.create({folder!r}).close()"
+    return {
+        "python": [sys.executable, "-c", "pass"],
+        "import overnight": [sys.executable, "-c", "import overnight"],
+        "overnight --help": [sys.executable, "-m", "overnight", "--help"],
+        "overnight.Project": [sys.executable, "-c", "import overnight; overnight.Project"],
+        "open a project": [sys.executable, "-c", opening],
+    }
 
 
 def cpu_ms(command: list[str]) -> float:
@@ -36,12 +47,14 @@ def cpu_ms(command: list[str]) -> float:
 
 def measure(runs: int) -> dict[str, float]:
     """Return the median CPU time of each command in milliseconds; the commands take turns."""
-    for command in COMMANDS.values():
-        cpu_ms(command)
-    seen: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(runs):
-        for name, command in COMMANDS.items():
-            seen[name].append(cpu_ms(command))
+    with tempfile.TemporaryDirectory() as folder:
+        measured = commands(folder)
+        for command in measured.values():
+            cpu_ms(command)
+        seen: dict[str, list[float]] = {name: [] for name in measured}
+        for _ in range(runs):
+            for name, command in measured.items():
+                seen[name].append(cpu_ms(command))
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
@@ -53,7 +66,7 @@ def main() -> int:
     options = parser.parse_args()
     runs = 3 if options.quick else 15
     total_ms = measure(runs)
-    over_python_ms = {name: total_ms[name] - total_ms["python"] for name in AIM_MS}
+    over_python_ms = {name: value - total_ms["python"] for name, value in total_ms.items() if name != "python"}
     result = {
         "cpu_ms": total_ms,
         "over_python_ms": over_python_ms,
@@ -72,7 +85,8 @@ def main() -> int:
         print(f"load {result['load']:.1f}, median of {runs} runs, CPU time")
         print(f"{'bare python':<20}{total_ms['python']:8.1f} ms")
         for name, value in over_python_ms.items():
-            print(f"{name:<20}{value:8.1f} ms over that; aim {AIM_MS[name]:.0f} ms")
+            aim = f"; aim {AIM_MS[name]:.0f} ms" if name in AIM_MS else ""
+            print(f"{name:<20}{value:8.1f} ms over that{aim}")
     return int(any(over_python_ms[name] > aim for name, aim in AIM_MS.items()))
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import settings
@@ -24,14 +25,23 @@ settings.load_profile("overnight")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long form of the tests that have one")
+    parser.addoption(
+        "--kill-seed", type=int, help="choose the random instants of kills as the run did that had this seed"
+    )
 
 
-def pytest_report_header() -> list[str]:
+def pytest_configure(config: pytest.Config) -> None:
+    # Here and not in a fixture, so that all processes of pytest-xdist have the same.
+    if config.option.kill_seed is None:
+        config.option.kill_seed = Random().randrange(10_000)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
     data = (
         f"real data: {DATA}" if DATA else "real data: OVERNIGHT_TEST_DATA is unset, the tests that read it are skipped"
     )
     server = "OVERNIGHT_TEST_POSTGRES" if POSTGRES else "a throw-away server, started on first use"
-    return [data, f"PostgreSQL: {server}"]
+    return [data, f"PostgreSQL: {server}", f"instants of kills: --kill-seed {config.option.kill_seed} repeats them"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -46,6 +56,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def long_form(pytestconfig: pytest.Config) -> bool:
     """Whether this is `make chaos`, which may take minutes."""
     return bool(pytestconfig.getoption("--long"))
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> Random:
+    """The randomness of a test that kills at random instants: the same for a seed, whatever else runs."""
+    seed: int = request.config.option.kill_seed
+    print(f"--kill-seed {seed}")
+    return Random(f"{seed} {request.node.name}")
 
 
 @pytest.fixture

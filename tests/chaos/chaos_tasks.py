@@ -1,6 +1,5 @@
 """What the tasks of the chaos tests do: every piece of work leaves a line on disk."""
 
-import os
 import subprocess
 import sys
 import time
@@ -10,17 +9,17 @@ from overnight.testing.chaos import append_line
 
 # Ignores the polite request to end, and would stay for a long time.
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+DONE = "done.txt"
 
 
-def note(folder, name, text):
-    append_line(Path(folder) / name, text)
+def note(folder, text):
+    append_line(Path(folder) / DONE, text)
 
 
 def work(folder, seconds):
     """A child that starts a stubborn process of its own."""
     helper = subprocess.Popen([sys.executable, "-S", "-c", STUBBORN], stdout=subprocess.PIPE)
     helper.stdout.readline()
-    note(folder, "children.txt", f"{os.getpid()} {helper.pid}")
     time.sleep(seconds)
     helper.kill()
     helper.wait()
@@ -28,13 +27,13 @@ def work(folder, seconds):
     return "worked"
 
 
-def nothing():
-    return None
+def small(folder, line):
+    note(folder, line)
 
 
 def three_steps(flow, folder):
     def one(name):
-        note(folder, "steps.txt", f"{flow.run_id} {name}")
+        note(folder, f"{flow.run_id} {name}")
         while Path(folder, f"hold {name}").exists():
             time.sleep(0.01)
         return name
