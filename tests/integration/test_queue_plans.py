@@ -100,10 +100,7 @@ def test_a_question_of_the_queue_reads_its_partial_index_and_no_finished_run(dat
         assert not READS_ALL.search(plan), f"{question}:\n{plan}"
 
 
-def test_the_first_runs_of_a_task_are_found_without_those_before_them(database, monkeypatch, request):
-    if database.dialect.name == "postgresql":
-        reason = "engine/store.py: _build_ready_of lets PostgreSQL read the whole queue, in its order, for each task"
-        request.applymarker(pytest.mark.xfail(reason=reason))
+def test_the_first_runs_of_a_task_are_found_without_those_before_them(database, monkeypatch):
     plan = database.writer.do(
         lambda tx: plans(tx, lambda tx: store.ready_of(tx, ["task"], each=2, limit=9), monkeypatch)
     )

@@ -9,8 +9,6 @@ import pytest
 import overnight
 from overnight import Task
 
-KEPT = "executors/calling.py: the cache of _takes_ctx keeps the function that is made for each try of a flow"
-
 
 def nothing():
     return None
@@ -24,7 +22,7 @@ def parking(flow):
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("thread", 60), ("process", 10), pytest.param("flow", 10, marks=pytest.mark.xfail(reason=KEPT))],
+    [("thread", 60), ("process", 10), ("flow", 10)],
 )
 def test_work_that_goes_on_and_on_leaves_no_file_thread_or_object_behind(tmp_path, plain_children, kind, count):
     with overnight.Project.create(tmp_path, overrides={"engine.max_concurrent": 4}) as project:

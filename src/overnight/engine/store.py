@@ -213,13 +213,17 @@ def ready_tasks(tx: Tx) -> list[str]:
 def _build_ready_of(dialect: Dialect) -> sa.Executable:
     given = dialect.rows("tasks", [("task_id", sa.Text())])
     each, most = runs.alias("each"), sa.bindparam("each", type_=sa.Integer)
-    # READY, of the alias.
-    of_task = (each.c.queue == sa.literal_column("1"), each.c.task_id == given.c.task_id)
+    ready = each.c.queue == sa.literal_column("1")  # READY, of the alias
     if dialect.name == "sqlite":
-        firsts = sa.select(each.c.run_id).where(*of_task).order_by(each.c.rank, each.c.run_id).limit(most)
+        firsts = sa.select(each.c.run_id).where(ready, each.c.task_id == given.c.task_id)
+        firsts = firsts.order_by(each.c.rank, each.c.run_id).limit(most)
         query = _SELECT.join_from(given, runs, runs.c.run_id.in_(firsts.correlate(given)))
         return query.order_by(runs.c.rank, runs.c.run_id).limit(sa.bindparam("limit", type_=sa.Integer))
-    locked = sa.select(*each.columns).where(*of_task).order_by(each.c.rank, each.c.run_id).limit(most)
+    # PostgreSQL would read the whole queue in its order and pass over other tasks. Only the index of a task's runs can
+    # give this order, and an equality that it sees would let it leave out the task.
+    of_task = each.c.task_id.between(given.c.task_id, given.c.task_id)
+    locked = sa.select(*each.columns).where(ready, of_task)
+    locked = locked.order_by(each.c.task_id, each.c.rank, each.c.run_id).limit(most)
     found = locked.with_for_update(skip_locked=True).lateral("found")
     query = sa.select(*found.columns).select_from(given.join(found, sa.true()))
     return query.order_by(found.c.rank, found.c.run_id).limit(sa.bindparam("limit", type_=sa.Integer))

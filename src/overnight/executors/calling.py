@@ -93,6 +93,9 @@ def one_line(error: BaseException) -> str:
 
 def takes_ctx(fn: Callable[..., object]) -> bool:
     """Tell whether the function has a parameter named `ctx`."""
+    if getattr(fn, "__closure__", None) is not None:
+        # Made anew for each run, as a flow is: to remember it would keep all that it holds.
+        return _takes_ctx.__wrapped__(fn)
     try:
         return _takes_ctx(fn)
     except TypeError:  # not hashable

@@ -1,10 +1,7 @@
 """Kills real processes with SIGKILL at chosen points, and looks at what they leave behind."""
 
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -14,21 +11,6 @@ from overnight.processes import table
 
 PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.005
-
-
-class KillAt:
-    """A hook that kills this very process with SIGKILL at the n-th visit of a point."""
-
-    def __init__(self, point: Point, visit: int = 1) -> None:
-        self._point = point
-        self._left = visit
-
-    def __call__(self, point: Point) -> None:
-        """Count a visit."""
-        if point is self._point:
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def both(*hooks: Hook) -> Hook:
@@ -72,19 +54,6 @@ def wait_until(there: Callable[[], bool], what: str, *, patience_s: float = PATI
         if clock.monotonic() > until:
             raise TimeoutError(f"waited {patience_s:g} s for {what}")
         pause.wait(_LOOK_EVERY_S)
-
-
-def start_python(script: Path, *arguments: str, env: Mapping[str, str], output: Path) -> "subprocess.Popen[bytes]":
-    """Start a Python script in a session of its own; what it prints is appended to `output`."""
-    with output.open("ab") as stream:
-        return subprocess.Popen(
-            [sys.executable, str(script), *arguments],
-            env=dict(env),
-            stdout=stream,
-            stderr=stream,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
 
 
 def left_over(variable: str, value: str) -> list[table.Entry]:
