@@ -182,6 +182,7 @@ class Bench:
             os.close(runtime._presence._handle)
             if runtime._lock is not None:
                 runtime._lock.release()
+        self.project._end_to_listen()
         self.project.database.writer.drop_connection()
         self.project.database.doorbell.close()
         self.project.database.engine.dispose()
