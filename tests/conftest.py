@@ -19,7 +19,7 @@ NO_POSTGRES = "NO POSTGRESQL SERVER STARTED"
 
 
 # A slow machine is no failure: time limits are pytest-timeout's.
-settings.register_profile("overnight", deadline=None)
+settings.register_profile("overnight", deadline=None, max_examples=50)
 settings.load_profile("overnight")
 
 

@@ -190,6 +190,8 @@ def timeless(result: dict[str, Any]) -> dict[str, Any]:
     """Return what a training found out, without times and the names of this run and folder."""
     left_out = {
         "snapshot",
+        "sources",
+        "at",
         "ms",
         "age_s",
         "time_ms",

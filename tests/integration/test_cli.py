@@ -672,7 +672,7 @@ def test_the_doctor_works_without_a_project(tmp_path, monkeypatch, run):
 
 
 def test_the_database_is_checked_and_brought_up_to_date(project, run):
-    assert "at version 0001 now (it was empty)" in run("db", "upgrade").out
+    assert "at version 0002 now (it was empty)" in run("db", "upgrade").out
     assert "already" in run("db", "upgrade").out
     said = run("db", "check", "--json").json
     assert (said["version"], said["problems"]) == (said["newest"], [])

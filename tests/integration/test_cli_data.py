@@ -119,7 +119,7 @@ def test_status_shows_the_log_of_a_category(run):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("harvest", "audi"), "there is no category 'audi'; did you mean audio? (audio)"),
+        (("harvest", "audi"), "there is no category 'audi'; did you mean audio?"),
         (("list", "nowhere"), "there is no snapshot and no category 'nowhere'"),
         (("list",), "category 'audio' was never harvested; `overnight data harvest audio` does that"),
         (("show", "x"), "there is no record 'x' in the newest snapshots (categories: none was harvested yet)"),

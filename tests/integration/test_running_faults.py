@@ -437,6 +437,8 @@ import sys
 from pathlib import Path
 from overnight.app.lock import is_held
 from overnight.engine.recovery import is_present
+
+pytestmark = pytest.mark.usefixtures("plain_children")
 print(is_held(Path(sys.argv[1])), is_present(Path(sys.argv[1])))
 """
 

@@ -359,7 +359,7 @@ def test_an_answer_above_the_limit_is_refused(server, web, packed):
     body = b"x" * 1001
     content = gzip.compress(body) if packed else body
     server.routes["/a"] = answers(content, **({"Content_Encoding": "gzip"} if packed else {}))
-    assert "longer, unpacked, than the 1,000 bytes that max_mb allows (1 try)" in refusal(
+    assert "longer, unpacked, than the 1,000 bytes that max_mb leaves for it (1 try)" in refusal(
         PermanentError, web, server.url("/a"), max_bytes=1000, max_retries=3
     )
     assert get(web, server.url("/a"), max_bytes=1001).body == body

@@ -114,7 +114,7 @@ def test_what_is_no_web_address_is_a_mistake(web, url):
     ],
 )
 def test_headers_that_cannot_be_sent_are_a_mistake_and_not_repeated(server, web, headers, says):
-    message = refusal(UserMistake, web, server.url("/a"), headers=headers)
+    message = refusal(ConfigError, web, server.url("/a"), headers=headers)
     assert says in message
     assert "s3cret" not in message
     assert server.asked == []
@@ -140,5 +140,13 @@ def test_no_secret_is_in_a_message_or_a_log(server, web, caplog):
         messages.append(refusal(kind, web, url, headers={"X-Key": "s3cret"}, max_retries=1))
     messages.append(refusal(ConfigError, web, f"http://me:s3cret/x@h/{place}"))
     assert all("q=films" in message for message in messages[:3])
-    assert len(refusal(PermanentError, web, server.url("/none/" + "x" * 9000))) < 400
+    for path in ("/none/" + "x" * 9000, "/none?x=" + "x" * 290 + "&key=s3cret"):
+        assert len(refusal(PermanentError, web, server.url(path))) < 400
     assert "s3cret" not in " ".join(messages) + caplog.text
+
+
+@pytest.mark.parametrize("place", ["/none?a=", "/none/"])
+def test_a_long_address_is_not_cut_in_the_middle_of_what_may_be_a_secret(server, web, place):
+    # Cut anywhere, it would leave a part that nobody knows to be one.
+    message = refusal(PermanentError, web, server.url(place + "s3cret" * 100))
+    assert message == f"{server.url('/none?' if '?' in place else '/')}...: 404 Not Found (1 try)"

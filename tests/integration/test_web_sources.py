@@ -1,16 +1,13 @@
-"""JSON page by page and feeds, from a real server: every record with its place, and what is wrong in one line."""
+"""JSON page by page, from a real server: every record with its place, and what is wrong in one line."""
 
 import json
 import math
-from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from overnight.base.config import SourceSettings
 from overnight.base.errors import ConfigError, PermanentError, TransientError, UserMistake
-from overnight.data.sources import api, feed
+from overnight.data.sources import api
 from overnight.data.sources.reading import Found, Known, Validators
 from overnight.data.web import Web, expand
 from overnight.testing.clock import FakeClock
@@ -29,10 +26,9 @@ def web():
     return Web(clock, private_addresses=True, pause=clock.advance)
 
 
-def read(web, url, *, kind="json", region=None, variables=None, known=None, **settings):
-    source = SourceSettings(kind=kind, url=url, **{"max_retries": 0, "per_second": 1e6, **settings})
-    module = api if kind == "json" else feed
-    return list(module.pages("films", source, region=region, variables=variables or {}, web=web, known=known or {}))
+def read(web, url, *, region=None, variables=None, known=None, **settings):
+    source = SourceSettings(kind="json", url=url, **{"max_retries": 0, "per_second": 1e6, **settings})
+    return list(api.pages("films", source, region=region, variables=variables or {}, web=web, known=known or {}))
 
 
 def titles(pages):
@@ -103,8 +99,41 @@ def test_pages_have_numbers_until_one_is_empty(server, web, first):
 
 def test_no_more_pages_are_read_than_allowed(server, web):
     numbered(server, 9)
-    assert titles(read(web, server.url("/a"), records="items", page_parameter="page", max_pages=2)) == [[1], [2]]
+    settings = {"records": "items", "page_parameter": "page", "max_pages": 2}
+    first, last = read(web, server.url("/a"), **settings)
+    assert [found.row for found in first.found] == [{"t": 1}]
+    assert last.found == [Found("page 2, item 1", {"t": 2}), Found("page 3", None, "not read: max_pages = 2")]
     assert len(server.asked) == 2
+
+
+def test_the_last_page_that_may_be_read_is_read_anew_as_it_says_that_more_follows(server, web):
+    numbered(server, 9)
+    settings = {"records": "items", "page_parameter": "page"}
+    known = known_of(read(web, server.url("/a"), **settings))
+    again = read(web, server.url("/a"), known=known, max_pages=3, **settings)
+    assert [page.found and len(page.found) for page in again] == [None, None, 2]
+    # With more pages allowed, it is not passed over with its line still in it.
+    further = read(web, server.url("/a"), known=known_of(again), max_pages=4, **settings)
+    assert [page.found and len(page.found) for page in further] == [None, None, 1, 2]
+
+
+def test_the_only_page_is_passed_over_where_nothing_follows(server, web):
+    server.routes["/a"] = unless_known(answers_json([{"t": 1}], ETag='"a"'), etag='"a"')
+    first = read(web, server.url("/a"), max_pages=1)
+    assert len(first[0].found) == 1
+    (again,) = read(web, server.url("/a"), max_pages=1, known=known_of(first))
+    assert again.found is None
+
+
+def test_the_first_page_has_records_and_later_ones_may_have_none(server, web):
+    numbered(server, 0)
+    for settings in ({"page_parameter": "page"}, {"page_parameter": "page", "max_pages": 1}):
+        says = refusal(PermanentError, web, server.url("/a"), records="items", **settings)
+        assert says == "sources.films: found no records: the list is empty on page 1"
+    server.routes["/a"] = answers_json(films("x", next="/b"))
+    server.routes["/b"] = answers_json(films(next="/c"))
+    server.routes["/c"] = answers_json(films("z"))
+    assert titles(read(web, server.url("/a"), records="items", next="next")) == [["x"], [], ["z"]]
 
 
 def test_unchanged_numbered_pages_are_passed_over_to_the_same_end(server, web):
@@ -181,6 +210,8 @@ def test_pages_after_a_redirect_to_another_origin_are_refused(server, web):
         (True, {"next_parameter": "p"}, "'next' is true or false on page 1; text or a whole number"),
         (1.5, {"next_parameter": "p"}, "'next' is a number on page 1; text or a whole number"),
         ("http://[::", {}, "'next' gives something that is no address"),
+        ("/b\0", {}, "sources.films.next: 'next' is not text: it holds a NUL, on page 1"),
+        ("\ud800", {"next_parameter": "p"}, "'next' is not text: it holds half of a surrogate pair, on page 1"),
     ],
 )
 def test_what_leads_nowhere_is_named(server, web, value, settings, says):
@@ -275,6 +306,20 @@ def test_an_item_that_is_no_object_costs_only_itself(server, web):
     assert page.found[5].where == "page 1, item 6"
 
 
+def test_an_item_that_is_empty_or_no_text_costs_only_itself(server, web):
+    items = [{"t": 1}, {}, {"t": "a\0"}, {"t": [{"\udc00": 1}]}, {"t": "\U0001f600"}]
+    server.routes["/a"] = answers_json(items)
+    (page,) = read(web, server.url("/a"))
+    assert [found.row for found in page.found] == [{"t": 1}, None, None, None, {"t": "\U0001f600"}]
+    assert [found.reason for found in page.found[1:4]] == [
+        "empty",
+        "not text: it holds a NUL",
+        "not text: it holds half of a surrogate pair",
+    ]
+    server.routes["/a"] = answers(b'[{"t": "\xed\xa0\x80"}]')  # the same, without an escape
+    assert read(web, server.url("/a"))[0].found[0].row is None
+
+
 def test_odd_numbers_are_numbers_and_the_last_of_two_keys_counts(server, web):
     server.routes["/a"] = answers(b'\xef\xbb\xbf[{"a": NaN, "b": -Infinity, "c": 1, "c": 2, "d": 1e999}]')
     (page,) = read(web, server.url("/a"))
@@ -301,185 +346,3 @@ def test_odd_numbers_are_numbers_and_the_last_of_two_keys_counts(server, web):
 def test_an_answer_that_is_not_what_was_said_is_one_line(server, web, body, settings, says):
     server.routes["/a"] = answers(body)
     assert says in refusal(PermanentError, web, server.url("/a"), **settings)
-
-
-# -- feeds
-
-RSS = """<?xml version="1.0"?><!-- made by hand --><?style x?>
-<rss version="2.0"><channel><title>Films</title>
-<item><guid>g1</guid><title>One &amp; all</title><link>/films/1</link><dc:creator xmlns:dc="http://purl.org/dc/elements/1.1/">Ann</dc:creator>
-<pubDate>Mon, 01 Jun 2026 10:00:00 +0200</pubDate><description>First</description>
-<category>short</category><category>new</category></item>
-<item><link>http://h/2</link><title>Zwölf</title></item>
-</channel></rss>"""
-ATOM = """<feed xmlns="http://www.w3.org/2005/Atom"><title>Films</title>
-<entry><id>urn:1</id><title>One</title><link href="http://h/1"/><updated>2026-06-01T10:00:00.5Z</updated>
-<author><name>Ann</name></author><author><name>Bob</name></author><category term="new"/>
-<content type="html">&lt;b&gt;Long&lt;/b&gt;&lt;script&gt;bad()&lt;/script&gt;</content></entry></feed>"""
-RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
-<channel rdf:about="http://h/"><title>Films</title></channel>
-<item rdf:about="http://h/1"><title>One</title><link>http://h/1</link></item></rdf:RDF>"""
-
-
-def entries(content, **more):
-    return feed.entries(content.encode() if isinstance(content, str) else content, where="sources.films", **more)
-
-
-def test_the_entries_of_rss():
-    first, second = entries(RSS, address="http://h/feed/rss?token=s3cret")
-    assert first.where == "entry 1"
-    assert first.row == {
-        "id": "g1",
-        "title": "One & all",
-        "source_url": "http://h/films/1",
-        "published_at": "2026-06-01T08:00:00+00:00",
-        "summary": "First",
-        "authors": ["Ann"],
-        "tags": ["short", "new"],
-    }
-    assert second.row == {
-        "id": "http://h/2",
-        "title": "Zwölf",
-        "source_url": "http://h/2",
-        "published_at": None,
-        "summary": None,
-        "authors": [],
-        "tags": [],
-    }
-
-
-def test_the_entries_of_atom_and_rdf():
-    (entry,) = entries(ATOM)
-    assert entry.row == {
-        "id": "urn:1",
-        "title": "One",
-        "source_url": "http://h/1",
-        "published_at": "2026-06-01T10:00:00+00:00",
-        "summary": "<b>Long</b><script>bad()</script>",
-        "authors": ["Ann", "Bob"],
-        "tags": ["new"],
-    }
-    (entry,) = entries(RDF)
-    assert (entry.row["id"], entry.row["title"], entry.row["source_url"]) == ("http://h/1", "One", "http://h/1")
-
-
-def test_the_address_of_an_entry_takes_over_no_secret():
-    first, _ = entries(RSS.replace("/films/1", "#top"), address="http://h/feed?token=s3cret")
-    assert first.row["source_url"] == "http://h/feed#top"
-
-
-def test_a_feed_is_one_page_and_may_be_unchanged(server, web):
-    server.routes["/a"] = unless_known(answers(RSS, ETag='"1"', Content_Type="text/plain"), etag='"1"')
-    (page,) = read(web, server.url("/a"), kind="feed")
-    assert [found.row["title"] for found in page.found] == ["One & all", "Zwölf"]
-    assert page.found[0].row["source_url"] == server.url("/films/1")
-    (again,) = read(web, server.url("/a"), kind="feed", known=known_of([page]))
-    assert (again.key, again.found, again.validators) == (page.key, None, page.validators)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "mark"),
-    [
-        ("utf-8", ""),
-        ("utf-8", "\ufeff"),
-        ("iso-8859-1", ""),
-        ("windows-1252", ""),
-        ("utf-16-le", "\ufeff"),
-        ("utf-16-be", "\ufeff"),
-        ("utf-32-le", "\ufeff"),
-        ("utf-32-be", "\ufeff"),
-        ("utf-16-le", ""),
-        ("utf-16-be", ""),
-    ],
-)
-def test_feeds_are_read_in_the_encoding_that_they_name(encoding, mark):
-    text = mark + RSS.replace('"1.0"?', f'"1.0" encoding="{encoding}"?')
-    assert entries(text.encode(encoding))[1].row["title"] == "Zwölf"
-
-
-def test_the_server_knows_the_encoding_better_than_the_feed():
-    text = RSS.replace('"1.0"?', '"1.0" encoding="utf-8"?').encode("iso-8859-1")
-    found = entries(text, content_type='application/xml; charset="ISO-8859-1"')
-    assert [one.row["title"] for one in found] == ["One & all", "Zwölf"]
-
-
-def test_bytes_that_are_no_text_are_told():
-    *found, damage = entries(RSS.encode().replace("ö".encode(), b"\xff"))
-    assert found[1].row["title"] == "Zw\N{REPLACEMENT CHARACTER}lf"
-    assert damage.row is None
-    assert "is not utf-8; read as" in damage.reason
-
-
-BOMB = '<!DOCTYPE rss [<!ENTITY a "ha"><!ENTITY b "&a;&a;"> <!ENTITY f SYSTEM "file:///etc/passwd">]>'
-
-
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "cp037", "utf-8-sig"]
-)
-@pytest.mark.parametrize("declared", [False, True])
-@pytest.mark.parametrize("bomb", [BOMB, BOMB.replace("DOCTYPE", "doctype"), '<!ENTITY a "ha">', "<!-- > --> x " + BOMB])
-def test_no_parser_sees_a_document_that_declares_entities(monkeypatch, encoding, declared, bomb):
-    monkeypatch.setattr("feedparser.parse", lambda *_, **__: pytest.fail("it was parsed"))
-    start = f'<?xml version="1.0" encoding="{encoding}"?>' if declared else "\n"
-    content = (start + bomb + RSS.partition("?>")[2].replace("One", "&b;&f;")).encode(encoding)
-    with pytest.raises(PermanentError) as caught:
-        entries(content)
-    says = str(caught.value)
-    assert "\n" not in says
-    # In an encoding that is not read, or not recognised, it is not read either.
-    assert any(words in says for words in ("declaration, which is not read", "is written in", "no element in it"))
-
-
-def test_utf_7_cannot_hide_a_declaration():
-    hidden = b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE rss>' + RSS.encode()
-    with pytest.raises(PermanentError, match="written in 'utf-7', which is not read"):
-        entries(hidden)
-
-
-def test_a_page_about_documents_is_no_document_type():
-    text = RSS.replace("First", "<![CDATA[<!DOCTYPE html><!ENTITY a 'b'> as text]]>")
-    assert len(entries(text)) == 2
-
-
-def test_of_a_malformed_feed_what_was_read_is_kept():
-    *found, damage = entries(RSS.replace("<title>Zwölf</title></item>\n</channel></rss>", "<title>Zwö"))
-    assert found[0].row["title"] == "One & all"
-    assert damage.where == "the feed"
-    assert damage.row is None
-    assert damage.reason.startswith("malformed, so that entries may be missing: ")
-
-
-@pytest.mark.parametrize(
-    "content", ["", "text", "<html><body>hi</body></html>", "<rss", "<a>", "<!-- ", "{}", "\0" * 9]
-)
-def test_what_is_no_feed_is_an_error(content):
-    with pytest.raises(PermanentError, match="this is no RSS or Atom feed"):
-        entries(content)
-
-
-def test_a_long_malformed_feed_is_not_mended_for_hours():
-    with pytest.raises(PermanentError, match=r"the feed is malformed .* longer than the 500,000 bytes"):
-        entries(RSS.replace("First", "<a " * 200_000))
-    assert len(entries(RSS.replace("First", "&lt;b " * 90_000))) == 2
-
-
-def test_a_feed_without_entries_is_empty():
-    assert entries('<rss version="2.0"><channel><title>Films</title></channel></rss>') == []
-
-
-@given(st.integers(0, len(RSS.encode())), st.binary(max_size=5))
-def test_any_damage_gives_entries_or_one_line(at, damage):
-    content = RSS.encode()
-    try:
-        found = entries(content[:at] + damage + content[at + len(damage) :])
-    except PermanentError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all((one.row is None) != (one.reason is None) for one in found)
-
-
-def test_dates_are_instants_in_utc():
-    text = ATOM.replace("2026-06-01T10:00:00.5Z", "2026-06-01T23:30:00-05:00")
-    at = datetime.fromisoformat(entries(text)[0].row["published_at"])
-    assert at == datetime(2026, 6, 2, 4, 30, tzinfo=UTC)
-    assert entries(ATOM.replace("2026-06-01T10:00:00.5Z", "soon"))[0].row["published_at"] is None

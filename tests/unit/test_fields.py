@@ -4,6 +4,7 @@ import pytest
 
 from overnight.base.errors import ConfigError
 from overnight.data.fields import picker
+from overnight.data.records import Unusable
 
 
 def cells(row, **fields):
@@ -29,12 +30,15 @@ def test_columns_nested_cells_and_expressions_are_found():
     assert found == {"title": "T", "views": 3, "tags": ["a", "b"], "first": "a", "dotted": 5, "name": "T"}
 
 
-@pytest.mark.parametrize("expression", ["nowhere", "stats.none.deeper", "tags[9]", "length(stats || `[]`)"])
-def test_what_is_not_there_is_none_or_what_the_expression_makes_of_it(expression):
-    assert cells({"stats": 3, "tags": []} if expression != "length(stats || `[]`)" else {}, x=expression)["x"] in (
-        None,
-        0,
-    )
+@pytest.mark.parametrize("expression", ["nowhere", "stats.none.deeper", "tags[9]"])
+def test_what_is_not_there_is_none(expression):
+    assert cells({"stats": 3, "tags": []}, x=expression) == {"x": None}
+
+
+def test_an_expression_that_does_not_fit_costs_the_row_that_it_does_not_fit():
+    assert cells({"tags": [1, 2]}, n="length(tags)") == {"n": 2}
+    with pytest.raises(Unusable, match=r"sources\.charts\.fields\.n: 'length\(tags\)' does not fit: "):
+        cells({}, n="length(tags)")
 
 
 @pytest.mark.parametrize("expression", ["a[", "a..b", "", "!!!"])

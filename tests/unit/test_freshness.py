@@ -43,6 +43,11 @@ def test_what_is_older_than_a_day_is_stale(age_h, stale):
     assert Standing(status=Status.CACHE, age_s=age_h * 3600).stale(24) is stale
 
 
+def test_what_was_fresh_grows_old():
+    assert Standing(status=Status.FRESH).later(25 * 3600).stale(24)
+    assert Standing(status=Status.FRESH).later(-5).age_s == 0
+
+
 def test_what_is_missing_is_stale():
     assert Standing(status=Status.MISSING).stale(24)
 

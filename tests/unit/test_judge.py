@@ -115,7 +115,44 @@ def test_recency_counts_from_what_each_source_stands_for():
     now = judged(answer(*rows), scorer=scorer_of("trend"))
     assert then.kept[0]["quality_score"] == pytest.approx(10)
     assert now.rejected[0].record["quality_score"] == pytest.approx(10 * (2 + 0.5 + 2) / 7, abs=1e-4)
-    assert then.facts["s"].as_of == datetime(2020, 1, 3, tzinfo=UTC)
+    assert then.facts["s"].as_of == {"": datetime(2020, 1, 3, tzinfo=UTC)}
+
+
+def test_recency_of_a_region_counts_from_what_that_region_gave():
+    def of(region, name, as_of):
+        return answer(row(name, published_at="2020-01-01", views=10**6), region=region, as_of=as_of)
+
+    early = datetime(2020, 1, 3, tzinfo=UTC)
+    found = judged(of("DE", "a", early), of("FR", "b", AS_OF), scorer=scorer_of("trend"))
+    assert ids(found) == ["a"], "what DE gave was new then; FR's was old"
+
+
+def test_a_scorer_that_fails_on_a_record_costs_that_record():
+    def score(record, as_of):
+        return {"plays": (record["metadata"]["plays"], 10)}
+
+    found = judged(answer(row("a", plays=9), row("b")), scorer=own_scorer("scorer", score))
+    assert ids(found) == ["a"]
+    assert reasons(found)[0][3] == "the scorer failed: KeyError: 'plays'"
+    wrong = judged(answer(row("a")), scorer=own_scorer("scorer", lambda record, as_of: 3))
+    assert reasons(wrong)[0][3].startswith("the scorer failed: PermanentError: scorer: record 'a': must return")
+
+
+def test_what_was_a_duplicate_can_be_explained_too():
+    found = judged(answer(row("a", score=9)), answer(row("a", score=9), source="t"), scorer=BY_SCORE)
+    assert set(found.facts) == {"s", "t"}
+
+
+def test_records_with_other_addresses_are_other_records():
+    weekly = {"title": "Weekly thread", "tags": []}
+    links = [{"id": name, "source_url": f"https://a.org/{name}", **weekly} for name in "ab"]
+    assert ids(judged(answer(*links))) == ["a", "b"]
+
+
+def test_one_content_from_two_sources_is_kept_once():
+    found = judged(answer(row("a", n=1)), answer({**row("a", n=1), "id": "b"}, source="t"))
+    assert ids(found) == ["a"]
+    assert reasons(found)[0][3] == "says the same as record 'a': s, line 2"
 
 
 def test_of_near_duplicates_the_best_one_stays():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import PermanentError
-from overnight.data.quality import TERMS, own_scorer, scorer_of
+from overnight.data.quality import NEEDS, TERMS, own_scorer, scorer_of
 from overnight.data.records import ENGAGEMENT, Origin, present, record_of
 
 AS_OF = datetime(2026, 11, 26, tzinfo=UTC)
@@ -23,7 +23,7 @@ def made(days=None, **cells):
 
 
 def scored(category, record, *others):
-    return scorer_of(category)(record, AS_OF, present([record, *others]))
+    return scorer_of(category)(record, AS_OF, present([record, *others], NEEDS))
 
 
 def test_trend_is_the_documented_sum():
@@ -57,7 +57,7 @@ def test_what_is_published_after_the_instant_of_the_source_counts_as_new():
         ("screenplay", {"likes": 100, "conflict": False}, 1 + 1, 7),
         ("sound", {"likes": 100, "comments": 100}, 1 + 1, 7),
         ("distribution", {"views": 10**4, "shares": 10**3, "ctr": 0.05}, 2 + 2 + 1, 9),
-        ("distribution", {"views": 10**99, "shares": 10**99, "ctr": 1}, 9, 9),
+        ("distribution", {"views": 10**18, "shares": 10**18, "ctr": 1}, 9, 9),
     ],
 )
 def test_each_category_is_its_documented_sum(category, cells, value, reach):
@@ -92,6 +92,28 @@ def test_a_field_that_only_this_record_lacks_gives_nothing_and_is_not_left_out()
     likes = next(part for part in found.parts if part.name == "likes")
     assert (likes.value, likes.missing) == (0.0, True)
     assert found.reach == 2 + 2 + 3 + 2
+
+
+def test_a_number_given_as_text_counts_and_a_word_in_its_place_is_missing():
+    rich, unknown = made(followers="10000"), made(followers="unknown")
+    assert scored("creator", rich, unknown).value == 2
+    [followers, _] = scored("creator", unknown, rich).parts
+    assert (followers.value, followers.missing) == (0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "points"), [("false", 1), ("No", 1), (0, 1), (False, 1), ("true", 3), (1, 3), (True, 3)]
+)
+def test_a_conflict_that_is_said_goes_before_what_the_text_names(said, points):
+    for text in ("They fight.", "They smile."):
+        assert scored("screenplay", made(conflict=said, text=text)).value == points
+
+
+@pytest.mark.parametrize(
+    "text", ["A warm day.", "The secretary likes mustard.", "A lieutenant in a racecar.", "Skill."]
+)
+def test_words_that_only_look_like_a_conflict_are_none(text):
+    assert scored("screenplay", made(text=text)).value == 1
 
 
 def test_without_any_field_no_quality_is_measured():

@@ -19,6 +19,7 @@ from overnight.data.records import (
     numeric_columns,
     present,
     record_of,
+    says_more_than_a_title,
 )
 
 ORIGIN = Origin(source="charts", platform="radio", harvested_at="2026-11-26T00:00:00+00:00", region="DE")
@@ -78,6 +79,16 @@ def test_a_title_is_kept_to_the_letter_but_for_white_space():
         ({"published_at": True}, "published_at is no instant: True"),
         ({"published_at": 1e300}, "published_at is no instant"),
         ({"published_at": math.nan}, "published_at is no instant"),
+        ({"published_at": "201401"}, "published_at is no instant: '201401'"),
+        ({"published_at": 12_345}, "published_at is no instant: 12345"),
+        ({"title": math.nan}, "title is not finite: nan"),
+        ({"title": "half \ud800"}, "title holds a NUL or half a character"),
+        ({"title": "a\0b"}, "title holds a NUL or half a character"),
+        ({"note": "half \ud800"}, "the metadata hold half a character"),
+        ({"na\0me": 1}, "the name of a column holds a NUL or half a character"),
+        ({"views": 10**400}, "views is too large"),
+        ({"followers": 2**63}, "followers is too large"),
+        ({"id": 10**30}, "id is too large"),
     ],
 )
 def test_a_row_that_cannot_be_a_record_says_why_in_one_line(cells, says):
@@ -96,6 +107,8 @@ def test_a_row_that_cannot_be_a_record_says_why_in_one_line(cells, says):
         ("Sun, 01 Nov 2026 12:30:00 GMT", "2026-11-01T12:30:00+00:00"),
         ("1994", "1994-01-01T00:00:00+00:00"),
         (1994, "1994-01-01T00:00:00+00:00"),
+        ("20140101", "2014-01-01T00:00:00+00:00"),
+        (20140101, "2014-01-01T00:00:00+00:00"),
         (1_700_000_000, "2023-11-14T22:13:20+00:00"),
         ("1700000000", "2023-11-14T22:13:20+00:00"),
         (1_700_000_000_000, "2023-11-14T22:13:20+00:00"),
@@ -125,9 +138,20 @@ def test_where_a_source_has_no_titles_records_are_called_by_their_ids():
     assert record_of({"score": 3}, untitled)["title"].startswith("content-")
 
 
-def test_engagement_and_place_are_not_content():
-    assert content_of(made(id="a", views=1)) == content_of(made(id="b", views=2))
+def test_how_a_record_was_received_and_what_says_nothing_are_not_content():
+    assert content_of(made(id="a", views=1)) == content_of(made(id="b", views=2, tags=[], note=""))
     assert content_of(made(bpm=1)) != content_of(made(bpm=2))
+    assert content_of(made(source_url="https://a.org/1")) != content_of(made(source_url="https://a.org/2"))
+
+
+def test_a_title_with_an_address_or_with_metadata_says_more_than_a_title():
+    assert not says_more_than_a_title(made(tags=[], note=""))
+    assert says_more_than_a_title(made(bpm=1))
+    assert says_more_than_a_title(made(source_url="https://a.org/1"))
+
+
+def test_rows_without_an_id_that_differ_in_their_figures_are_two_records():
+    assert made(views=1)["id"] != made(views=2)["id"]
 
 
 def test_a_body_is_what_a_record_says_beside_its_title():
@@ -138,14 +162,16 @@ def test_a_body_is_what_a_record_says_beside_its_title():
 
 
 def test_present_names_the_fields_that_some_record_has():
-    found = present([made(views=1), made(bpm=2, text=None)])
-    assert {"id", "title", "platform", "region", "views", "bpm"} == found
+    found = present([made(views=1), made(bpm=2, text=None)], ["views", "likes", "bpm", "text", "title"])
+    assert found == {"views", "bpm", "title"}
 
 
 def test_a_flat_record_hides_no_field_behind_metadata():
     row = flat({**made(views=5), "metadata": {"views": 1, "title": "no", "bpm": 2}})
     assert (row["views"], row["title"], row["bpm"]) == (5, "A song", 2)
     assert "metadata" not in row and "engagement" not in row
+    clash = flat(made(source="imdb", quality_score=3))
+    assert (clash["source"], clash["metadata.source"], clash["metadata.quality_score"]) == ("charts", "imdb", 3)
 
 
 def test_a_column_is_numbers_only_if_all_its_texts_are():
@@ -161,7 +187,13 @@ def test_a_column_is_numbers_only_if_all_its_texts_are():
 @given(
     st.dictionaries(
         st.sampled_from(["id", "title", "published_at", "source_url", "bpm", "text", *ENGAGEMENT]),
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.floats(), max_size=2),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.sampled_from([10**400, -(10**400), 2**63])
+        | st.floats()
+        | st.text(st.characters(exclude_categories=[]))
+        | st.lists(st.floats(), max_size=2),
     )
 )
 def test_whatever_a_row_holds_it_becomes_a_record_of_json_or_says_why_not(cells):
@@ -170,5 +202,5 @@ def test_whatever_a_row_holds_it_becomes_a_record_of_json_or_says_why_not(cells)
     except Unusable as error:
         assert "\n" not in str(error)
         return
-    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert json.loads(json.dumps(record, allow_nan=False, ensure_ascii=False).encode()) == record
     assert record["title"] and record["id"]

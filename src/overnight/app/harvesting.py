@@ -11,7 +11,6 @@ from overnight.base.settings import environment
 from overnight.data.asker import Asker
 from overnight.data.harvest import Harvester
 from overnight.data.quality import Scorer, own_scorer, scorer_of
-from overnight.data.sources.kinds import check
 from overnight.data.web import Web
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
@@ -22,13 +21,7 @@ CACHE = Path("data") / "cache"
 
 
 def harvester_of(config: Config, database: Database, blobs: Blobs, state_dir: Path) -> Harvester:
-    """Return what harvests the categories of the project.
-
-    Raises:
-        ConfigError: a source lacks a setting, or has one that its kind does not know.
-    """
-    for name, source in config.sources.items():
-        check(name, source)
+    """Return what harvests the categories of the project."""
     web = Web(database.clock, private_addresses=config.data.private_addresses == "allow")
     return Harvester(
         config=config,

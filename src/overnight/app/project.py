@@ -5,15 +5,15 @@ import getpass
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
 from overnight.app import schema
-from overnight.app.harvesting import harvester_of
 from overnight.app.lock import is_held
 from overnight.app.runtime import Runtime, check_threaded, import_from
 from overnight.app.tasks import task_from, without_parents
@@ -26,7 +26,7 @@ from overnight.base.files import replace_file
 from overnight.base.ids import RunId
 from overnight.base.points import Hook, no_hook
 from overnight.base.settings import FILE, find_project, load_config
-from overnight.data.harvest import Harvest, Told
+from overnight.data.sources.kinds import check as check_source
 from overnight.db import stream
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
@@ -38,6 +38,9 @@ from overnight.engine.submit import Request, args_text, copy_steps, due_instant,
 from overnight.engine.tables import runs as runs_table
 from overnight.engine.tables import steps as steps_table
 from overnight.flows.nightly import Nightly
+
+if TYPE_CHECKING:
+    from overnight.data.harvest import Harvest, Harvester, Told
 
 STATE_FOLDER = ".overnight"
 
@@ -73,13 +76,13 @@ class Project:
         self.database.writer.told = lambda events, news: self._waits.tell(events)
         self.blobs = Blobs(str(self.state_dir / "blobs"))
         try:
-            self.harvester = harvester_of(config, self.database, self.blobs, self.state_dir)
-            """Asks the sources of this project."""
+            for name, source in config.sources.items():
+                check_source(name, source)
             self.nightly = Nightly(
                 config=config,
                 database=self.database,
                 blobs=self.blobs,
-                harvester=self.harvester,
+                harvest=self.harvest,
                 state_dir=self.state_dir,
             )
             schema.prepare(self.database)
@@ -393,7 +396,14 @@ class Project:
 
     # Data.
 
-    def harvest(self, category: str, *, force: bool = False, told: Told = lambda *_: None) -> Harvest:
+    @cached_property
+    def harvester(self) -> "Harvester":
+        """What asks the sources of this project; loaded on first use, because most commands harvest nothing."""
+        from overnight.app.harvesting import harvester_of
+
+        return harvester_of(self.config, self.database, self.blobs, self.state_dir)
+
+    def harvest(self, category: str, *, force: bool = False, told: "Told" = lambda *_: None) -> "Harvest":
         """Ask the sources of a category and make what they gave, judged and ranked, its newest snapshot.
 
         What a source gave before stands in for one that fails, for `data.keep_days` at the most; with `force` every

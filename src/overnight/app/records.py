@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from overnight.app.project import Project
 from overnight.base.config import CategorySettings
 from overnight.base.errors import UnknownName, UserMistake
+from overnight.base.instants import US
 from overnight.base.vocabulary import suggestion
 from overnight.data import store
-from overnight.data.harvest import categories
-from overnight.data.judge import remarks
+from overnight.data.categories import categories
+from overnight.data.freshness import Status
+from overnight.data.judge import SourceFacts, rank
 from overnight.data.quality import Quality
+from overnight.data.remarks import remarks
 from overnight.data.snapshots import records_of
 from overnight.data.store import Snapshot, Visit
 
@@ -89,16 +92,18 @@ def find_snapshot(project: Project, name: str) -> Snapshot:
         raise UserMistake(f"{name!r} begins the ids of {len(found)} snapshots; give more of its digits")
     if name in categories(project.config):
         raise UserMistake(f"category {name!r} was never harvested; `overnight data harvest {name}` does that")
+    known = categories(project.config)
+    hint = suggestion(name, known) if known else ""
     raise UserMistake(
-        f"there is no snapshot and no category {name!r}; `overnight data snapshots` lists them "
-        f"(an id needs at least {SHORTEST_PREFIX} digits)"
+        f"there is no snapshot and no category {name!r}{hint}; `overnight data snapshots` lists the ids "
+        f"(at least {SHORTEST_PREFIX} digits)"
     )
 
 
 def records(project: Project, snapshot: Snapshot) -> list[Json]:
     """Return the records of a snapshot, best first."""
     found = records_of(project.blobs.get(snapshot.snapshot_id))
-    return sorted(found, key=lambda record: (-(record["quality_score"] or 0.0), record["id"]))
+    return sorted(found, key=rank)
 
 
 def rejected(project: Project, snapshot: Snapshot) -> list[Json]:
@@ -131,13 +136,20 @@ def find_record(project: Project, record_id: str, category: str | None) -> Known
 
 
 def explain(project: Project, known: Known) -> Quality | None:
-    """Return how the record's quality came about; None where the category measures none."""
+    """Return how the record's quality comes about by today's formula; None where the category measures none."""
     rules = project.config.categories.get(known.category, CategorySettings())
     scorer = project.harvester.scorer(known.category, rules)
-    fact = known.snapshot.facts.get(known.record["source"])
-    if scorer is None or fact is None:
+    if scorer is None:
         return None
-    return scorer(known.record, datetime.fromisoformat(fact["as_of"]), frozenset(fact["fields"]))
+    facts = facts_of(known)
+    return scorer({**known.record, "quality_score": None}, facts.as_of_for(known.record), facts.fields)
+
+
+def facts_of(known: Known) -> SourceFacts:
+    """Return what the quality of the record depends on beside itself, as it was when the snapshot was made."""
+    facts = known.snapshot.facts[known.record["source"]]
+    as_of = {region: datetime.fromisoformat(at) for region, at in facts["as_of"].items()}
+    return SourceFacts(fields=frozenset(facts["fields"]), as_of=as_of)
 
 
 def status(project: Project) -> list[CategoryStatus]:
@@ -153,6 +165,9 @@ def _status(project: Project, category: str, snapshot: Snapshot | None, visits: 
     # A source that is no longer in the configuration has nothing to say about today.
     names = {name for name, source in project.config.sources.items() if (source.category or name) == category}
     visits = [visit for visit in visits if visit.source in names]
+    # A visit tells how old its answer was then; it has grown older since.
+    now_us = project.clock.now_us()
+    visits = [replace(visit, standing=visit.standing.later((now_us - visit.at_us) / US)) for visit in visits]
     found = [] if snapshot is None else remarks(snapshot.statistics)
     fresh_h = project.config.data.fresh_h
     old = [visit for visit in visits if visit.standing.stale(fresh_h)]
@@ -165,13 +180,13 @@ def _name(visit: Visit) -> str:
 
 
 def _trouble(visit: Visit) -> str:
-    if visit.standing.status.value == "missing":
+    if visit.standing.status is Status.MISSING:
         return f"missing: {visit.error}"
-    return f"what it gave is {visit.standing.age_s / 3600:.0f} h old: {visit.error}"
+    return f"what it gave is {visit.standing.age_s / 3600:.0f} h old" + (f": {visit.error}" if visit.error else "")
 
 
 def difference(before: Iterable[Json], after: Iterable[Json]) -> Difference:
-    """Return what changed between two sets of records; instants of harvest and qualities count as said otherwise."""
+    """Return what changed between two sets of records; when a record was harvested is no change of it."""
     old = {record["id"]: record for record in before}
     new = {record["id"]: record for record in after}
     return Difference(
@@ -185,7 +200,7 @@ def difference(before: Iterable[Json], after: Iterable[Json]) -> Difference:
 
 def _changed(old: Json, new: Json) -> list[str]:
     nested = ("engagement", "metadata")
-    names = [name for name in new if name not in nested and old.get(name) != new[name]]
+    names = [name for name in new if name not in (*nested, "harvested_at") and old.get(name) != new[name]]
     for part in nested:
         keys = sorted({*old[part], *new[part]})
         names += [f"{part}.{key}" for key in keys if old[part].get(key) != new[part].get(key)]

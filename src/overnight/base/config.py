@@ -23,6 +23,7 @@ _SECRET = re.compile(
 )
 _URL_PASSWORD = re.compile(r"(\w://[^:/@\s]*:)[^@/\s]+(@)")
 _URL_PARAMETER = re.compile(r"([?&](?:[\w.%-]*(?:password|token|secret|key|sig|signature))=)[^&\s]+", re.I)
+_TEMPLATE = re.compile(r"(?:[A-Za-z]+ )?\$\{\w+\}")
 HIDDEN = "********"
 
 
@@ -195,11 +196,11 @@ class SourceSettings(_Table):
     page_parameter: str | None = None
     """The query parameter that takes the page's number, from `first_page` on, until a page is empty."""
 
-    first_page: int = 1
+    first_page: Annotated[int, Ge(0)] = 1
     """The number of the first page."""
 
     max_pages: Annotated[int, Ge(1)] = 100
-    """Pages that are read at the most."""
+    """Pages that are read at the most; what lies beyond is said not to have been read."""
 
     regions: tuple[str, ...] = ()
     """Regions that are asked for one by one; each record carries its own, and one may fail without the others."""
@@ -220,7 +221,11 @@ class SourceSettings(_Table):
     """Requests a second to one host at the most."""
 
     max_mb: Annotated[float, Gt(0)] = 100.0
-    """Megabytes (10^6 bytes) of one answer, unpacked, at the most."""
+    """Megabytes (10^6 bytes), unpacked, of one file, or of all answers of one source and region together."""
+
+    max_rows: Annotated[int, Ge(1)] = 1_000_000
+    """Rows that are read of one source and region at the most, unreadable ones counted too; what lies beyond is said
+    not to have been read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,7 +364,12 @@ def key_of(name: str, metadata: Mapping[str, Any]) -> str:
 
 
 def shown(key: str, value: Any) -> Any:
-    """Return the value as it may be shown: passwords in URLs, and all that a secret's name holds, are hidden."""
+    """Return the value as it may be shown: passwords in URLs, and all that a secret's name holds, are hidden.
+
+    So are the values of headers, whatever they are called, but for those that a variable gives.
+    """
+    if isinstance(value, Mapping) and key.rpartition(".")[2] == "headers":
+        return {name: inner if _TEMPLATE.fullmatch(str(inner)) else HIDDEN for name, inner in value.items()}
     if isinstance(value, Mapping):
         return {name: shown(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         epilog="Example: overnight data harvest",
-        help="Records: harvest, status, list, show, explain, snapshots, diff, export.",
+        help="Records: harvest them, look at them, compare, export.",
     )
     group.command("harvest", epilog="Example: overnight data harvest trend --force")(_harvest)
     group.command("status", epilog="Example: overnight data status")(_status)
@@ -50,32 +50,48 @@ def _harvest(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the sources of categories, judge what they give, and make it the newest snapshot of each.
+    """Ask the sources, and make what they give a new snapshot.
 
     A source that fails is stood in for by what it gave before, for 30 days at the most. Exit code: 0 if every
     category has records now, 1 if one has none.
     """
     from overnight.app.records import check_category
-    from overnight.data.harvest import categories
+    from overnight.data.categories import categories
 
     with place_of(ctx).open() as project:
         names = [check_category(project, name) for name in category or categories(project.config)]
         if not names:
             raise UserMistake("there are no sources; add a [sources.NAME] table to overnight.toml")
-        harvests: list[Harvest] = []
-        try:
-            with reading(quiet=as_json) as told:
-                harvests.extend(project.harvest(name, force=force, told=told) for name in names)
-        except KeyboardInterrupt:
-            left = ", ".join(names[len(harvests) :])
-            note(f"interrupted; what was there before of {left} is unchanged; the same command asks again")
-            raise
+        harvests, mistakes = _harvest_all(project, names, force=force, quiet=as_json)
     if as_json:
         print_json([harvest.to_json() for harvest in harvests])
     else:
         for harvest in harvests:
             _show_harvest(harvest)
+    for mistake in mistakes:
+        note(f"overnight: {mistake}")
+    if mistakes:
+        raise typer.Exit(2)
     raise typer.Exit(0 if all(harvest.records for harvest in harvests) else 1)
+
+
+def _harvest_all(
+    project: "Project", names: list[str], *, force: bool, quiet: bool
+) -> "tuple[list[Harvest], list[UserMistake]]":
+    """Harvest one category after the other; a mistake in one costs the others nothing."""
+    harvests: list[Harvest] = []
+    mistakes: list[UserMistake] = []
+    with reading(quiet=quiet) as told:
+        for place, name in enumerate(names):
+            try:
+                harvests.append(project.harvest(name, force=force, told=told))
+            except UserMistake as mistake:
+                mistakes.append(mistake)
+            except KeyboardInterrupt:
+                left = ", ".join(names[place:])
+                note(f"interrupted; what was there before of {left} is unchanged; the same command asks again")
+                raise
+    return harvests, mistakes
 
 
 @contextmanager
@@ -114,7 +130,7 @@ def reading(*, quiet: bool) -> "Iterator[Told]":
 
 
 def _show_harvest(harvest: "Harvest") -> None:
-    from overnight.data.judge import remarks
+    from overnight.data.remarks import remarks
 
     if harvest.snapshot is None:
         say(f"{harvest.category}: no source gave anything; what was there before is unchanged", style="bold red")
@@ -138,8 +154,8 @@ def _name(visit: "Visit") -> str:
 
 
 def _standing(visit: "Visit") -> str:
-    status = str(visit.standing.status)
-    return f"{status} ({span(visit.standing.age_s)} old)" if status == "cache" else status
+    status, age_s = str(visit.standing.status), visit.standing.age_s
+    return f"{status} ({span(age_s)} old)" if status == "cache" else status
 
 
 def _error(visit: "Visit") -> str:
@@ -153,7 +169,7 @@ def _status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how each category stands: records, age, and what came of its sources last."""
+    """Show how each category and its sources stand."""
     from overnight.app.records import check_category, status
 
     with place_of(ctx).open() as project:
@@ -224,7 +240,10 @@ def _snapshots(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many, the newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the snapshots, the newest first. Equal records give an equal snapshot."""
+    """List the snapshots, the newest first.
+
+    Equal records give an equal snapshot.
+    """
     from overnight.app.records import check_category
     from overnight.base.clock import iso
     from overnight.data import store
@@ -272,7 +291,10 @@ def _diff(
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="How many ids of each kind are shown.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show which records snapshot B has that A has not, the other way round, and which say something else."""
+    """Show what changed between two snapshots.
+
+    + stands before what only B has, - before what only A has, ~ before what says something else.
+    """
     from overnight.app.records import difference, find_snapshot
     from overnight.app.records import records as records_in
 
@@ -306,11 +328,13 @@ def _export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; ends in .jsonl, .csv or .parquet.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write the records of a snapshot into a file, best first."""
+    """Write the records of a snapshot into a file."""
     from overnight.app.records import find_snapshot
     from overnight.app.records import records as records_in
     from overnight.data.export import export
 
+    if file.is_dir():
+        raise UserMistake(f"{file} is a folder; name a file in it, such as {file / 'records.csv'}")
     if file.exists() and not force:
         raise UserMistake(f"{file} exists already; --force replaces it")
     with place_of(ctx).open() as project:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from overnight.base.config import Config
 
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP = 2
 _NARROWEST = 20
 
@@ -77,6 +78,8 @@ def note(text: str) -> None:
 def print_json(value: Any) -> None:  # Any: whatever JSON can hold
     """Print JSON for a program."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
+    # What JSON leaves as it is and a terminal would obey: C1 controls, and marks that turn the direction of text.
+    text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     with to_stdout():
         sys.stdout.write(text + "\n")
         sys.stdout.flush()

@@ -33,10 +33,12 @@ def _list(
         typer.Argument(metavar="[NAME]", help="A category, or first digits of a snapshot's id; one may be left out."),
     ] = None,
     rejected: Annotated[bool, typer.Option("--rejected", help="What was set aside, with the reason.")] = False,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="How many, the best first.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many, the best first; 20, with --json all.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the records of a category's newest snapshot, best first, or what was set aside."""
+    """List records, best first, or what was set aside."""
     from overnight.app import records
 
     with place_of(ctx).open() as project:
@@ -45,11 +47,12 @@ def _list(
     if as_json:
         print_json(found[:limit])
         return
+    limit = limit or 20
     if not found:
         say("nothing was set aside" if rejected else "no records")
         return
     if rejected:
-        print_table(("STAGE", "SOURCE", "WHERE", "ID", "REASON"), map(_rejected_row, found[:limit]))
+        print_table(("STAGE", "SOURCE", "WHERE", "ID", "REASON"), map(_rejected_row, found[:limit]), fold=True)
     else:
         print_table(("QUALITY", "ID", "PLATFORM", "PUBLISHED", "TITLE"), map(_row, found[:limit]))
     if len(found) > limit:
@@ -124,14 +127,19 @@ def _known_json(known: "Known") -> dict[str, Any]:  # Any: JSON
 
 
 def _explain(ctx: typer.Context, record_id: IdArgument, category: CategoryOption = None, as_json: Json = False) -> None:
-    """Show how a record's quality came about: each term, what is absent, and the scale."""
-    from overnight.app.records import explain, find_record
+    """Show how a record's quality came about.
+
+    Each term with what it gave, what was left out and why, and the scale.
+    """
+    from overnight.app.records import explain, facts_of, find_record
 
     with place_of(ctx).open() as project:
         known = find_record(project, record_id, category)
         quality = explain(project, known)
     if as_json:
-        print_json({**_known_json(known), "id": known.record["id"], "quality": _quality_json(quality)})
+        stored = known.record["quality_score"]
+        about = {"id": known.record["id"], "stored_quality": stored, "quality": _quality_json(quality)}
+        print_json({**_known_json(known), **about})
         return
     say(f"{known.record['title']}  ({known.record['id']}, {known.category})", style="bold")
     if quality is None:
@@ -140,14 +148,17 @@ def _explain(ctx: typer.Context, record_id: IdArgument, category: CategoryOption
         )
         say(f"  (categories.{known.category}.scorer)")
         return
-    fact = known.snapshot.facts[known.record["source"]]
+    as_of = facts_of(known).as_of_for(known.record).date().isoformat()
     rows = [_part_row(part) for part in quality.parts]
     print_table(("TERM", "GAVE", "OF", "FORMULA"), rows, fold=True)
     if quality.quality is None:
         say(f"  quality {NOT_MEASURED}: source {known.record['source']!r} has none of the fields")
         return
     scale = f"{quality.value:.3f} of {quality.reach:g}, x 10 / {quality.reach:g}"
-    say(f"quality {quality.quality:.2f} of 10 = {scale}; recency counts from {fact['as_of'][:10]}")
+    say(f"quality {quality.quality:.2f} of 10 = {scale}; recency counts from {as_of}")
+    stored = known.record["quality_score"]
+    if stored is not None and abs(stored - quality.quality) > 0.001:
+        say(f"the snapshot says {stored:.2f}: it was made with another formula", style="yellow")
     absent = [f"{part.name} ({', '.join(part.needs)})" for part in quality.parts if part.value is None]
     if absent:
         say(f"left out, because source {known.record['source']!r} has no such field: {'; '.join(absent)}")

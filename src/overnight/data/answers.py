@@ -1,15 +1,14 @@
 """From the pages of a source to what is judged: its mapping applied, numbers as numbers, the instant it stands for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from overnight.base.config import SourceSettings
-from overnight.base.errors import ConfigError
 from overnight.base.instants import to_datetime
 from overnight.data.fields import picker
 from overnight.data.judge import Answer
-from overnight.data.records import FIELDS, Origin, number_of, numeric_columns
+from overnight.data.records import FIELDS, Origin, Unusable, number_of, numeric_columns
 from overnight.data.sources.reading import Found
 from overnight.data.store import CachedPage
 
@@ -17,6 +16,8 @@ TEXT_ONLY = ("csv", "folder")
 """Kinds of source whose tables may know no numbers."""
 
 Cells = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
+Table = list[tuple[str, Cells]]
+"""Rows with their places."""
 
 
 def answers_of(
@@ -25,10 +26,11 @@ def answers_of(
     """Return what each page of a source gives for a region ("" for none).
 
     Raises:
-        ConfigError: `fields` or `as_of` cannot be used.
+        ConfigError: an expression of `fields` cannot be used.
     """
     pick = picker(name, source.fields)
-    tables = [[(one.where, pick(one.row)) for one in found if one.row is not None] for _, found in pages]
+    picked = [_picked(pick, found) for _, found in pages]
+    tables = [table for table, _ in picked]
     if source.kind in TEXT_ONLY:
         tables = _with_numbers(tables)
     titled = any(cells.get("title") for table in tables for _, cells in table)
@@ -41,32 +43,40 @@ def answers_of(
                 region=region or None,
                 titled=titled,
             ),
-            as_of=as_of(name, source, page),
+            as_of=as_of(source, page),
             rows=table,
-            unreadable=[(one.where, str(one.reason)) for one in found if one.row is None],
+            unreadable=unreadable,
         )
-        for (page, found), table in zip(pages, tables, strict=True)
+        for (page, _), table, (_, unreadable) in zip(pages, tables, picked, strict=True)
     ]
 
 
-def as_of(name: str, source: SourceSettings, page: CachedPage) -> datetime:
-    """Return the instant that recency counts from: as set, or when the file was changed, or when the page came.
-
-    Raises:
-        ConfigError: what is set is no instant.
-    """
-    if source.as_of is not None:
+def _picked(pick: Callable[[Cells], Cells], found: Iterable[Found]) -> tuple[Table, list[tuple[str, str]]]:
+    """Return the cells of the rows, and places where there are none, with the reason."""
+    table: Table = []
+    unreadable: list[tuple[str, str]] = []
+    for one in found:
+        if one.row is None:
+            unreadable.append((one.where, str(one.reason)))
+            continue
         try:
-            set_to = datetime.fromisoformat(source.as_of)
-        except ValueError:
-            raise ConfigError(f"sources.{name}.as_of: {source.as_of!r} is no instant in ISO 8601") from None
+            table.append((one.where, pick(one.row)))
+        except Unusable as error:
+            unreadable.append((one.where, str(error)))
+    return table, unreadable
+
+
+def as_of(source: SourceSettings, page: CachedPage) -> datetime:
+    """Return the instant that recency counts from: as set, or when the file was changed, or when the page came."""
+    if source.as_of is not None:
+        set_to = datetime.fromisoformat(source.as_of)
         return set_to.replace(tzinfo=UTC) if set_to.tzinfo is None else set_to
     if source.url is None and page.validators.last_modified is not None:
         return datetime.fromisoformat(page.validators.last_modified)
     return to_datetime(page.fetched_us)
 
 
-def _with_numbers(tables: Sequence[Sequence[tuple[str, Cells]]]) -> list[list[tuple[str, Cells]]]:
+def _with_numbers(tables: Sequence[Table]) -> list[Table]:
     """Turn metadata that are numbers in every row into numbers; the fields of a record know what they are."""
     columns = numeric_columns([cells for table in tables for _, cells in table]).difference(FIELDS)
     return [

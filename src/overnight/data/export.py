@@ -53,17 +53,37 @@ def _parquet(records: Sequence[Record]) -> bytes:
     except ImportError:
         raise MissingExtra("Parquet needs the extra `data`: pip install 'overnight[data]'") from None
     rows = [flat(record) for record in records]
-    columns = columns_of(rows)
-    lines = (json.dumps({name: row.get(name) for name in columns}) for row in rows)
+    kinds = {name: _kind([row.get(name) for row in rows]) for name in columns_of(rows)}
+    folded = {name.casefold(): name for name in kinds}
+    for name in kinds:
+        if (other := folded[name.casefold()]) != name:
+            raise UserMistake(f"Parquet knows no case: the columns {name!r} and {other!r} are one there")
+    lines = (json.dumps({name: _typed(row.get(name), kind) for name, kind in kinds.items()}) for row in rows)
     with tempfile.TemporaryDirectory(prefix="overnight-export-") as folder, duckdb.connect() as connection:
         source, target = Path(folder) / "rows.jsonl", Path(folder) / "rows.parquet"
         source.write_text("".join(f"{line}\n" for line in lines))
         connection.execute(
-            "COPY (SELECT * FROM read_ndjson($source, sample_size = -1, maximum_object_size = 67108864)) "
+            "COPY (SELECT * FROM read_ndjson($source, columns = $columns, maximum_object_size = 67108864)) "
             "TO $target (FORMAT parquet)",
-            {"source": str(source), "target": str(target)},
+            {"source": str(source), "columns": kinds, "target": str(target)},
         )
         return target.read_bytes()
+
+
+def _kind(cells: Sequence[Any]) -> str:
+    """Return the type of a column that holds these cells: it never follows from what a text looks like."""
+    given = {type(cell) for cell in cells if cell is not None}
+    if given == {bool}:
+        return "BOOLEAN"
+    if given == {int}:
+        return "BIGINT"
+    return "DOUBLE" if given and given <= {int, float} else "VARCHAR"
+
+
+def _typed(value: Any, kind: str) -> Any:
+    if value is None or kind != "VARCHAR" or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:

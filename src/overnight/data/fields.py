@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from overnight.base.errors import ConfigError, MissingExtra
+from overnight.data.records import Unusable
+from overnight.data.sources.expressions import DoesNotFit, Expression
 
 Row = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
 Pick = Callable[[Row], Any]  # Any: as above
@@ -14,9 +15,10 @@ def picker(source: str, fields: Mapping[str, str]) -> Callable[[Row], Row]:
 
     An expression that is the name of a column means that column; "a.b" means the cell b of the object in a.
 
-    Raises:
+    What is returned raises:
         ConfigError: an expression is not JMESPath; the message names it.
         MissingExtra: it needs the library, and that is not installed.
+        Unusable: an expression does not fit what is in this row.
     """
     if not fields:
         return lambda row: row
@@ -33,14 +35,17 @@ def _pick(key: str, expression: str) -> Pick:
     if all(word.isidentifier() for word in words):
         # By far the most common, and twenty times as fast as an expression.
         return lambda row: row[expression] if expression in row else _walk(row, words)
-    search: Pick | None = None
+    compiled: Expression | None = None
 
     def pick(row: Row) -> Any:
-        nonlocal search
+        nonlocal compiled
         if expression in row:
             return row[expression]
-        search = search or compiled(key, expression)
-        return search(row)
+        compiled = compiled or Expression(key, expression)
+        try:
+            return compiled.search(row)
+        except DoesNotFit as error:
+            raise Unusable(f"{key}: {expression!r} does not fit: {error}") from error
 
     return pick
 
@@ -51,21 +56,3 @@ def _walk(row: Any, words: list[str]) -> Any:
             return None
         row = row.get(word)
     return row
-
-
-def compiled(key: str, expression: str) -> Pick:
-    """Return the JMESPath expression as a function.
-
-    Raises:
-        ConfigError: it is none; `key` is named.
-        MissingExtra: the library is not installed.
-    """
-    try:
-        import jmespath
-    except ImportError:
-        raise MissingExtra(f"{key}: expressions need the extra `data`: pip install 'overnight[data]'") from None
-    try:
-        return jmespath.compile(expression).search  # type: ignore[no-any-return]  # no types
-    except jmespath.exceptions.JMESPathError as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{key}: {expression!r} is neither a column nor a JMESPath expression: {said}") from error

@@ -1,6 +1,6 @@
 """What counts when a source was asked: what it gives, that nothing changed, what it gave before, or nothing. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 HOUR_US = 3_600_000_000
@@ -26,6 +26,10 @@ class Standing:
     def stale(self, fresh_h: float) -> bool:
         """Tell whether what is at hand is too old for a result to be called whole, or is not there at all."""
         return self.status is Status.MISSING or self.age_s > fresh_h * 3600
+
+    def later(self, seconds: float) -> "Standing":
+        """Return how it stands so many seconds after the source was asked."""
+        return replace(self, age_s=self.age_s + max(0.0, seconds))
 
 
 def standing(

@@ -17,9 +17,10 @@ from typing import Any, TypeVar, cast
 
 from overnight.base.clock import Clock
 from overnight.base.config import CategorySettings, Config, SourceSettings, shown
-from overnight.base.errors import ConfigError, DamagedBlob, OvernightError, UnknownName
+from overnight.base.errors import DamagedBlob, OvernightError, UnknownName
 from overnight.data import store
 from overnight.data.answers import answers_of
+from overnight.data.categories import sources_of
 from overnight.data.freshness import DAY_US, HOUR_US, Standing, Status, standing
 from overnight.data.judge import Judged, Rejected, Rules, judge
 from overnight.data.quality import Scorer
@@ -93,18 +94,6 @@ class Harvester:
     def _clock(self) -> Clock:
         return self.database.clock
 
-    def sources(self, category: str) -> dict[str, SourceSettings]:
-        """Return the sources of a category.
-
-        Raises:
-            ConfigError: it has none.
-        """
-        found = {name: one for name, one in self.config.sources.items() if (one.category or name) == category}
-        if not found:
-            known = ", ".join(categories(self.config)) or "none"
-            raise ConfigError(f"no source has the category {category!r} (categories: {known})")
-        return found
-
     def harvest(self, category: str, *, force: bool = False, told: Told = lambda *_: None) -> Harvest:
         """Ask the sources of a category, judge what they gave, and make it the newest snapshot.
 
@@ -117,7 +106,7 @@ class Harvester:
         scorer = self.scorer(category, rules)
         units = [
             (name, source, region)
-            for name, source in self.sources(category).items()
+            for name, source in sources_of(self.config, category).items()
             for region in source.regions or ("",)
         ]
         asked = at_once([partial(self._visit, *unit, force=force, told=told) for unit in units])
@@ -133,12 +122,10 @@ class Harvester:
         told(name, region, 0)
         print_ = fingerprint(source)
         before = [page for page in self._cached(name, region) if page.fingerprint == print_]
-        known = {} if force else {page.key: Known(validators=page.validators, next=page.next) for page in before}
         error: str | None = None
         answered: list[tuple[CachedPage, tuple[Found, ...]]] = []
         try:
-            pages = self.ask(name, source, region, known, partial(told, name, region))
-            answered = [self._keep(page, before, print_) for page in pages]
+            answered = self._ask(name, source, region, before, partial(told, name, region), force=force)
         except (OvernightError, OSError) as failure:
             error = " ".join(str(failure).split())
         except Exception as failure:  # noqa: BLE001  # whatever a source does, the others go on
@@ -168,6 +155,29 @@ class Harvester:
             answered=error is None,
         )
 
+    def _ask(
+        self,
+        name: str,
+        source: SourceSettings,
+        region: str,
+        before: Sequence[CachedPage],
+        told: Callable[[int], None],
+        *,
+        force: bool,
+    ) -> list[tuple[CachedPage, tuple[Found, ...]]]:
+        """Read a source for a region; where what it says is unchanged is gone from the cache, ask for all again."""
+        known = {} if force else {page.key: self._known(page) for page in before}
+        print_ = fingerprint(source)
+        try:
+            return [self._keep(page, before, print_) for page in self.ask(name, source, region, known, told)]
+        except (UnknownName, DamagedBlob):
+            if not known:
+                raise
+        return [self._keep(page, before, print_) for page in self.ask(name, source, region, {}, told)]
+
+    def _known(self, page: CachedPage) -> Known:
+        return Known(validators=page.validators, next=page.next, rows=page.rows)
+
     def _cached(self, name: str, region: str) -> list[CachedPage]:
         with self.database.read() as connection:
             return store.cached(connection, name, region)
@@ -179,8 +189,8 @@ class Harvester:
         if page.found is None:
             assert known is not None, "a source answers 'not modified' only about what is known"
             return replace(known, checked_us=now_us), self._rows(known)
-        found = tuple(page.found)
-        blob = self.cache.put(_packed(found))
+        found = tuple(map(_storable, page.found))
+        blob = self.cache.put("".join(f"{_line(one)}\n" for one in found).encode("ascii"))
         fetched_us = known.fetched_us if known is not None and known.blob == blob else now_us
         # An address with a secret in it is not stored; without it the page cannot be passed over, so it is read anew.
         open_ = page.next is None or shown("next", page.next) == page.next
@@ -189,6 +199,7 @@ class Harvester:
             validators=page.validators if open_ else Validators(),
             next=page.next if open_ else None,
             blob=blob,
+            rows=len(found),
             fingerprint=print_,
             fetched_us=fetched_us,
             checked_us=now_us,
@@ -246,14 +257,19 @@ class Harvester:
             if judged is None:
                 return None
             facts = {
-                name: {"fields": sorted(fact.fields), "as_of": fact.as_of.isoformat()}
+                name: {
+                    "fields": sorted(fact.fields),
+                    "as_of": {region: at.isoformat() for region, at in fact.as_of.items()},
+                }
                 for name, fact in judged.facts.items()
             }
             lines = [visit.to_json() for visit in visits]
             return store.add_snapshot(tx, category, snapshot_id, rejected, judged.statistics, facts, lines)
 
         made = self.database.writer.do(change)
-        self._tidy()
+        # What was harvested is on disk: that the cache could not be tidied is the next harvest's matter.
+        with contextlib.suppress(OSError, OvernightError):
+            self._tidy()
         return made
 
     def _tidy(self) -> None:
@@ -293,21 +309,25 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
     return [answers[place] for place in range(len(works))]
 
 
-def categories(config: Config) -> list[str]:
-    """Return the categories that sources give, by name."""
-    return sorted({source.category or name for name, source in config.sources.items()})
-
-
 def fingerprint(source: SourceSettings) -> str:
     """Return a hash of the settings that what was read depends on; mappings and limits are applied afterwards."""
     parts = (source.kind, source.path, source.url, source.query, source.pattern, source.records, source.next)
-    paging = (source.next_parameter, source.page_parameter, source.first_page, source.max_pages)
+    paging = (source.next_parameter, source.page_parameter, source.first_page, source.max_pages, source.max_rows)
     text = json.dumps([*parts, *paging, sorted(source.headers.items())])
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def _packed(found: Iterable[Found]) -> bytes:
-    return "".join(f"{json.dumps([one.where, one.row, one.reason])}\n" for one in found).encode("ascii")
+def _line(found: Found) -> str:
+    return json.dumps([found.where, found.row, found.reason])
+
+
+def _storable(found: Found) -> Found:
+    """Return what was found; a row that was read but is nested too deeply to be written is none."""
+    try:
+        _line(found)
+    except RecursionError:
+        return Found(found.where, None, "nested too deeply")
+    return found
 
 
 def _unpacked(content: bytes) -> Iterable[Found]:

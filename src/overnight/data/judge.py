@@ -13,11 +13,18 @@ from enum import StrEnum
 from statistics import fmean, median
 from typing import Any
 
-from overnight.data.quality import Quality, Scorer
-from overnight.data.records import BODIES, Origin, Record, Unusable, body_of, content_of, present, record_of
-
-FEWEST = 100
-"""Kept records below which a person is told that there are few."""
+from overnight.data.quality import NEEDS, Quality, Scorer
+from overnight.data.records import (
+    BODIES,
+    Origin,
+    Record,
+    Unusable,
+    body_of,
+    content_of,
+    present,
+    record_of,
+    says_more_than_a_title,
+)
 
 Duplicates = Callable[[Sequence[str], float], Sequence[int]]
 """From texts and the threshold to the place of the first text of each one's cluster."""
@@ -71,7 +78,12 @@ class SourceFacts:
     """What quality depends on beside the record: the source's fields and the instant that it stands for."""
 
     fields: frozenset[str]
-    as_of: datetime
+    as_of: Mapping[str, datetime]
+    """By region; "" where there is none."""
+
+    def as_of_for(self, record: Record) -> datetime:
+        """Return the instant that recency counts from for a record of this source."""
+        return self.as_of.get(record["region"] or "", max(self.as_of.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +100,6 @@ class Judged:
 class _Item:
     record: Record
     where: str
-    quality: float | None = None
 
     def reject(self, stage: Stage, reason: str) -> Rejected:
         source = str(self.record["source"])
@@ -103,11 +114,11 @@ def judge(answers: Sequence[Answer], rules: Rules, scorer: Scorer | None, duplic
     rejected: list[Rejected] = []
     items = _formed(answers, rejected)
     original = len(items) + len(rejected)
-    items = _without_equal(items, rejected)
     facts = _facts(answers, items)
+    items = _without_equal(items, rejected)
     if scorer is not None:
         items = _good_enough(items, scorer, facts, rules.threshold, rejected)
-    items.sort(key=_rank)
+    items.sort(key=lambda item: rank(item.record))
     items = _without_near(items, rules.near_duplicates, duplicates, rejected)
     rejected += [item.reject(Stage.LIMIT, f"beyond the {rules.limit} best") for item in items[rules.limit :]]
     kept = tuple(item.record for item in items[: rules.limit])
@@ -147,7 +158,7 @@ def _without_equal(items: Sequence[_Item], rejected: list[Rejected]) -> list[_It
             said = "same content" if known[0] == content else "other content"
             rejected.append(item.reject(Stage.DUPLICATE, f"id {name!r} was there before with {said}: {_at(known[1])}"))
             continue
-        twin = by_content.get(content) if _says_more_than_a_title(item.record) else None
+        twin = by_content.get(content) if says_more_than_a_title(item.record) else None
         if twin is not None:
             reason = f"says the same as record {twin.record['id']!r}: {_at(twin)}"
             rejected.append(item.reject(Stage.DUPLICATE, reason))
@@ -158,11 +169,6 @@ def _without_equal(items: Sequence[_Item], rejected: list[Rejected]) -> list[_It
     return kept
 
 
-def _says_more_than_a_title(record: Record) -> bool:
-    """Two films may have one title; with all else equal too, two records are one."""
-    return bool(record["metadata"])
-
-
 def _at(item: _Item) -> str:
     return f"{item.record['source']}, {item.where}"
 
@@ -171,11 +177,14 @@ def _facts(answers: Sequence[Answer], items: Sequence[_Item]) -> dict[str, Sourc
     by_source: dict[str, list[Record]] = {}
     for item in items:
         by_source.setdefault(item.record["source"], []).append(item.record)
-    as_of: dict[str, datetime] = {}
+    as_of: dict[str, dict[str, datetime]] = {}
     for answer in answers:
-        source = answer.origin.source
-        as_of[source] = max(answer.as_of, as_of.get(source, answer.as_of))
-    return {source: SourceFacts(fields=present(records), as_of=as_of[source]) for source, records in by_source.items()}
+        known, region = as_of.setdefault(answer.origin.source, {}), answer.origin.region or ""
+        known[region] = max(answer.as_of, known.get(region, answer.as_of))
+    return {
+        source: SourceFacts(fields=present(records, NEEDS), as_of=as_of[source])
+        for source, records in by_source.items()
+    }
 
 
 def _good_enough(
@@ -188,7 +197,12 @@ def _good_enough(
     kept = []
     for item in items:
         fact = facts[item.record["source"]]
-        found = scorer(item.record, fact.as_of, fact.fields)
+        try:
+            found = scorer(item.record, fact.as_of_for(item.record), fact.fields)
+        except Exception as error:  # noqa: BLE001  # a project's own scorer; it costs the record that it fails on
+            reason = f"the scorer failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            rejected.append(item.reject(Stage.QUALITY, reason))
+            continue
         scored = _scored(item, found)
         if found.quality is None:
             reason = "its quality cannot be measured: the source has none of the fields"
@@ -203,14 +217,14 @@ def _good_enough(
 
 def _scored(item: _Item, found: Quality) -> _Item:
     shown = None if found.quality is None else round(found.quality, 4)
-    return replace(item, record={**item.record, "quality_score": shown}, quality=found.quality)
+    return replace(item, record={**item.record, "quality_score": shown})
 
 
-def _rank(item: _Item) -> tuple[float, float, str]:
-    """Best first, then newest, then by id: the same records have the same order, wherever they came from."""
-    published = item.record["published_at"]
+def rank(record: Record) -> tuple[float, float, str]:
+    """Return a key that sorts records best first, then newest, then by id: equal records have an equal order."""
+    published = record["published_at"]
     newest = datetime.fromisoformat(published).timestamp() if published else float("-inf")
-    return (-(item.quality or 0.0), -newest, item.record["id"])
+    return (-(record["quality_score"] or 0.0), -newest, record["id"])
 
 
 def _without_near(
@@ -229,14 +243,6 @@ def _without_near(
             reason = f"says nearly the same as record {first.record['id']!r}: {_at(first)}"
             rejected.append(item.reject(Stage.NEAR_DUPLICATE, reason))
     return kept
-
-
-def remarks(statistics: Mapping[str, Any]) -> list[str]:  # Any: JSON
-    """Return what a person should know about the counts of a snapshot."""
-    kept = statistics["filtered"]
-    if not statistics["meets_minimum"]:
-        return [f"{kept} records are fewer than the minimum of {statistics['minimum']}"]
-    return [f"{kept} records are few (fewer than {FEWEST})"] if kept < FEWEST else []
 
 
 def _statistics(original: int, kept: Sequence[Record], rejected: Sequence[Rejected], minimum: int) -> dict[str, Any]:

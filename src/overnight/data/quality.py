@@ -16,18 +16,22 @@ from datetime import datetime
 from typing import Any
 
 from overnight.base.errors import PermanentError
-from overnight.data.records import body_of, value_of
+from overnight.data.records import body_of, number_in, value_of
 
 Record = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
 
 BEST = 10.0
 
 CONFLICT = re.compile(
-    r"\b(against|argue|battle|betray|blackmail|chase|confront|conspir|crime|curse|danger|death|deadly|enem|escape|fight"
-    r"|kill|lie|lies|lost|murder|must|race|revenge|rival|secret|steal|struggle|surviv|threat|trap|versus|war)\w*",
+    r"\b(against|argu(e|es|ing|ments?)|battl(e|es|ing)|betray(s|ed|al)?|blackmail(s|ed)?|chas(e|es|ed|ing)"
+    r"|confront(s|ed|ation)?|conspir\w+|crimes?|cursed?|danger(s|ous)?|deadly|deaths?|enem(y|ies)|escap(e|es|ed|ing)"
+    r"|fights?|fighting|fought|kill(s|ed|ers?|ing)?|lies|lost|murder(s|ed|ers?|ous)?|must|rac(e|es|ing)|revenge"
+    r"|rival(s|ry)?|secrets?|steal(s|ing)?|stolen|struggl(e|es|ing)|surviv(e|es|al|ors?)|threat(s|en|ens|ened)?"
+    r"|trap(s|ped)?|versus|wars?)\b",
     re.IGNORECASE,
 )
 """Words that a premise with a conflict can hardly do without."""
+_SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ROLE = re.compile(r"\b(act as|you are|your (task|role|job)|i want you to|imagine)\b", re.IGNORECASE)
 _FORM = re.compile(r"\b(format|table|list|json|markdown|steps?|bullet|words|sentences|reply|output|example)\b", re.I)
 _SLOT = re.compile(r"(\[[^\]\n]{2,40}\]|\{[^}\n]{1,40}\}|<[^>\n]{2,40}>|\$\{)")
@@ -41,13 +45,13 @@ class Sight:
     as_of: datetime
 
     def number(self, name: str) -> float:
-        """Return the number in that field; 0 where this record has none."""
-        value = value_of(self.record, name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+        """Return the number in that field, also where a source gives it as text; 0 where this record has none."""
+        return number_in(value_of(self.record, name)) or 0.0
 
-    def has(self, *names: str) -> bool:
-        """Tell whether this record has one of the fields."""
-        return any(value_of(self.record, name) is not None for name in names)
+    def has(self, name: str, *, number: bool) -> bool:
+        """Tell whether this record has the field, and a number in it if it must be one."""
+        value = value_of(self.record, name)
+        return number_in(value) is not None if number else value is not None
 
     def age_days(self) -> float:
         """Return the days from publication to `as_of`, at least 0."""
@@ -72,6 +76,8 @@ class Term:
     needs: tuple[str, ...]
     value: Callable[[Sight], float]
     any_of: bool = False
+    numbers: bool = True
+    """Whether the fields must hold numbers."""
 
     def applies(self, fields: frozenset[str]) -> bool:
         """Tell whether a source with these fields can have this term."""
@@ -138,11 +144,13 @@ def _recency(steps: tuple[tuple[float, float], ...], rest: float) -> Term:
         reach=max(points for _, points in steps),
         needs=("published_at",),
         value=value,
+        numbers=False,
     )
 
 
 def _presence(field: str) -> Term:
-    return Term(name=field, formula=f"1 if {field} is known", reach=1.0, needs=(field,), value=lambda sight: 1.0)
+    formula = f"1 if {field} is known"
+    return Term(name=field, formula=formula, reach=1.0, needs=(field,), value=lambda sight: 1.0, numbers=False)
 
 
 def _share(name: str, formula: str, most: float, needs: tuple[str, ...], value: Callable[[Sight], float]) -> Term:
@@ -161,10 +169,9 @@ def _discussed(sight: Sight) -> float:
 
 
 def _conflict(sight: Sight) -> float:
-    said = value_of(sight.record, "conflict")
-    if said is None:
-        said = CONFLICT.search(sight.text()) is not None
-    return 3.0 if said else 1.0
+    said = str(value_of(sight.record, "conflict")).strip().lower()
+    named = CONFLICT.search(sight.text()) is not None
+    return 3.0 if _SAID.get(said, named) else 1.0
 
 
 def _attention(sight: Sight) -> float:
@@ -226,6 +233,7 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
             needs=("conflict", "text", "summary", "description"),
             value=_conflict,
             any_of=True,
+            numbers=False,
         ),
     ),
     "sound": (_log("likes", 0.5, 4, called="upvotes"), _log("comments", 0.5, 3)),
@@ -242,6 +250,7 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
             needs=("text", "summary", "description"),
             value=_instruction,
             any_of=True,
+            numbers=False,
         ),
         Term(
             name="length",
@@ -250,12 +259,16 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
             needs=("text", "summary", "description"),
             value=lambda sight: min(2.0, len(sight.text().split()) / 30),
             any_of=True,
+            numbers=False,
         ),
         _log("likes", 1.0, 3, plus_one=True, called="votes"),
         _recency(((30, 2.0), (180, 1.0)), 0.5),
     ),
 }
 """The built-in categories. `streams` are views; `upvotes` and `votes` are likes."""
+
+NEEDS = frozenset(name for terms in TERMS.values() for term in terms for name in term.needs)
+"""The fields that some term looks at."""
 
 
 def scorer_of(category: str) -> Scorer | None:
@@ -276,7 +289,7 @@ def _part(term: Term, sight: Sight, fields: frozenset[str]) -> Part:
     value: float | None = None
     missing = False
     if term.applies(fields):
-        missing = not (any if term.any_of else all)(sight.has(name) for name in term.needs)
+        missing = not (any if term.any_of else all)(sight.has(name, number=term.numbers) for name in term.needs)
         value = 0.0 if missing else term.value(sight)
     return Part(name=term.name, formula=term.formula, reach=term.reach, needs=term.needs, value=value, missing=missing)
 

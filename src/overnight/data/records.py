@@ -28,8 +28,15 @@ BODIES = ("text", "summary", "description")
 """The metadata that hold what a record says at length."""
 
 _YEARS = range(1000, 10_000)
+_DATES = range(1000_01_01, 3000_00_00)
+"""Dates as numbers: 20140101."""
+_SECONDS_FROM = 100_000_000
+"""Seconds since the epoch from here on are taken for such: March 1973. Less may be anything."""
+_DIGITS = (4, 8, 9, 10, 13)
+"""Digits of a year, a date, seconds and milliseconds as text."""
 _MILLISECONDS_FROM = 100_000_000_000
 """Seconds since the epoch beyond this are the year 5138; such numbers are milliseconds."""
+_HALF = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?|nan|-?inf(inity)?", re.IGNORECASE)
 
 
@@ -49,13 +56,19 @@ class Origin:
     """False where none of the source's rows has a title: then a record is called by its id."""
 
 
+OWN = ("engagement", "metadata", "harvested_at", "quality_score", "source")
+"""What a record has beside FIELDS."""
+LARGEST = 2**63
+"""Whole numbers from here on are refused: databases, and programs in other languages, cannot hold them."""
+
+
 def record_of(cells: Row, origin: Origin) -> Record:
     """Return the record that the cells make; names that are no field of a record become metadata.
 
     Raises:
         Unusable: the title is missing, or a cell is not what its field needs.
     """
-    metadata = {name: value for name, value in cells.items() if name not in FIELDS and value is not None}
+    metadata = {_json_name(name): value for name, value in cells.items() if name not in FIELDS and value is not None}
     name = _id(cells.get("id"))
     title = _text("title", cells.get("title"))
     if not title and origin.titled:
@@ -80,18 +93,30 @@ def record_of(cells: Row, origin: Origin) -> Record:
 
 
 def content_id(record: Record) -> str:
-    """Return an id made of what the record says, for sources that give none: equal content has an equal id."""
-    return f"content-{sha256(_content(record)).hexdigest()[:16]}"
+    """Return an id made of the source and all that it says, for sources that give none: equal rows have an equal id."""
+    said = json.dumps([record["source"], record["engagement"], _content(record)], sort_keys=True)
+    return f"content-{sha256(said.encode('ascii')).hexdigest()[:16]}"
 
 
 def content_of(record: Record) -> bytes:
-    """Return what the record says apart from its id, when and where it was harvested, and how it was received."""
-    return sha256(_content(record)).digest()
+    """Return a hash of what the record says apart from its id, how it was received, and where and when it came from."""
+    return sha256(_content(record).encode("ascii")).digest()
 
 
-def _content(record: Record) -> bytes:
-    said = {name: record[name] for name in ("title", "metadata", "published_at", "source")}
-    return json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
+def says_more_than_a_title(record: Record) -> bool:
+    """Tell whether two records with equal content must be one: two films may have one title, and nothing else."""
+    return record["source_url"] is not None or any(map(_says_something, record["metadata"].values()))
+
+
+def _content(record: Record) -> str:
+    said = {name: value for name, value in record["metadata"].items() if _says_something(value)}
+    return json.dumps(
+        [record["title"], record["published_at"], record["source_url"], said], sort_keys=True, separators=(",", ":")
+    )
+
+
+def _says_something(value: Any) -> bool:
+    return value not in ("", [], {})
 
 
 def body_of(record: Mapping[str, Any]) -> str:
@@ -108,19 +133,25 @@ def value_of(record: Mapping[str, Any], name: str) -> Any:  # Any: see Record
     return record[name] if name in FIELDS else record["metadata"].get(name)
 
 
-def present(records: Iterable[Record]) -> frozenset[str]:
-    """Return the fields that at least one of the records has."""
+def present(records: Iterable[Record], names: Iterable[str]) -> frozenset[str]:
+    """Return those of the named fields that at least one of the records has."""
+    missing = set(names)
     found: set[str] = set()
     for record in records:
-        found.update(name for name in FIELDS if value_of(record, name) is not None)
-        found.update(record["metadata"])
+        here = {name for name in missing if value_of(record, name) is not None}
+        found |= here
+        missing -= here
     return frozenset(found)
 
 
 def flat(record: Record) -> Record:
-    """Return the record as one row of columns, as trainings and tables want it; metadata never hides a field."""
+    """Return the record as one row of columns, as trainings and tables want it.
+
+    Metadata that are called like something that every record has become "metadata.NAME".
+    """
     fields = {name: value for name, value in record.items() if name not in ("engagement", "metadata")}
-    return {**record["metadata"], **record["engagement"], **fields}
+    metadata = {f"metadata.{name}" if name in OWN else name: value for name, value in record["metadata"].items()}
+    return {**metadata, **record["engagement"], **fields}
 
 
 def numeric_columns(rows: Sequence[Row]) -> frozenset[str]:
@@ -144,8 +175,17 @@ def number_of(text: str) -> float | int:
     """Return the number that a text of a numeric column stands for."""
     try:
         return int(text)
-    except ValueError:
+    except ValueError:  # a fraction, or more digits than Python reads
         return float(text)
+
+
+def number_in(value: Any) -> float | None:
+    """Return the finite number that a cell holds or, as text, stands for; None where it is none."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = number_of(value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= LARGEST:
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _text(name: str, value: Any) -> str | None:
@@ -153,9 +193,21 @@ def _text(name: str, value: Any) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Unusable(f"{name} is not text: {_short(value)}")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return " ".join(str(value).split()) or None
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unusable(f"{name} is not finite: {value}")
+        value = int(value) if value.is_integer() else value
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        raise Unusable(f"{name} is too large")
+    text = " ".join(str(value).split())
+    if not _can_be_stored(text):
+        raise Unusable(f"{name} holds a NUL or half a character: {_short(text)}")
+    return text or None
+
+
+def _can_be_stored(text: str) -> bool:
+    """Tell whether files and databases can hold the text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and not _HALF.search(text)
 
 
 def _id(value: Any) -> str | None:
@@ -171,8 +223,10 @@ def _count(name: str, value: Any) -> float | int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unusable(f"{name} is not a number: {_short(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise Unusable(f"{name} is not finite: {value}")
+    if abs(value) >= LARGEST:
+        raise Unusable(f"{name} is too large")
     if value < 0:
         raise Unusable(f"{name} is below 0: {_short(value)}")
     return int(value) if value == int(value) else value
@@ -197,7 +251,7 @@ def _published(value: Any) -> str | None:
     """Return the instant in ISO 8601, UTC; an instant without a zone counts as UTC, a year as its first day."""
     if isinstance(value, str):
         value = value.strip()
-        if value.isascii() and value.isdigit():
+        if value.isascii() and value.isdigit() and len(value) in _DIGITS:
             value = int(value)
     if value is None or value == "":
         return None
@@ -216,6 +270,10 @@ def _instant(value: Any) -> datetime:
     if not isinstance(value, str):
         if value in _YEARS:
             return datetime(int(value), 1, 1, tzinfo=UTC)
+        if value in _DATES:
+            return datetime.fromisoformat(str(int(value))).replace(tzinfo=UTC)
+        if abs(value) < _SECONDS_FROM:
+            raise ValueError
         return datetime.fromtimestamp(value / 1000 if abs(value) > _MILLISECONDS_FROM else value, UTC)
     try:
         instant = datetime.fromisoformat(value)
@@ -227,7 +285,7 @@ def _instant(value: Any) -> datetime:
 def _check_json(record: Record) -> None:
     """Raise Unusable where the metadata hold something that JSON has no word for."""
     try:
-        json.dumps(record["metadata"], allow_nan=False)
+        text = json.dumps(record["metadata"], allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):
         for name, value in record["metadata"].items():
             try:
@@ -236,6 +294,17 @@ def _check_json(record: Record) -> None:
                 kind = "is not finite" if isinstance(value, float) else "is not JSON"
                 raise Unusable(f"{name} {kind}: {_short(value)}") from None
         raise Unusable("the metadata are not JSON") from None
+    if _HALF.search(text):
+        raise Unusable("the metadata hold half a character (a surrogate without its other half)")
+    for name, value in record["metadata"].items():
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise Unusable(f"{name} is too large")
+
+
+def _json_name(name: str) -> str:
+    if not _can_be_stored(name):
+        raise Unusable(f"the name of a column holds a NUL or half a character: {_short(name)}")
+    return name
 
 
 def _short(value: Any) -> str:

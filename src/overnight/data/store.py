@@ -1,12 +1,14 @@
 """The rows of harvests: pages in the cache, the harvest log, snapshots."""
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from overnight.base.instants import iso
 from overnight.data.freshness import Standing, Status
 from overnight.data.sources.reading import Validators
 from overnight.data.tables import harvests, pages, snapshots
@@ -23,6 +25,8 @@ class CachedPage:
     validators: Validators
     next: str | None
     blob: str
+    rows: int
+    """How many places it has, unusable ones counted too."""
     fingerprint: str
     """Of the settings that the page was read with: with others it would be another page."""
     fetched_us: int
@@ -51,6 +55,7 @@ class Visit:
             "count": self.count,
             "ms": self.ms,
             "error": self.error,
+            "at": iso(self.at_us) if self.at_us else None,
         }
 
 
@@ -77,6 +82,7 @@ def cached(connection: sa.Connection, source: str, region: str) -> list[CachedPa
             validators=Validators(etag=row.etag, last_modified=row.last_modified),
             next=row.next,
             blob=row.blob,
+            rows=row.rows,
             fingerprint=row.fingerprint,
             fetched_us=row.fetched_us,
             checked_us=row.checked_us,
@@ -86,7 +92,12 @@ def cached(connection: sa.Connection, source: str, region: str) -> list[CachedPa
 
 
 def put_pages(tx: Tx, source: str, region: str, given: Sequence[CachedPage]) -> None:
-    """Replace the pages of a source."""
+    """Replace the pages of a source, unless another harvest has confirmed newer ones meanwhile."""
+    tx.dialect.serialize(tx.connection, zlib.crc32(f"{source} {region}".encode()) + (1 << 61))
+    there = (pages.c.source == source, pages.c.region == region)
+    newest = tx.connection.execute(sa.select(sa.func.max(pages.c.checked_us)).where(*there)).scalar()
+    if newest is not None and newest > max((page.checked_us for page in given), default=0):
+        return
     tx.connection.execute(sa.delete(pages).where(pages.c.source == source, pages.c.region == region))
     rows = [
         {
@@ -98,6 +109,7 @@ def put_pages(tx: Tx, source: str, region: str, given: Sequence[CachedPage]) -> 
             "last_modified": page.validators.last_modified,
             "next": page.next,
             "blob": page.blob,
+            "rows": page.rows,
             "fingerprint": page.fingerprint,
             "fetched_us": page.fetched_us,
             "checked_us": page.checked_us,

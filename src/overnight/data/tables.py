@@ -18,6 +18,7 @@ pages = sa.Table(
     sa.Column("last_modified", sa.Text),
     sa.Column("next", sa.Text),
     sa.Column("blob", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("fetched_us", _BIG, nullable=False),
     sa.Column("checked_us", _BIG, nullable=False),

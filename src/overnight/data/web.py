@@ -108,7 +108,7 @@ class Web:
         address = parse_address(url, "url")
         ask = _Ask(
             url=address.copy_with(userinfo=b""),
-            headers={**_login(address), **_checked(headers)},
+            headers={**_login(address), **checked_headers(headers, "headers")},
             etag=etag,
             last_modified=last_modified,
             timeout_s=timeout_s,
@@ -226,6 +226,18 @@ class _Turn:
         self.last_s: float | None = None
 
 
+def variables_in(text: str, where: str) -> list[str]:
+    """Return the names of the variables that `expand` would put in. `where` is the key of the setting.
+
+    Raises:
+        ConfigError: a "${" is not closed, or names no variable; the text is not repeated, for the secrets in it.
+    """
+    names = [place[1] for place in _PLACE.finditer(text) if place[1] is not None]
+    if len(names) != text.count("${") or not all(name.isidentifier() for name in names):
+        raise ConfigError(f'{where}: has a "${{" that names no variable of the environment; "${{NAME}}" is meant')
+    return names
+
+
 def expand(text: str, variables: Mapping[str, str], region: str | None, where: str) -> str:
     """Return the text with `${NAME}` replaced by that variable, and `{region}` by the region, percent-encoded.
 
@@ -283,21 +295,31 @@ def origin(url: "URL") -> tuple[str, str, int]:
 
 
 def displayed(url: "URL") -> str:
-    """Return the address as it may be shown: on one line, of bounded length, without credentials."""
+    """Return the address as it may be shown: on one line, of bounded length, without credentials.
+
+    What is too long is left out as a whole, the query or the path: of a secret cut in two nobody would see one.
+    """
     text = str(shown("url", str(url.copy_with(userinfo=b""))))
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    place = text.partition("?")[0]
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{place}?..." if len(place) <= LONGEST_SHOWN else f"{url.scheme}://{url.netloc.decode('ascii')}/..."
 
 
-def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers, all of which can be sent; a value is never repeated."""
+def checked_headers(headers: Mapping[str, str], where: str) -> Mapping[str, str]:
+    """Return the headers. `where` is the key of the setting.
+
+    Raises:
+        ConfigError: one of them cannot be sent; a value is never repeated.
+    """
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise UserMistake(f"headers: {name!r} is no name of a header")
+            raise ConfigError(f"{where}: {name!r} is no name of a header")
         if name.lower() in _OURS:
-            raise UserMistake(f"headers: {name!r} cannot be set: Overnight sends its own")
+            raise ConfigError(f"{where}: {name!r} cannot be set: Overnight sends its own")
         if not _HEADER_VALUE.fullmatch(value):
-            raise UserMistake(
-                f"headers: the value of {name!r} cannot be sent; a line break, a space at an end and letters beyond "
+            raise ConfigError(
+                f"{where}: the value of {name!r} cannot be sent; a line break, a space at an end and letters beyond "
                 "Latin-1 are not allowed"
             )
     return headers

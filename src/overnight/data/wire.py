@@ -260,5 +260,5 @@ class _Body:
         self._content += data
         if len(self._content) > self._max_bytes:
             raise PermanentError(
-                f"the answer is longer, unpacked, than the {self._max_bytes:,} bytes that max_mb allows"
+                f"the answer is longer, unpacked, than the {self._max_bytes:,} bytes that max_mb leaves for it"
             )

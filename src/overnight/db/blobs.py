@@ -44,6 +44,9 @@ class Blobs:
         files, path = self._find(name)
         # One of another size was damaged since; it is replaced by what it should be.
         if files.exists(path) and files.size(path) == len(content):
+            if self._is_local:
+                # As young as a new one: a sweep must not take what was just said to be needed.
+                Path(path).touch()
             return name
         if self._is_local:
             replace_file(Path(path), content)

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overnight.base.config import AgentSettings, Config
 from overnight.base.errors import ConfigError, InvalidTransition, OvernightError, PermanentError, UserMistake
 from overnight.base.files import replace_file, write_json
-from overnight.data.harvest import Harvester, categories
+from overnight.data.categories import categories
 from overnight.data.records import flat
+from overnight.data.remarks import remarks
 from overnight.data.snapshots import canonical, records_of, validate
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
@@ -31,6 +32,9 @@ from overnight.registry.store import Candidate
 from overnight.registry.versions import OUTPUT, Version
 from overnight.reports.nightly import Phase, daily_report, result_of
 from overnight.training.job import MODEL, SCORES, read_scores
+
+if TYPE_CHECKING:
+    from overnight.data.harvest import Harvest
 
 TASK = "nightly"
 SEED = 0
@@ -50,7 +54,8 @@ class Nightly:
     config: Config
     database: Database
     blobs: Blobs
-    harvester: Harvester
+    harvest: Callable[[str], "Harvest"]
+    """Harvests a category; see `Project.harvest`."""
     state_dir: Path
 
     def tasks(self) -> list[Task]:
@@ -196,13 +201,14 @@ def _harvest(night: Nightly, category: str) -> Json:
     """Harvest a category; what is wrong with it as a whole costs the others nothing."""
 
     def work() -> Json:
-        harvest = night.harvester.harvest(category)
+        harvest = night.harvest(category)
         found = harvest.to_json()
         if harvest.snapshot is None:
             reasons = "; ".join(f"{visit.source}: {visit.error}" for visit in harvest.visits)
             return {**found, "error": f"no source gave anything: {reasons}"}
-        if not harvest.records:
-            return {**found, "error": "no record was good enough to be kept"}
+        if not harvest.snapshot.statistics["meets_minimum"]:
+            [reason] = remarks(harvest.snapshot.statistics)
+            return {**found, "error": reason}
         return found
 
     return _safely(work)

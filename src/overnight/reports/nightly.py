@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from overnight.data.judge import remarks
+from overnight.data.remarks import remarks
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 

@@ -6,13 +6,17 @@ has not changed can be passed over without being read.
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlencode
 
 from overnight.base.config import SourceSettings
-from overnight.base.errors import ConfigError, MissingExtra, PermanentError
+from overnight.base.errors import PermanentError
 from overnight.data.sources.asking import Asking, key_of, one_line, validators_of
-from overnight.data.sources.reading import Found, Known, Page
+from overnight.data.sources.cells import checked, fault_of
+from overnight.data.sources.expressions import Expression
+from overnight.data.sources.reading import Found, Known, Page, Validators
 from overnight.data.web import Answer, Web, displayed, is_web, origin
 
 if TYPE_CHECKING:
@@ -30,10 +34,14 @@ def pages(
 ) -> Iterator[Page]:
     """Yield the source's pages in their order, at most `max_pages`; `known` holds those that were read before, by key.
 
+    Where there are more pages, the last one ends with a line that says so. Of a page of more than `max_rows` records
+    only one more is given.
+
     Raises:
         ConfigError: an expression, the address or a variable cannot be used.
         UserMistake, TransientError, PermanentError: what `Web.get` raises.
-        PermanentError: an answer is not what the settings say, or the pages lead round in a circle.
+        PermanentError: an answer is not what the settings say, there are no records on the first page, or the pages
+            lead round in a circle.
         MissingExtra: the extra `data` is not installed.
     """
     asking = Asking(name, settings, region=region, variables=variables, web=web)
@@ -45,18 +53,30 @@ def pages(
         if key in seen:
             raise PermanentError(f"sources.{name}: page {number} is one that was read before: {displayed(address)}")
         seen.add(key)
-        answer = asking.get(address, known.get(key))
+        before, last = known.get(key), number == settings.max_pages
+        if last and before is not None and before.next is not None:
+            before = None  # what was kept of it does not say that it is the last one
+        answer = asking.get(address, before)
         if answer.status == 304:
-            page = Page(key=key, validators=validators_of(answer), found=None, next=known[key].next)
+            assert before is not None, "it was asked whether it has changed"
+            page = Page(key=key, validators=validators_of(answer), found=None, next=before.next)
         else:
             content = reader.content(answer, number)
             found = reader.found(content, number)
             lead = paging.lead(content, found, number)
             page = Page(key=key, validators=validators_of(answer), found=found, next=lead)
-        yield page
+        yield _with_note(page, number) if last else page
         if page.next is None:
             return
         address = paging.address(page.next, answer)
+
+
+def _with_note(page: Page, number: int) -> Page:
+    """Return the last page that may be read; it says so if another one follows."""
+    if page.next is None or page.found is None:
+        return page
+    note = Found(f"page {number + 1}", None, f"not read: max_pages = {number}")
+    return replace(page, validators=Validators(), found=[*page.found, note])
 
 
 class _Reader:
@@ -65,7 +85,8 @@ class _Reader:
     def __init__(self, name: str, settings: SourceSettings) -> None:
         self._key = f"sources.{name}"
         self._path = settings.records
-        self._search = None if self._path is None else _Expression(f"{self._key}.records", self._path)
+        self._max_rows = settings.max_rows
+        self._search = None if self._path is None else Expression(f"{self._key}.records", self._path)
 
     def content(self, answer: Answer, number: int) -> Any:  # Any: whatever JSON holds
         try:
@@ -82,32 +103,10 @@ class _Reader:
             raise PermanentError(
                 f"{self._key}.records: {gives} is {_kind(records)} on page {number}; a list of records is needed"
             )
-        return [_found(f"page {number}, item {index}", item) for index, item in enumerate(records, 1)]
-
-
-class _Expression:
-    """A JMESPath expression of the settings."""
-
-    def __init__(self, key: str, text: str) -> None:
-        try:
-            import jmespath
-            import jmespath.exceptions
-        except ImportError as error:
-            raise MissingExtra(
-                "reading JSON over HTTP needs the extra 'data': pip install 'overnight[data]'"
-            ) from error
-        self._fault = jmespath.exceptions.JMESPathError
-        self.key, self.text = key, text
-        try:
-            self._compiled = jmespath.compile(text)
-        except (self._fault, RecursionError) as error:
-            raise ConfigError(f"{key}: {text!r} is no JMESPath expression: {one_line(error)}") from None
-
-    def of(self, content: Any, number: int) -> Any:  # Any: whatever JSON holds
-        try:
-            return self._compiled.search(content)
-        except (self._fault, RecursionError) as error:
-            raise PermanentError(f"{self.key}: {self.text!r} fails on page {number}: {one_line(error)}") from None
+        if number == 1 and not records:
+            raise PermanentError(f"{self._key}: found no records: the list is empty on page 1")
+        first = islice(records, self._max_rows + 1)
+        return [_found(f"page {number}, item {index}", item) for index, item in enumerate(first, 1)]
 
 
 class _Paging:
@@ -115,7 +114,7 @@ class _Paging:
 
     def __init__(self, name: str, settings: SourceSettings, start: "URL") -> None:
         self._key, self._settings, self._start = f"sources.{name}", settings, start
-        self._next = None if settings.next is None else _Expression(f"{self._key}.next", settings.next)
+        self._next = None if settings.next is None else Expression(f"{self._key}.next", settings.next)
         self._parameter = settings.page_parameter or settings.next_parameter
 
     def first(self) -> "URL":
@@ -132,6 +131,8 @@ class _Paging:
         if given in (None, "", False):
             return None
         if isinstance(given, str):
+            if reason := fault_of(given):
+                raise PermanentError(f"{self._key}.next: {self._settings.next!r} is {reason}, on page {number}")
             return given
         if isinstance(given, int) and given is not True and self._parameter is not None:
             return str(given)
@@ -168,7 +169,7 @@ def _with_parameter(url: "URL", name: str, value: str) -> "URL":
 
 def _found(where: str, item: Any) -> Found:  # Any: whatever JSON holds
     if isinstance(item, dict):
-        return Found(where, item)
+        return checked(where, item)
     return Found(where, None, f"{_kind(item)}, not an object")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Asking:
-    """One source, and one of its regions, as a client of the web.
+    """One source, and one of its regions, as a client of the web; all its answers share `max_mb`.
 
     Raises:
         ConfigError: the address is none that can be asked, or a variable is missing.
@@ -32,11 +32,12 @@ class Asking:
         }
         self._settings = settings
         self._web = web
+        self._left_bytes = int(settings.max_mb * 1e6)
 
     def get(self, address: "URL", known: Known | None) -> Answer:
         """Read one page, unless it is unchanged since it was known. Raises what `Web.get` raises."""
         settings = self._settings
-        return self._web.get(
+        answer = self._web.get(
             str(address.copy_with(userinfo=self.first.userinfo)),
             headers=self._headers,
             etag=known.validators.etag if known else None,
@@ -44,8 +45,10 @@ class Asking:
             timeout_s=settings.timeout_s,
             max_retries=settings.max_retries,
             per_second=settings.per_second,
-            max_bytes=int(settings.max_mb * 1e6),
+            max_bytes=self._left_bytes,
         )
+        self._left_bytes -= len(answer.body)
+        return answer
 
 
 def key_of(address: "URL") -> str:
@@ -58,6 +61,6 @@ def validators_of(answer: Answer) -> Validators:
     return Validators(etag=answer.etag, last_modified=answer.last_modified)
 
 
-def one_line(error: BaseException) -> str:
-    """Return an error's message on one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300]
+def one_line(error: object) -> str:
+    """Return an error's message on one line. It is not cut short here, where half a secret could stay in it."""
+    return " ".join(str(error).split())

@@ -1,5 +1,8 @@
 """Rows of a CSV file, or of a TSV file by its name: a header row, then one record after the other.
 
+What separates the cells of a CSV file is the first of comma, semicolon, tab and bar that stands in its header outside
+of quotes: the spreadsheets of half of the world write semicolons.
+
 Every cell stays text, exactly as it stands there; an empty one is None. A title such as "1984" or "Infinity" is thus
 never harmed, and who needs a number makes one of the text.
 
@@ -11,12 +14,15 @@ where the quotes do not come out even, only the first line is set aside and read
 import re
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from overnight.base.errors import ConfigError
 from overnight.data.sources.lines import Line, Malformed, lines, opened, packed_name, text_of
 from overnight.data.sources.reading import Found
 
+DELIMITERS = (b",", b";", b"\t", b"|")
+"""What may separate cells, the most common first."""
 MOST_LINES = 1000
 """Lines that the cells of one record may go on for."""
 MOST_BYTES = 2**20
@@ -26,14 +32,16 @@ Cells = list[str | None]
 
 
 def rows(file: Path, max_mb: float) -> Iterator[Found]:
-    """Yield the rows of a file; `max_mb` bounds what a packed one unpacks to, in 10^6 bytes.
+    """Yield the rows of a file of at most `max_mb` megabytes (10^6 bytes), unpacked.
 
     Raises:
-        ConfigError: the file cannot be read or has no usable header.
+        ConfigError: the file cannot be read, is longer, or has no usable header.
     """
-    syntax = _Syntax(b"\t" if _is_tsv(file) else b",")
     with opened(file, max_mb) as stream:
-        records = _records(lines(stream), syntax)
+        source = lines(stream)
+        first = list(islice((line for line in source if line.content != b""), 1))
+        syntax = _Syntax(b"\t" if _is_tsv(file) else _delimiter(first))
+        records = _records(chain(first, source), syntax)
         header = _header(next(records, None), syntax)
         for record in records:
             where = f"line {record.number}"
@@ -49,6 +57,11 @@ def rows(file: Path, max_mb: float) -> Iterator[Found]:
 
 def _is_tsv(file: Path) -> bool:
     return Path(file.stem if packed_name(file) else file.name).suffix.lower() == ".tsv"
+
+
+def _delimiter(first: list[Line]) -> bytes:
+    bare = re.sub(rb'"[^"]*"?', b"", first[0].content or b"") if first else b""
+    return next((delimiter for delimiter in DELIMITERS if delimiter in bare), DELIMITERS[0])
 
 
 def _header(record: Line | None, syntax: "_Syntax") -> list[str]:
@@ -71,11 +84,12 @@ class _Syntax:
 
     def __init__(self, delimiter: bytes) -> None:
         self._delimiter = delimiter.decode()
-        bare, quoted = b'[^"\n%b]*+' % delimiter, b'"[^"]*+(?:""[^"]*+)*+'
+        sign = re.escape(delimiter)
+        bare, quoted = b'[^"\n%b]*+' % sign, b'"[^"]*+(?:""[^"]*+)*+'
         # Possessive throughout: no input makes them try twice.
-        self._whole = re.compile(b'(?:%b"|%b)(?:%b(?:%b"|%b))*+' % (quoted, bare, delimiter, quoted, bare))
-        self._open = re.compile(b'(?:(?:%b"|%b)%b)*+%b' % (quoted, bare, delimiter, quoted))
-        self._cells = re.compile('%s(?:"([^"]*+(?:""[^"]*+)*+)"|([^"%s]*+))' % ((self._delimiter,) * 2))
+        self._whole = re.compile(b'(?:%b"|%b)(?:%b(?:%b"|%b))*+' % (quoted, bare, sign, quoted, bare))
+        self._open = re.compile(b'(?:(?:%b"|%b)%b)*+%b' % (quoted, bare, sign, quoted))
+        self._cells = re.compile('%s(?:"([^"]*+(?:""[^"]*+)*+)"|([^"%s]*+))' % ((sign.decode(),) * 2))
 
     def is_whole(self, content: bytes) -> bool:
         """Return whether this is a record with all of its quotes in place."""

@@ -10,6 +10,7 @@ from calendar import timegm
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import islice
 from typing import Any
 from urllib.parse import urljoin
 from xml.parsers import expat
@@ -17,6 +18,8 @@ from xml.parsers import expat
 from overnight.base.config import SourceSettings
 from overnight.base.errors import MissingExtra, PermanentError
 from overnight.data.sources.asking import Asking, key_of, one_line, validators_of
+from overnight.data.sources.cells import checked
+from overnight.data.sources.hiding import Hiding
 from overnight.data.sources.reading import Found, Known, Page, Row
 from overnight.data.web import Web
 
@@ -66,18 +69,29 @@ def pages(
     answer = asking.get(asking.first, known.get(key))
     found = None
     if answer.status != 304:
-        found = entries(answer.body, where=f"sources.{name}", address=answer.url, content_type=answer.content_type)
+        found = entries(
+            answer.body,
+            where=f"sources.{name}",
+            max_rows=settings.max_rows,
+            # An entry's address is made with it, and is kept.
+            address=Hiding(name, settings, variables).text(answer.url),
+            content_type=answer.content_type,
+        )
     yield Page(key=key, validators=validators_of(answer), found=found)
 
 
-def entries(content: bytes, *, where: str, address: str | None = None, content_type: str | None = None) -> list[Found]:
+def entries(
+    content: bytes, *, where: str, max_rows: int, address: str | None = None, content_type: str | None = None
+) -> list[Found]:
     """Return the entries of a feed; what could be read of a malformed one is kept, and the last line says what broke.
+
+    Of more than `max_rows` entries, only one more is given: a long feed is not read further.
 
     A row has id, title, source_url, published_at (ISO 8601, UTC), summary, authors and tags. `where` begins the
     messages; an entry's relative address counts from `address`. Texts may hold HTML, as they came.
 
     Raises:
-        PermanentError: it is no feed, or has a document type or entity declaration.
+        PermanentError: it is no feed, has no entries, or has a document type or entity declaration.
         MissingExtra: the extra `data` is not installed.
     """
     try:
@@ -86,18 +100,25 @@ def entries(content: bytes, *, where: str, address: str | None = None, content_t
         raise MissingExtra("reading feeds needs the extra 'data': pip install 'overnight[data]'") from error
     text, damage = _decoded(content, content_type or "", where)
     document = _from_first_element(text, where).encode()
-    _refuse_slow(document, where)
-    parsed = feedparser.parse(
-        BytesIO(document),
-        response_headers={"content-type": "application/xml; charset=utf-8"},
-        # Both take hours for a text made to slow them; texts stay as they came, like those of other sources.
-        sanitize_html=False,
-        resolve_relative_uris=False,
-    )
+    if len(document) > LONGEST_MENDED:
+        document = _shortened(document, max_rows + 1, where)
+    try:
+        parsed = feedparser.parse(
+            BytesIO(document),
+            response_headers={"content-type": "application/xml; charset=utf-8"},
+            # Both take hours for a text made to slow them; texts stay as they came, like those of other sources.
+            sanitize_html=False,
+            resolve_relative_uris=False,
+        )
+    except Exception as error:  # a number that is no character ends its mending with whatever Python says of it
+        raise PermanentError(f"{where}: the feed is malformed: {one_line(error)}") from error
     if not parsed.entries and (parsed.bozo or not parsed.version):
         reason = f": {one_line(parsed.bozo_exception)}" if parsed.bozo else ""
         raise PermanentError(f"{where}: this is no RSS or Atom feed{reason}")
-    found = [Found(f"entry {index}", _row(entry, address)) for index, entry in enumerate(parsed.entries, 1)]
+    if not parsed.entries:
+        raise PermanentError(f"{where}: found no records: the feed has no entries")
+    first = islice(parsed.entries, max_rows + 1)
+    found = [checked(f"entry {index}", _row(entry, address)) for index, entry in enumerate(first, 1)]
     if parsed.bozo:
         damage = f"malformed, so that entries may be missing: {one_line(parsed.bozo_exception)}"
     return [*found, Found("the feed", None, damage)] if damage else found
@@ -147,18 +168,40 @@ def _from_first_element(text: str, where: str) -> str:
     raise PermanentError(f"{where}: this is no RSS or Atom feed: there is no element in it")
 
 
-def _refuse_slow(document: bytes, where: str) -> None:
-    """Refuse what is malformed and long: mending takes time that grows with the square of the length."""
-    if len(document) <= LONGEST_MENDED:
-        return
-    parser = expat.ParserCreate()
+class _Enough(Exception):
+    """All of the entries that are wanted were passed."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+def _shortened(document: bytes, most: int, where: str) -> bytes:
+    """Return a long document with its first `most` entries, its open elements closed.
+
+    One that is malformed up to there is refused: mending takes time that grows with the square of the length.
+    """
+    parser, open_, seen = expat.ParserCreate(), list[str](), 0
+
+    def start(name: str, _: object) -> None:
+        nonlocal seen
+        seen += name.rpartition(":")[2].lower() in ("item", "entry")
+        if seen > most:
+            raise _Enough(parser.CurrentByteIndex)
+        open_.append(name)
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: open_.pop()
     try:
         parser.Parse(document, True)
+    except _Enough as enough:
+        return document[: enough.at] + "".join(f"</{name}>" for name in reversed(open_)).encode()
     except expat.ExpatError as error:
         raise PermanentError(
             f"{where}: the feed is malformed ({one_line(error)}), and longer than the {LONGEST_MENDED:,} bytes up to "
             "which that is mended"
         ) from error
+    return document
 
 
 def _row(entry: Any, address: str | None) -> Row:  # Any: feedparser has no types

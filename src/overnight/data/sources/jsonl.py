@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import ConfigError
+from overnight.data.sources.cells import checked
 from overnight.data.sources.lines import Malformed, lines, opened, text_of
 from overnight.data.sources.reading import Found, Row
 
 
 def rows(file: Path, max_mb: float) -> Iterator[Found]:
-    """Yield the rows of a file; `max_mb` bounds what a packed one unpacks to, in 10^6 bytes. Blank lines are left out.
+    """Yield the rows of a file of at most `max_mb` megabytes (10^6 bytes), unpacked. Blank lines are left out.
 
     Raises:
-        ConfigError: the file cannot be read, or starts with a list.
+        ConfigError: the file cannot be read, is longer, or starts with a list.
     """
     with opened(file, max_mb) as stream:
         first = True
@@ -29,7 +30,7 @@ def rows(file: Path, max_mb: float) -> Iterator[Found]:
                 yield Found(where, None, line.reason)
                 continue
             try:
-                yield Found(where, _row(text_of(line.content)))
+                yield checked(where, _row(text_of(line.content)))
             except Malformed as error:
                 yield Found(where, None, str(error))
 
@@ -37,13 +38,8 @@ def rows(file: Path, max_mb: float) -> Iterator[Found]:
 def _row(text: str) -> Row:
     try:
         row: Any = json.loads(text)  # Any: whatever JSON holds
-        if "\\u" in text:
-            # An escape can spell half of a character, which is no text.
-            json.dumps(row, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise Malformed(f"not JSON: {error.msg} at character {error.pos + 1}") from None
-    except UnicodeEncodeError:
-        raise Malformed("not text: it holds half of a surrogate pair") from None
     except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
         raise Malformed(f"too much for one value: {str(error).partition(';')[0]}") from None
     if not isinstance(row, dict):

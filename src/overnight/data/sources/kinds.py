@@ -1,11 +1,17 @@
 """Which settings go with which kind of source: what cannot work is refused when the project starts."""
 
+import re
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 from overnight.base.config import SourceKind, SourceSettings
-from overnight.base.errors import ConfigError
+from overnight.base.errors import ConfigError, MissingExtra
+from overnight.data.sources.expressions import Expression
+from overnight.data.web import checked_headers, variables_in
 
-EVERY = ("category", "fields", "platform", "as_of")
+EVERY = ("max_rows", "category", "fields", "platform", "as_of")
 """What every kind of source may set."""
 HTTP = ("headers", "regions", "timeout_s", "max_retries", "per_second", "max_mb")
 """What goes with an address that is asked over HTTP."""
@@ -45,6 +51,10 @@ TOGETHER = {"next_parameter": "next", "first_page": "page_parameter"}
 """Settings that mean nothing without another one."""
 
 _DEFAULTS = SourceSettings(kind="csv")
+_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+"""What is an expression without being compiled."""
+_SIGNS = re.compile(r"[\[\]{}|@`]|\w\(")
+"""What makes an expression of what could be a column's name; a column of such a name stands in double quotes."""
 
 
 def check(name: str, settings: SourceSettings) -> None:
@@ -53,7 +63,8 @@ def check(name: str, settings: SourceSettings) -> None:
     A setting that has its default value counts as not set.
 
     Raises:
-        ConfigError: one is missing, is not used by this kind of source, or does not go with another one.
+        ConfigError: one is missing, is not used by this kind of source, does not go with another one, or cannot be what
+            it is meant to be.
     """
     kind, keys = settings.kind, KEYS[settings.kind]
     given = [item.name for item in fields(settings) if item.name != "kind" and _is_given(settings, item.name)]
@@ -71,6 +82,7 @@ def check(name: str, settings: SourceSettings) -> None:
                 f"allowed are {', '.join(allowed)}"
             )
     _check_together(name, settings, given)
+    _check_values(f"sources.{name}", settings)
 
 
 def _is_given(settings: SourceSettings, key: str) -> bool:
@@ -88,6 +100,34 @@ def _check_together(name: str, settings: SourceSettings, given: list[str]) -> No
         raise ConfigError(f'sources.{name}.url: has no "{{region}}", so that all regions would be asked the same')
     if asks and not settings.regions and settings.kind != "sql":
         raise ConfigError(f'sources.{name}.regions: missing; the url has a "{{region}}"')
-    for region in settings.regions:
-        if settings.regions.count(region) > 1:
+    for region, count in Counter(settings.regions).items():
+        if count > 1:
             raise ConfigError(f"sources.{name}.regions: {region!r} stands there twice")
+
+
+def _check_values(where: str, settings: SourceSettings) -> None:
+    variables_in(settings.url or "", f"{where}.url")
+    for header, value in settings.headers.items():
+        for variable in variables_in(value, f"{where}.headers.{header}"):
+            # What it stands for is looked at when it is put in.
+            value = value.replace(f"${{{variable}}}", "x")  # noqa: PLW2901  # one variable after the other
+        checked_headers({header: value}, f"{where}.headers")
+    if settings.as_of is not None:
+        try:
+            datetime.fromisoformat(settings.as_of)
+        except ValueError:
+            raise ConfigError(
+                f"{where}.as_of: {settings.as_of!r} is no instant in ISO 8601, such as 2026-01-31T06:00:00+00:00"
+            ) from None
+    for key, text in (("records", settings.records), ("next", settings.next)):
+        if text and not _PATH.fullmatch(text):
+            _check_expression(f"{where}.{key}", text)
+    for field, text in settings.fields.items():
+        if _SIGNS.search(text):
+            _check_expression(f"{where}.fields.{field}", text)
+
+
+def _check_expression(key: str, text: str) -> None:
+    # A project of which this source is one of many starts without the library, and the harvest says what is missing.
+    with suppress(MissingExtra):
+        Expression(key, text)

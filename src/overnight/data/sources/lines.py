@@ -9,9 +9,9 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from overnight.base.errors import ConfigError
 
@@ -39,18 +39,14 @@ def opened(file: Path, max_mb: float) -> Iterator[BinaryIO]:
     """Open a file to be read; one whose name ends in ".gz" is unpacked on the way.
 
     Raises:
-        ConfigError: it cannot be read, is damaged, or unpacks to more than `max_mb` megabytes (10^6 bytes).
+        ConfigError: it cannot be read, is damaged, or has, unpacked, more than `max_mb` megabytes (10^6 bytes).
     """
     try:
-        with file.open("rb") as packed:
-            if not packed_name(file):
-                yield packed
-                return
-            with (
-                gzip.GzipFile(fileobj=packed) as unpacked,
-                io.BufferedReader(_Bounded(unpacked, max_mb), CHUNK) as stream,
-            ):
-                yield stream
+        with ExitStack() as stack:
+            content: BinaryIO = stack.enter_context(file.open("rb"))
+            if packed_name(file):
+                content = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=content)))
+            yield stack.enter_context(io.BufferedReader(_Bounded(content, max_mb), CHUNK))
     except EOFError:
         raise ConfigError("the gzip file is cut off: its end is missing") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -100,10 +96,10 @@ def text_of(content: bytes) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """What a packed file unpacks to, and no more than `max_mb` of it."""
+    """What a file holds, and no more than `max_mb` of it."""
 
-    def __init__(self, unpacked: gzip.GzipFile, max_mb: float) -> None:
-        self._unpacked = unpacked
+    def __init__(self, content: BinaryIO, max_mb: float) -> None:
+        self._content = content
         self._max_mb = max_mb
         self._left = int(max_mb * 1_000_000)
 
@@ -111,9 +107,9 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # a buffer of bytes is what it is given
-        content = self._unpacked.read(len(buffer))
+        content = self._content.read(len(buffer))
         self._left -= len(content)
         if self._left < 0:
-            raise ConfigError(f"unpacks to more than {self._max_mb:g} MB, the most that max_mb allows")
+            raise ConfigError(f"has more than {self._max_mb:g} MB, unpacked, which is the most that max_mb allows")
         buffer[: len(content)] = content
         return len(content)

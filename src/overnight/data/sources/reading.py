@@ -35,11 +35,16 @@ class Known:
 
     validators: Validators
     next: str | None = None
+    rows: int = 0
+    """The places that it holds, with a row or without: they count towards `max_rows` where it has not changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One answer of a source. `found` None means: not modified since the page that is known by this key."""
+    """One answer of a source. `found` None means: not modified since the page that is known by this key.
+
+    A page behind which something was left unread says so in its last line, and has no validators: it is read anew.
+    """
 
     key: str
     """SHA-256 of the address in hexadecimal digits: an address may hold a secret."""

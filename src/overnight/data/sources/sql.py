@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from overnight.base.config import HIDDEN, SourceSettings, shown
 from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, TransientError
-from overnight.data.sources.cells import found
+from overnight.data.sources.asking import one_line
+from overnight.data.sources.cells import decoded, found
 from overnight.data.sources.place import locate
 from overnight.data.sources.reading import Found
 from overnight.data.web import expand
@@ -83,6 +84,8 @@ def _from_file(name: str, settings: SourceSettings, file: Path) -> Iterator[Foun
 
 def _open(file: Path, busy_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=busy_s)
+    # One text that is none costs its row, where sqlite3 itself would end the query.
+    connection.text_factory = decoded
     connection.execute("PRAGMA query_only = 1")
     # Without this, ATTACH in the query could still create a file elsewhere.
     connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY)
@@ -106,10 +109,10 @@ def _limited(connection: sqlite3.Connection, timeout_s: float) -> Iterator[None]
 def _from_sqlite(where: str, error: Exception, timeout_s: float) -> Exception:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return DatabaseBusy(f"{where}: {_one_line(error)}")
+            return DatabaseBusy(f"{where}: {one_line(error)}")
         case sqlite3.SQLITE_INTERRUPT:
             return TransientError(f"{where}: took longer than timeout_s = {timeout_s:g}")
-    return ConfigError(f"{where}: {_one_line(error)}")
+    return ConfigError(f"{where}: {one_line(error)}")
 
 
 def _url(name: str, settings: SourceSettings, variables: Mapping[str, str]) -> "sa.URL":
@@ -153,7 +156,7 @@ def _from_server(name: str, settings: SourceSettings, url: "sa.URL") -> Iterator
     except sa.exc.DBAPIError as error:
         transient = error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
         kind = TransientError if transient else ConfigError
-        raise kind(f"{where}: {place_of(settings)}: {_without_password(url, _one_line(error.orig))}") from None
+        raise kind(f"{where}: {place_of(settings)}: {one_line(_without_password(url, str(error.orig)))}") from None
     finally:
         engine.dispose()
 
@@ -185,7 +188,3 @@ def _columns(where: str, settings: SourceSettings, description: Iterable[Sequenc
 
 def _without_password(url: "sa.URL", text: str) -> str:
     return str(shown("url", text.replace(str(url.password), HIDDEN) if url.password else text))
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

@@ -27,6 +27,7 @@ def _pages() -> None:
         sa.Column("last_modified", sa.Text(), nullable=True),
         sa.Column("next", sa.Text(), nullable=True),
         sa.Column("blob", sa.Text(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("fetched_us", BIG, nullable=False),
         sa.Column("checked_us", BIG, nullable=False),
