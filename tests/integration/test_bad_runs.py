@@ -23,6 +23,8 @@ from overnight.engine.model import State, Task
 from overnight.processes import table
 from overnight.testing.chaos import wait_until
 
+pytestmark = pytest.mark.usefixtures("plain_children")
+
 PATIENCE_S = 60.0
 TASKS = """
 import ctypes, os, signal, sys, time
@@ -234,8 +236,6 @@ def test_a_log_on_a_full_disk_costs_the_log_and_not_the_run(project, folder):
 
 STORM = """
 import sqlite3, sys, time
-
-pytestmark = pytest.mark.usefixtures("plain_children")
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
 print("storm", flush=True)
 for hold_s in (5.6, 0.4, 0.4, 0.4):

@@ -30,6 +30,8 @@ from overnight.engine.tables import workers
 from overnight.processes.table import started_of
 from overnight.testing.chaos import wait_until
 
+pytestmark = pytest.mark.usefixtures("plain_children")
+
 PATIENCE_S = 20.0
 
 
@@ -437,8 +439,6 @@ import sys
 from pathlib import Path
 from overnight.app.lock import is_held
 from overnight.engine.recovery import is_present
-
-pytestmark = pytest.mark.usefixtures("plain_children")
 print(is_held(Path(sys.argv[1])), is_present(Path(sys.argv[1])))
 """
 
