@@ -306,3 +306,8 @@ def test_the_end_of_an_interval_is_due_and_its_start_is_not():
     cron = Cron(text="0 * * * *")
     start, end = us("2026-11-20T10:00:00Z"), us("2026-11-20T12:00:00Z")
     assert list(due_between(cron, start, end)) == [us("2026-11-20T11:00:00Z"), end]
+
+
+def test_an_instant_needs_a_time_zone():
+    with pytest.raises(ValueError, match="an instant needs a time zone"):
+        from_datetime(datetime(2026, 1, 1))

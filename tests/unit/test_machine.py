@@ -98,6 +98,8 @@ def test_waits_between_tries_are_1_2_and_4_minutes() -> None:
 
 
 def test_jitter_spreads_the_wait_by_its_share() -> None:
+    with pytest.raises(ValueError, match="failures counts from 1, got 0"):
+        Backoff().wait_s(0)
     backoff = Backoff(jitter=0.5)
     dues = {after(new(), CLAIM, fail(retry=backoff, random=Random(seed))).due_us - T0 for seed in range(20)}
     assert len(dues) == 20

@@ -72,6 +72,7 @@ def test_a_title_is_kept_to_the_letter_but_for_white_space():
         ({"views": "nan"}, "views is not finite: nan"),
         ({"likes": math.inf}, "likes is not finite: inf"),
         ({"bpm": math.nan}, "bpm is not finite: nan"),
+        ({"energy": 1, "bpm": math.inf}, "bpm is not finite: inf"),
         ({"notes": {"deep": [math.inf]}}, "notes is not JSON: {'deep': [inf]}"),
         ({"source_url": "ftp://example.org"}, "source_url is no http or https address: 'ftp://example.org'"),
         ({"source_url": "javascript:alert(1)"}, "source_url is no http or https address"),
@@ -148,6 +149,20 @@ def test_a_title_with_an_address_or_with_metadata_says_more_than_a_title():
     assert not says_more_than_a_title(made(tags=[], note=""))
     assert says_more_than_a_title(made(bpm=1))
     assert says_more_than_a_title(made(source_url="https://a.org/1"))
+
+
+def test_a_count_of_white_space_is_none():
+    assert made(views=" ")["engagement"]["views"] is None
+
+
+def test_what_is_nested_without_end_is_named_without_repeating_it():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Unusable, match="title is not text: a nested list"):
+        made(title=deep)
+    with pytest.raises(Unusable, match="note is not JSON: a nested list"):
+        made(note=deep)
 
 
 def test_rows_without_an_id_that_differ_in_their_figures_are_two_records():

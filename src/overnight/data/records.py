@@ -287,18 +287,24 @@ def _check_json(record: Record) -> None:
     try:
         text = json.dumps(record["metadata"], allow_nan=False, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):
-        for name, value in record["metadata"].items():
-            try:
-                json.dumps(value, allow_nan=False)
-            except (ValueError, TypeError, RecursionError):
-                kind = "is not finite" if isinstance(value, float) else "is not JSON"
-                raise Unusable(f"{name} {kind}: {_short(value)}") from None
-        raise Unusable("the metadata are not JSON") from None
+        metadata = record["metadata"]
+        # Where each by itself can be written, together they are nested too deeply.
+        name, value = next(((name, value) for name, value in metadata.items() if not _is_json(value)), ("", metadata))
+        kind = "is not finite" if isinstance(value, float) else "is not JSON"
+        raise Unusable(f"{name or 'metadata'} {kind}: {_short(value)}") from None
     if _HALF.search(text):
         raise Unusable("the metadata hold half a character (a surrogate without its other half)")
     for name, value in record["metadata"].items():
         if isinstance(value, int) and abs(value) >= LARGEST:
             raise Unusable(f"{name} is too large")
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
 
 
 def _json_name(name: str) -> str:
