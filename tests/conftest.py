@@ -68,7 +68,7 @@ def chance(request: pytest.FixtureRequest) -> Random:
 
 @pytest.fixture
 def plain_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start children without coverage: they take a third of the time, and one that is killed leaves no half a file."""
+    """Start children without coverage, where the tests run under it: one that is killed leaves no half a file."""
     for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
         monkeypatch.delenv(name)
 
