@@ -66,13 +66,6 @@ def chance(request: pytest.FixtureRequest) -> Random:
     return Random(f"{seed} {request.node.name}")
 
 
-@pytest.fixture
-def plain_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start children without coverage, where the tests run under it: one that is killed leaves no half a file."""
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        monkeypatch.delenv(name)
-
-
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real data."""

@@ -95,9 +95,7 @@ class Night:
 
     def launch(self, program: str, *words: str) -> "subprocess.Popen[str]":
         """Start a program on the project, in a process group of its own, as a shell does."""
-        # A process that is killed while it writes down its coverage leaves half a file.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-        environment = {**kept, "TEST_MARK": self.mark}
+        environment = {**os.environ, "TEST_MARK": self.mark}
         command = [sys.executable, "-c", program, str(self.folder), *words]
         return subprocess.Popen(
             command,

@@ -208,7 +208,7 @@ class Story:
 
 
 @pytest.fixture
-def story(request, tmp_path, database, plain_children):
+def story(request, tmp_path, database):
     file = f"sqlite:///{tmp_path / '.overnight' / 'overnight.db'}"
     story = Story(tmp_path, file if database == "sqlite" else request.getfixturevalue("postgres_database"))
     yield story

@@ -23,8 +23,6 @@ from overnight.engine.model import State, Task
 from overnight.processes import table
 from overnight.testing.chaos import wait_until
 
-pytestmark = pytest.mark.usefixtures("plain_children")
-
 PATIENCE_S = 60.0
 TASKS = """
 import ctypes, os, signal, sys, time

@@ -12,7 +12,6 @@ from nightly_fleet import CURVED, agent, make_fleet, timeless, told, write_agent
 
 LIMIT_S = 60
 PAUSE = threading.Event()
-pytestmark = pytest.mark.usefixtures("plain_children")
 
 
 def command(folder, *words):

@@ -54,7 +54,6 @@ def children_of(project: Project) -> list[tuple[int, float]]:
         return [(pid, started) for pid, started in connection.execute(sa.select(children.c.pid, children.c.started))]
 
 
-@pytest.mark.usefixtures("plain_children")
 @pytest.mark.parametrize("make", [by_backup, by_hand])
 def test_a_copy_made_beside_a_living_worker_takes_over_and_leaves_the_original_alone(folder, make):
     copy = folder.with_name("second")

@@ -18,7 +18,7 @@ from overnight.data import store
 from overnight.data.export import export
 from overnight.testing.chaos import wait_until
 from overnight.testing.clock import FakeClock
-from web_server import WebServer, answers, answers_json, hangs, unless_known
+from web_server import answers, answers_json, hangs, unless_known
 
 RULES = "[categories.songs]\nthreshold = 0\nminimum = 2\n"
 DAY_S = 24 * 3600
@@ -26,12 +26,6 @@ DAY_S = 24 * 3600
 
 def item(name, **cells):
     return {"id": name, "title": f"Song {name}", **cells}
-
-
-@pytest.fixture
-def server():
-    with WebServer() as web:
-        yield web
 
 
 @pytest.fixture

@@ -29,8 +29,6 @@ from overnight.proof.gate import judge
 from overnight.proof.splits import choose_held_out
 from overnight.registry import store
 
-pytestmark = pytest.mark.usefixtures("plain_children")
-
 
 @pytest.fixture
 def short_grace(monkeypatch):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_two_agents_learn_from_real_films_and_beat_the_naive_baseline(tmp_path, plain_children):
+def test_two_agents_learn_from_real_films_and_beat_the_naive_baseline(tmp_path):
     new_project(tmp_path / "films", "music_video")
     with Project.open(tmp_path / "films") as project:
         with project.running():

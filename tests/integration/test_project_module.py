@@ -2,8 +2,6 @@
 
 import sys
 
-import pytest
-
 from overnight.app.project import Project
 
 MODULE = """
@@ -21,7 +19,6 @@ def look():
 """
 
 
-@pytest.mark.usefixtures("plain_children")
 def test_a_child_loads_the_module_of_its_function_and_does_not_configure_a_project(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "overnight.toml").write_text('[project]\nmodule = "own_module_of_a_test"\n')

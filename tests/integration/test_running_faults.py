@@ -30,8 +30,6 @@ from overnight.engine.tables import workers
 from overnight.processes.table import started_of
 from overnight.testing.chaos import wait_until
 
-pytestmark = pytest.mark.usefixtures("plain_children")
-
 PATIENCE_S = 20.0
 
 

@@ -24,7 +24,7 @@ def parking(flow):
     ("kind", "count"),
     [("thread", 60), ("process", 10), ("flow", 10)],
 )
-def test_work_that_goes_on_and_on_leaves_no_file_thread_or_object_behind(tmp_path, plain_children, kind, count):
+def test_work_that_goes_on_and_on_leaves_no_file_thread_or_object_behind(tmp_path, kind, count):
     with overnight.Project.create(tmp_path, overrides={"engine.max_concurrent": 4}) as project:
         project.add_task(Task(task_id="thread", action=nothing, executor="thread", max_concurrent=None))
         project.add_task(Task(task_id="process", action=nothing, executor="process", max_concurrent=2))

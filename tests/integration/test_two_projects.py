@@ -12,7 +12,7 @@ def say(word):
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
-def test_two_projects_with_equal_task_ids_do_not_know_each_other(tmp_path, executor, plain_children):
+def test_two_projects_with_equal_task_ids_do_not_know_each_other(tmp_path, executor):
     with overnight.Project.create(tmp_path / "one") as one, overnight.Project.create(tmp_path / "two") as two:
         for project, word in ((one, "first"), (two, "second")):
             project.add_task(Task(task_id="say", action=say, executor=executor, args={"word": word}))

@@ -22,7 +22,7 @@ def burn():
 
 
 @pytest.mark.parametrize("executor", ["process", "command"])
-def test_cpu_time_and_peak_memory_are_stored_with_the_run(tmp_path, executor, plain_children):
+def test_cpu_time_and_peak_memory_are_stored_with_the_run(tmp_path, executor):
     with overnight.Project.create(tmp_path) as project:
         action = burn if executor == "process" else (sys.executable, "-I", "-S", "-c", BURN)
         project.add_task(Task(task_id="burn", action=action, executor=executor))

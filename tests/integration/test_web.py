@@ -35,12 +35,6 @@ OK = head(200, {"Content-Length": 5})
 
 
 @pytest.fixture
-def server():
-    with WebServer() as server:
-        yield server
-
-
-@pytest.fixture
 def clock():
     return FakeClock()
 

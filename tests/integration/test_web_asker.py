@@ -19,13 +19,7 @@ from overnight.data.sources.hiding import Hiding
 from overnight.data.sources.reading import Found, Known, Validators
 from overnight.data.web import Web
 from overnight.testing.clock import FakeClock
-from web_server import WebServer, answers, answers_json, redirects, unless_known
-
-
-@pytest.fixture
-def server():
-    with WebServer() as server:
-        yield server
+from web_server import answers, answers_json, redirects, unless_known
 
 
 @pytest.fixture

@@ -10,21 +10,7 @@ from overnight.base.config import HIDDEN, SourceSettings
 from overnight.base.errors import PermanentError
 from overnight.data.sources import feed
 from overnight.data.sources.reading import Known
-from overnight.data.web import Web
-from overnight.testing.clock import FakeClock
-from web_server import WebServer, answers, unless_known
-
-
-@pytest.fixture
-def server():
-    with WebServer() as server:
-        yield server
-
-
-@pytest.fixture
-def web():
-    clock = FakeClock()
-    return Web(clock, private_addresses=True, pause=clock.advance)
+from web_server import answers, unless_known
 
 
 def read(web, url, *, variables=None, known=None):

@@ -12,13 +12,7 @@ from overnight.base.errors import ConfigError, PermanentError, TransientError, U
 from overnight.data import wire
 from overnight.data.web import Web
 from overnight.testing.clock import FakeClock
-from web_server import WebServer, answers, get, head, redirects, refusal, sends
-
-
-@pytest.fixture
-def server():
-    with WebServer() as server:
-        yield server
+from web_server import answers, get, head, redirects, refusal, sends
 
 
 @pytest.fixture

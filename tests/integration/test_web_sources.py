@@ -9,21 +9,10 @@ from overnight.base.config import SourceSettings
 from overnight.base.errors import ConfigError, PermanentError, TransientError, UserMistake
 from overnight.data.sources import api
 from overnight.data.sources.reading import Found, Known, Validators
-from overnight.data.web import Web, expand
+from overnight.data.templates import expand
+from overnight.data.web import Web
 from overnight.testing.clock import FakeClock
-from web_server import WebServer, answers, answers_json, redirects, unless_known
-
-
-@pytest.fixture
-def server():
-    with WebServer() as server:
-        yield server
-
-
-@pytest.fixture
-def web():
-    clock = FakeClock()
-    return Web(clock, private_addresses=True, pause=clock.advance)
+from web_server import answers, answers_json, redirects, unless_known
 
 
 def read(web, url, *, region=None, variables=None, known=None, **settings):

@@ -12,7 +12,7 @@ from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.instants import US
 from overnight.base.vocabulary import suggestion
 from overnight.data import store
-from overnight.data.categories import categories
+from overnight.data.categories import categories, category_of
 from overnight.data.freshness import Status
 from overnight.data.judge import SourceFacts, rank
 from overnight.data.quality import Quality
@@ -90,9 +90,9 @@ def find_snapshot(project: Project, name: str) -> Snapshot:
         return found[0]
     if found:
         raise UserMistake(f"{name!r} begins the ids of {len(found)} snapshots; give more of its digits")
-    if name in categories(project.config):
-        raise UserMistake(f"category {name!r} was never harvested; `overnight data harvest {name}` does that")
     known = categories(project.config)
+    if name in known:
+        raise UserMistake(f"category {name!r} was never harvested; `overnight data harvest {name}` does that")
     hint = suggestion(name, known) if known else ""
     raise UserMistake(
         f"there is no snapshot and no category {name!r}{hint}; `overnight data snapshots` lists the ids "
@@ -154,29 +154,27 @@ def facts_of(known: Known) -> SourceFacts:
 
 def status(project: Project) -> list[CategoryStatus]:
     """Return how each category stands."""
+    names = known_categories(project)
     with project.database.read() as connection:
         return [
             _status(project, name, store.newest(connection, name), store.last_visits(connection, name))
-            for name in sorted({*categories(project.config), *store.categories(connection)})
+            for name in names
         ]
 
 
 def _status(project: Project, category: str, snapshot: Snapshot | None, visits: list[Visit]) -> CategoryStatus:
     # A source that is no longer in the configuration has nothing to say about today.
-    names = {name for name, source in project.config.sources.items() if (source.category or name) == category}
-    visits = [visit for visit in visits if visit.source in names]
+    sources = project.config.sources
+    visits = [visit for visit in visits if visit.source in sources]
+    visits = [visit for visit in visits if category_of(visit.source, sources[visit.source]) == category]
     # A visit tells how old its answer was then; it has grown older since.
     now_us = project.clock.now_us()
     visits = [replace(visit, standing=visit.standing.later((now_us - visit.at_us) / US)) for visit in visits]
     found = [] if snapshot is None else remarks(snapshot.statistics)
     fresh_h = project.config.data.fresh_h
     old = [visit for visit in visits if visit.standing.stale(fresh_h)]
-    found += [f"{_name(visit)}: {_trouble(visit)}" for visit in old]
+    found += [f"{visit.name}: {_trouble(visit)}" for visit in old]
     return CategoryStatus(category=category, snapshot=snapshot, visits=visits, remarks=found)
-
-
-def _name(visit: Visit) -> str:
-    return f"{visit.source} ({visit.region})" if visit.region else visit.source
 
 
 def _trouble(visit: Visit) -> str:

@@ -31,6 +31,17 @@ Any other exception that a task raises counts as transient, because only the tas
 from typing import Any
 
 
+def one_line(error: object) -> str:
+    """Return what an error says, on one line."""
+    return " ".join(str(error).split())
+
+
+def said_by(error: BaseException) -> str:
+    """Return what an error says, on one line; one that is not of this tree, or says nothing, with its type."""
+    text = one_line(error)
+    return text if text and isinstance(error, OvernightError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
 class OvernightError(Exception):
     """Something went wrong; the message says what, and what to do next."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from overnight.data.store import Visit
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SHOWN_DIGITS = 12
-"""Digits of a snapshot's id in tables."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -144,13 +142,9 @@ def _show_harvest(harvest: "Harvest") -> None:
             say(f"  set aside: {aside} (`overnight data list {harvest.category} --rejected`)")
         for remark in remarks(counts):
             say(f"  {remark}", style="yellow")
-        say(f"  snapshot {harvest.snapshot.snapshot_id[:SHOWN_DIGITS]}")
+        say(f"  snapshot {harvest.snapshot.snapshot_id[: records.SHOWN_DIGITS]}")
     for visit in harvest.visits:
-        say(f"  {_name(visit)}: {_standing(visit)}, {visit.count} rows in {span(visit.ms / 1000)}{_error(visit)}")
-
-
-def _name(visit: "Visit") -> str:
-    return f"{visit.source} ({visit.region})" if visit.region else visit.source
+        say(f"  {visit.name}: {_standing(visit)}, {visit.count} rows in {span(visit.ms / 1000)}{_error(visit)}")
 
 
 def _standing(visit: "Visit") -> str:
@@ -179,7 +173,8 @@ def _status(
         lines = _log_of(project, category) if category is not None else []
         now_us, zone = project.clock.now_us(), zone_of(project.config)
     if as_json:
-        print_json([{**_status_json(one), **({"log": lines} if category else {})} for one in found])
+        log = [line.to_json() for line in lines]
+        print_json([{**_status_json(one), **({"log": log} if category else {})} for one in found])
         return
     if not found:
         say("no categories; add a [sources.NAME] table to overnight.toml")
@@ -192,17 +187,15 @@ def _status(
     if lines:
         say("log, newest first")
         for line in lines:
-            at = short_moment(line["at_us"], zone)
-            error = "" if line["error"] is None else f": {line['error']}"
-            where = line["source"] + (f" ({line['region']})" if line["region"] else "")
-            say(f"  {at}  {where}  {line['status']}  {line['count']} rows  {span(line['ms'] / 1000)}{error}")
+            at, took = short_moment(line.at_us, zone), span(line.ms / 1000)
+            say(f"  {at}  {line.name}  {_standing(line)}  {line.count} rows  {took}{_error(line)}")
 
 
-def _log_of(project: "Project", category: str) -> list[dict[str, Any]]:  # Any: JSON
+def _log_of(project: "Project", category: str) -> "list[Visit]":
     from overnight.data import store
 
     with project.database.read() as connection:
-        return [{**visit.to_json(), "at_us": visit.at_us} for visit in store.visits(connection, category, limit=20)]
+        return store.visits(connection, category, limit=20)
 
 
 def _status_rows(one: "CategoryStatus", now_us: int) -> list[tuple[str, ...]]:
@@ -211,9 +204,9 @@ def _status_rows(one: "CategoryStatus", now_us: int) -> list[tuple[str, ...]]:
     if snapshot is not None:
         counts, age_s = snapshot.statistics, max(0, now_us - snapshot.made_us) / 1_000_000
         kept, original = str(counts["filtered"]), str(counts["original"])
-        head = (one.category, kept, original, span(age_s), snapshot.snapshot_id[:SHOWN_DIGITS])
+        head = (one.category, kept, original, span(age_s), snapshot.snapshot_id[: records.SHOWN_DIGITS])
     rows = [
-        (_name(visit), _standing(visit), str(visit.count), "" if visit.error is None else visit.error)
+        (visit.name, _standing(visit), str(visit.count), "" if visit.error is None else visit.error)
         for visit in one.visits
     ] or [("-", "-", "-", "")]
     blank = ("",) * len(head)
@@ -273,7 +266,7 @@ def _snapshots(
         return
     rows = [
         (
-            one.snapshot_id[:SHOWN_DIGITS],
+            one.snapshot_id[: records.SHOWN_DIGITS],
             one.category,
             short_moment(one.made_us, zone),
             str(one.statistics["filtered"]),
@@ -312,7 +305,7 @@ def _diff(
             }
         )
         return
-    say(f"{old.snapshot_id[:SHOWN_DIGITS]} ({old.category}) -> {new.snapshot_id[:SHOWN_DIGITS]} ({new.category})")
+    say(" -> ".join(f"{one.snapshot_id[: records.SHOWN_DIGITS]} ({one.category})" for one in (old, new)))
     say(f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed")
     changed = [f"{name}: {', '.join(fields)}" for name, fields in found.changed.items()]
     for sign, lines in (("+", found.added), ("-", found.removed), ("~", changed)):
@@ -341,4 +334,4 @@ def _export(
         snapshot = find_snapshot(project, name)
         found = records_in(project, snapshot)
     export(found, file)
-    note(f"{len(found)} records of snapshot {snapshot.snapshot_id[:SHOWN_DIGITS]} are in {file}")
+    note(f"{len(found)} records of snapshot {snapshot.snapshot_id[: records.SHOWN_DIGITS]} are in {file}")

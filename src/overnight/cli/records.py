@@ -17,6 +17,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The record's id.")]
 CategoryOption = Annotated[str | None, typer.Option("--category", metavar="NAME", help="Look in this category only.")]
 NOT_MEASURED = "not measured"
+SHOWN_DIGITS = 12
+"""Digits of a snapshot's id that people see."""
 
 
 def add_to(group: typer.Typer) -> None:
@@ -104,7 +106,7 @@ def _show(ctx: typer.Context, record_id: IdArgument, category: CategoryOption = 
     facts = {
         "id": record["id"],
         "category": known.category,
-        "snapshot": known.snapshot.snapshot_id[:12],
+        "snapshot": known.snapshot.snapshot_id[:SHOWN_DIGITS],
         "quality": NOT_MEASURED if quality is None else f"{quality:.2f}/10 (`overnight data explain {record['id']}`)",
         **{name: record[name] for name in ("source", "platform", "region", "source_url", "published_at")},
         "harvested_at": record["harvested_at"],

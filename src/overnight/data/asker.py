@@ -6,10 +6,9 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from overnight.base.config import SourceSettings
-from overnight.base.errors import OvernightError, PermanentError
+from overnight.base.config import SourceSettings, shown
+from overnight.base.errors import OvernightError, PermanentError, one_line
 from overnight.data.sources import api, feed, local
-from overnight.data.sources.asking import one_line
 from overnight.data.sources.hiding import Hiding
 from overnight.data.sources.place import locate
 from overnight.data.sources.reading import Found, Known, Page, Validators
@@ -129,7 +128,7 @@ class _Limit:
 def _without_secrets(page: Page, hiding: Hiding) -> Page:
     """Return the page with nothing in it that would store a secret: what leads on from it, and its reasons."""
     leads = (page.next, page.validators.etag, page.validators.last_modified)
-    if any(text and hiding.text(text) != text for text in leads):
+    if any(text and shown("next", hiding.text(text)) != text for text in leads):
         page = replace(page, validators=Validators(), next=None)
     if page.found is None:
         return page

@@ -4,9 +4,14 @@ from overnight.base.config import Config, SourceSettings
 from overnight.base.errors import ConfigError
 
 
+def category_of(name: str, source: SourceSettings) -> str:
+    """Return the category that the records of source `name` belong to."""
+    return source.category or name
+
+
 def categories(config: Config) -> list[str]:
     """Return the categories that sources give, by name."""
-    return sorted({source.category or name for name, source in config.sources.items()})
+    return sorted({category_of(name, source) for name, source in config.sources.items()})
 
 
 def sources_of(config: Config, category: str) -> dict[str, SourceSettings]:
@@ -15,7 +20,7 @@ def sources_of(config: Config, category: str) -> dict[str, SourceSettings]:
     Raises:
         ConfigError: it has none.
     """
-    found = {name: one for name, one in config.sources.items() if (one.category or name) == category}
+    found = {name: one for name, one in config.sources.items() if category_of(name, one) == category}
     if not found:
         known = ", ".join(categories(config)) or "none"
         raise ConfigError(f"no source has the category {category!r} (categories: {known})")

@@ -16,8 +16,8 @@ from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from overnight.base.clock import Clock
-from overnight.base.config import CategorySettings, Config, SourceSettings, shown
-from overnight.base.errors import DamagedBlob, OvernightError, UnknownName
+from overnight.base.config import CategorySettings, Config, SourceSettings
+from overnight.base.errors import DamagedBlob, OvernightError, UnknownName, one_line
 from overnight.data import store
 from overnight.data.answers import answers_of
 from overnight.data.categories import sources_of
@@ -25,14 +25,16 @@ from overnight.data.freshness import DAY_US, HOUR_US, Standing, Status, standing
 from overnight.data.judge import Judged, Rejected, Rules, judge
 from overnight.data.quality import Scorer
 from overnight.data.snapshots import canonical
-from overnight.data.sources.reading import Found, Known, Page, Validators
+from overnight.data.sources.reading import Found, Known, Page
 from overnight.data.store import CachedPage, Snapshot, Visit
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
+from overnight.db.writer import Tx
 
 AT_ONCE = 8
 """Sources and regions that are asked at the same time."""
 
+_Answered = tuple[CachedPage, tuple[Found, ...]]
 T = TypeVar("T")
 Json = dict[str, Any]  # Any: whatever JSON holds
 Ask = Callable[[str, SourceSettings, str, Mapping[str, Known], Callable[[int], None]], Iterable[Page]]
@@ -73,9 +75,12 @@ class _Asked:
     """What one source and region gave: its line for the log, and the pages that count, with their rows."""
 
     visit: Visit
-    pages: tuple[CachedPage, ...]
-    found: tuple[tuple[Found, ...], ...]
-    answered: bool
+    pages: tuple[tuple[CachedPage, tuple[Found, ...]], ...]
+
+    @property
+    def answered(self) -> bool:
+        """Whether the pages are what the source says now."""
+        return self.visit.error is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +128,12 @@ class Harvester:
         print_ = fingerprint(source)
         before = [page for page in self._cached(name, region) if page.fingerprint == print_]
         error: str | None = None
-        answered: list[tuple[CachedPage, tuple[Found, ...]]] = []
+        answered: list[_Answered] = []
         try:
-            answered = self._ask(name, source, region, before, partial(told, name, region), force=force)
+            tell = partial(told, name, region)
+            answered = self._ask(lambda known: self.ask(name, source, region, known, tell), before, print_, force=force)
         except (OvernightError, OSError) as failure:
-            error = " ".join(str(failure).split())
-        except Exception as failure:  # noqa: BLE001  # whatever a source does, the others go on
-            error = f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+            error = one_line(failure)
         now_us = self._clock.now_us()
         stands = standing(
             failed=error is not None,
@@ -148,68 +152,54 @@ class Harvester:
         count = sum(one.row is not None for _, found in answered for one in found)
         ms = round(1000 * (self._clock.monotonic() - began))
         visit = Visit(source=name, region=region, standing=stands, count=count, ms=ms, error=error, at_us=now_us)
-        return _Asked(
-            visit=visit,
-            pages=tuple(page for page, _ in answered),
-            found=tuple(found for _, found in answered),
-            answered=error is None,
-        )
+        return _Asked(visit=visit, pages=tuple(answered))
 
     def _ask(
         self,
-        name: str,
-        source: SourceSettings,
-        region: str,
+        read: Callable[[Mapping[str, Known]], Iterable[Page]],
         before: Sequence[CachedPage],
-        told: Callable[[int], None],
+        print_: str,
         *,
         force: bool,
-    ) -> list[tuple[CachedPage, tuple[Found, ...]]]:
-        """Read a source for a region; where what it says is unchanged is gone from the cache, ask for all again."""
-        known = {} if force else {page.key: self._known(page) for page in before}
-        print_ = fingerprint(source)
+    ) -> list[_Answered]:
+        """Read a source; where what it says is unchanged is gone from the cache, ask for all again."""
+        known = {} if force else {page.key: _known(page) for page in before}
         try:
-            return [self._keep(page, before, print_) for page in self.ask(name, source, region, known, told)]
+            return [self._keep(page, before, print_) for page in read(known)]
         except (UnknownName, DamagedBlob):
             if not known:
                 raise
-        return [self._keep(page, before, print_) for page in self.ask(name, source, region, {}, told)]
-
-    def _known(self, page: CachedPage) -> Known:
-        return Known(validators=page.validators, next=page.next, rows=page.rows)
+        return [self._keep(page, before, print_) for page in read({})]
 
     def _cached(self, name: str, region: str) -> list[CachedPage]:
         with self.database.read() as connection:
             return store.cached(connection, name, region)
 
-    def _keep(self, page: Page, before: Sequence[CachedPage], print_: str) -> tuple[CachedPage, tuple[Found, ...]]:
+    def _keep(self, page: Page, before: Sequence[CachedPage], print_: str) -> _Answered:
         """Put a page into the cache; one that says what it said before keeps the instant at which it came."""
         now_us = self._clock.now_us()
         known = next((one for one in before if one.key == page.key), None)
         if page.found is None:
             assert known is not None, "a source answers 'not modified' only about what is known"
             return replace(known, checked_us=now_us), self._rows(known)
-        found = tuple(map(_storable, page.found))
-        blob = self.cache.put("".join(f"{_line(one)}\n" for one in found).encode("ascii"))
-        fetched_us = known.fetched_us if known is not None and known.blob == blob else now_us
-        # An address with a secret in it is not stored; without it the page cannot be passed over, so it is read anew.
-        open_ = page.next is None or shown("next", page.next) == page.next
+        stored = [_stored(one) for one in page.found]
+        blob = self.cache.put("".join(line for _, line in stored).encode("ascii"))
         kept = CachedPage(
             key=page.key,
-            validators=page.validators if open_ else Validators(),
-            next=page.next if open_ else None,
+            validators=page.validators,
+            next=page.next,
             blob=blob,
-            rows=len(found),
+            rows=len(stored),
             fingerprint=print_,
-            fetched_us=fetched_us,
+            fetched_us=known.fetched_us if known is not None and known.blob == blob else now_us,
             checked_us=now_us,
         )
-        return kept, found
+        return kept, tuple(found for found, _ in stored)
 
     def _rows(self, page: CachedPage) -> tuple[Found, ...]:
         return tuple(_unpacked(self.cache.get(page.blob)))
 
-    def _from_cache(self, before: Sequence[CachedPage]) -> list[tuple[CachedPage, tuple[Found, ...]]]:
+    def _from_cache(self, before: Sequence[CachedPage]) -> list[_Answered]:
         """Return what the source gave before; nothing where a part is gone: a restored project has no cache."""
         try:
             return [(page, self._rows(page)) for page in before]
@@ -221,10 +211,7 @@ class Harvester:
             answer
             for one in asked
             for answer in answers_of(
-                one.visit.source,
-                self.config.sources[one.visit.source],
-                one.visit.region,
-                list(zip(one.pages, one.found, strict=True)),
+                one.visit.source, self.config.sources[one.visit.source], one.visit.region, one.pages
             )
         ]
         return judge(
@@ -248,10 +235,10 @@ class Harvester:
             rejected = self.blobs.put(_rejects(judged.rejected))
         oldest_us = self._clock.now_us() - int(self.config.data.keep_days * DAY_US)
 
-        def change(tx: Any) -> Snapshot | None:  # Any: Tx; the writer's own type is not needed here
+        def change(tx: Tx) -> Snapshot | None:
             for one in asked:
                 if one.answered:
-                    store.put_pages(tx, one.visit.source, one.visit.region, one.pages)
+                    store.put_pages(tx, one.visit.source, one.visit.region, [page for page, _ in one.pages])
             store.forget_pages(tx, oldest_us)
             store.log(tx, category, visits)
             if judged is None:
@@ -317,17 +304,16 @@ def fingerprint(source: SourceSettings) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def _line(found: Found) -> str:
-    return json.dumps([found.where, found.row, found.reason])
+def _known(page: CachedPage) -> Known:
+    return Known(validators=page.validators, next=page.next, rows=page.rows)
 
 
-def _storable(found: Found) -> Found:
-    """Return what was found; a row that was read but is nested too deeply to be written is none."""
+def _stored(found: Found) -> tuple[Found, str]:
+    """Return what was found with its line for the cache; a row that is nested too deeply to be written is none."""
     try:
-        _line(found)
+        return found, f"{json.dumps(found)}\n"
     except RecursionError:
-        return Found(found.where, None, "nested too deeply")
-    return found
+        return _stored(Found(found.where, None, "nested too deeply"))
 
 
 def _unpacked(content: bytes) -> Iterable[Found]:

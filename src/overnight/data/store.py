@@ -45,6 +45,11 @@ class Visit:
     error: str | None = None
     at_us: int = 0
 
+    @property
+    def name(self) -> str:
+        """What a person calls it: the source, and the region if there is one."""
+        return f"{self.source} ({self.region})" if self.region else self.source
+
     def to_json(self) -> Json:
         """Return the line as programs read it."""
         return {

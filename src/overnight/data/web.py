@@ -15,12 +15,13 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from overnight.base.backoff import Backoff
 from overnight.base.clock import US, Clock, from_datetime
 from overnight.base.config import shown
 from overnight.base.errors import ConfigError, MissingExtra, PermanentError, TransientError, UserMistake
+from overnight.data.templates import HEADER_VALUE, checked_headers
 from overnight.data.wire import PORTS, Deadline, Reply, fetch
 
 if TYPE_CHECKING:
@@ -37,23 +38,6 @@ LONGEST_SHOWN = 300
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRANSIENT = {408, 425, 429}
-_OURS = {
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "if-modified-since",
-    "if-none-match",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-}
-"""Headers that say how an answer is sent, which no project may change."""
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
-_PLACE = re.compile(r"\$\{([^{}]*)\}|(\{region\})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +174,7 @@ class _Ask:
         own |= {"accept-encoding": "gzip, deflate", "connection": "close"}
         # Validators that cannot be sent are left out: then all is read again.
         asked = {"if-none-match": self.etag, "if-modified-since": self.last_modified}
-        own |= {name: value for name, value in asked.items() if value and _HEADER_VALUE.fullmatch(value)}
+        own |= {name: value for name, value in asked.items() if value and HEADER_VALUE.fullmatch(value)}
         return list(own.items())
 
 
@@ -224,41 +208,6 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.last_s: float | None = None
-
-
-def variables_in(text: str, where: str) -> list[str]:
-    """Return the names of the variables that `expand` would put in. `where` is the key of the setting.
-
-    Raises:
-        ConfigError: a "${" is not closed, or names no variable; the text is not repeated, for the secrets in it.
-    """
-    names = [place[1] for place in _PLACE.finditer(text) if place[1] is not None]
-    if len(names) != text.count("${") or not all(name.isidentifier() for name in names):
-        raise ConfigError(f'{where}: has a "${{" that names no variable of the environment; "${{NAME}}" is meant')
-    return names
-
-
-def expand(text: str, variables: Mapping[str, str], region: str | None, where: str) -> str:
-    """Return the text with `${NAME}` replaced by that variable, and `{region}` by the region, percent-encoded.
-
-    What is put in is not looked at again. `where` is the key of the setting.
-
-    Raises:
-        ConfigError: there is no such variable, or no region.
-    """
-
-    def put(place: re.Match[str]) -> str:
-        if place[2]:
-            if region is None:
-                raise ConfigError(
-                    f"{where}: {{region}} stands for nothing here; it needs `regions`, and stands in `url`"
-                )
-            return quote(region, safe="")
-        if place[1] not in variables:
-            raise ConfigError(f"{where}: the environment has no variable {place[1]!r}; set it, or take it out")
-        return variables[place[1]]
-
-    return _PLACE.sub(put, text)
 
 
 def parse_address(text: str, where: str) -> "URL":
@@ -304,25 +253,6 @@ def displayed(url: "URL") -> str:
     if len(text) <= LONGEST_SHOWN:
         return text
     return f"{place}?..." if len(place) <= LONGEST_SHOWN else f"{url.scheme}://{url.netloc.decode('ascii')}/..."
-
-
-def checked_headers(headers: Mapping[str, str], where: str) -> Mapping[str, str]:
-    """Return the headers. `where` is the key of the setting.
-
-    Raises:
-        ConfigError: one of them cannot be sent; a value is never repeated.
-    """
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise ConfigError(f"{where}: {name!r} is no name of a header")
-        if name.lower() in _OURS:
-            raise ConfigError(f"{where}: {name!r} cannot be set: Overnight sends its own")
-        if not _HEADER_VALUE.fullmatch(value):
-            raise ConfigError(
-                f"{where}: the value of {name!r} cannot be sent; a line break, a space at an end and letters beyond "
-                "Latin-1 are not allowed"
-            )
-    return headers
 
 
 def _login(url: "URL") -> dict[str, str]:

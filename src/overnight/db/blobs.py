@@ -71,19 +71,16 @@ class Blobs:
             raise DamagedBlob(f"blob {name!r} in {self.root} is damaged: its content has another hash")
         return bytes(content)
 
-    def sweep(self, needed: Collection[str], before_us: int) -> int:
-        """Remove blobs that are not needed and were written before that instant; return how many. Local stores only.
+    def sweep(self, needed: Collection[str], before_us: int) -> None:
+        """Remove blobs that are not needed and were written before that instant. Local stores only.
 
         Whoever stores a blob and then says that it is needed has from that instant on to do so.
         """
         assert self._is_local
-        removed = 0
         for path in Path(self._place[1]).glob("??/*"):
             with contextlib.suppress(FileNotFoundError):
                 if path.name not in needed and path.stat().st_mtime_ns // 1000 < before_us:
                     path.unlink()
-                    removed += 1
-        return removed
 
     def put_folder(self, folder: Path) -> dict[str, dict[str, object]]:
         """Store every file of a folder and return its manifest: relative name to {sha256, size}."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from overnight.base.clock import cpu_s
-from overnight.base.errors import InvalidTask, Parking, family_of
+from overnight.base.errors import InvalidTask, Parking, family_of, one_line
 from overnight.base.files import to_json
 from overnight.base.ports import RunContext
 from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
@@ -68,24 +68,22 @@ def failure(error: BaseException, log: Log) -> Outcome:
         log("".join(traceback.format_exception(type(error), error, inner)))
     except Exception:  # noqa: BLE001 - an exception whose text raises
         log(f"{type(error).__name__} (its text cannot be shown)\n")
+    return failed(error)
+
+
+def failed(error: BaseException) -> Outcome:
+    """Return the failed outcome for an exception."""
     return Outcome(
-        kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=one_line(error))
+        kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=message_of(error))
     )
 
 
-def not_begun(error: Exception) -> Outcome:
-    """Return the failed outcome for an attempt that its executor could not begin."""
-    return Outcome(
-        kind="failed", error=ErrorRef(family=family_of(error), type=type(error).__name__, message=one_line(error))
-    )
-
-
-def one_line(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return what an exception says, in one line of bounded length."""
     if isinstance(error, SystemExit):
         return f"the function called sys.exit({error.code!r})"[:_MESSAGE_LIMIT]
     try:
-        text = " ".join(str(error).split())
+        text = one_line(error)
     except Exception:  # noqa: BLE001 - an exception whose text raises
         text = ""
     return (text or type(error).__name__)[:_MESSAGE_LIMIT]

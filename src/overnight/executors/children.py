@@ -16,7 +16,7 @@ from overnight.base.errors import InvalidTask
 from overnight.base.ids import RunId, Token
 from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
-from overnight.executors.calling import not_begun
+from overnight.executors.calling import failed
 from overnight.executors.supervisor import Supervisor
 from overnight.processes import tree
 from overnight.processes.capture import LineTap, RunLog
@@ -91,7 +91,7 @@ class ChildExecutor(ABC):
         try:
             self._begin(attempt)
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt failed with it
-            return not_begun(error)
+            return failed(error)
         return None
 
     def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
@@ -170,7 +170,7 @@ class ChildExecutor(ABC):
                 child = self._open(attempt)
             except Exception as error:  # noqa: BLE001 - whatever it is, the attempt failed with it
                 self._drain(attempt)
-                self._finish(attempt, not_begun(error))
+                self._finish(attempt, failed(error))
                 continue
             self._launch(attempt, child)
 
@@ -178,7 +178,7 @@ class ChildExecutor(ABC):
         try:
             attempt.channel.child_started(attempt.order, child.pid, child.started)
         except Exception as error:  # noqa: BLE001 - a child that is not recorded must not work
-            self._take_back(attempt, child, not_begun(error))
+            self._take_back(attempt, child, failed(error))
             return
         with self._lock:
             reason = attempt.reason
@@ -238,7 +238,7 @@ class ChildExecutor(ABC):
         try:
             return self._conclude(attempt, child)
         except Exception as error:  # noqa: BLE001 - an attempt without an end would never leave
-            return not_begun(error)
+            return failed(error)
 
     def _watch_streams(self, attempt: Attempt) -> None:
         for stream in attempt.streams:
@@ -327,4 +327,4 @@ def child_lost(what: str) -> Outcome:
 
 def not_started(what: str) -> Outcome:
     """Return the outcome for a program that cannot be started."""
-    return not_begun(InvalidTask(what))
+    return failed(InvalidTask(what))

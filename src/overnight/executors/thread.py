@@ -7,7 +7,7 @@ from overnight.base.clock import Clock, SystemClock
 from overnight.base.ids import RunId, Token
 from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import Outcome, WorkOrder
-from overnight.executors.calling import Resolve, not_begun, perform_here
+from overnight.executors.calling import Resolve, failed, perform_here
 from overnight.executors.context import Context
 from overnight.executors.tracebacks import write_traceback
 
@@ -49,7 +49,7 @@ class ThreadExecutor:
             if len(self._threads) < min(self._size, len(self._contexts) + 1):
                 self._grow()
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt failed with it
-            return not_begun(error)
+            return failed(error)
         self._contexts[order.run_id, order.token] = ctx
         self._jobs.put((order, channel, ctx))
         return None

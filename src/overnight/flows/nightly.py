@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overnight.base.config import AgentSettings, Config
-from overnight.base.errors import ConfigError, InvalidTransition, OvernightError, PermanentError, UserMistake
+from overnight.base.errors import ConfigError, InvalidTransition, PermanentError, UserMistake, one_line
 from overnight.base.files import replace_file, write_json
 from overnight.data.categories import categories
 from overnight.data.records import flat
@@ -174,12 +174,7 @@ def _safely(work: Callable[[], Json]) -> Json:
     try:
         return work()
     except (UserMistake, PermanentError) as error:
-        return {"error": _one_line(error)}
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, OvernightError) else f"{type(error).__name__}: {text}"
+        return {"error": one_line(error)}
 
 
 def _begin(night: Nightly, flow_id: int) -> None:

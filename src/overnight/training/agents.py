@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import ConfigError, NotMeasured, PermanentError
+from overnight.base.errors import ConfigError, NotMeasured, PermanentError, one_line
 from overnight.base.files import to_json
 
 Record = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
@@ -56,7 +56,7 @@ def load_class(name: str, spec: str) -> type:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:
-        raise ConfigError(f"{key}: {spec!r} cannot be imported: {type(error).__name__}: {_one_line(error)}") from error
+        raise ConfigError(f"{key}: {spec!r} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(found, type):
         raise ConfigError(f"{key}: {spec!r} is not a class")
     if not callable(getattr(found, "train", None)):
@@ -155,7 +155,3 @@ def _who(agent: Any) -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

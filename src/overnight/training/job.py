@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import ConfigError, NotMeasured, OvernightError, PermanentError
+from overnight.base.errors import ConfigError, NotMeasured, OvernightError, PermanentError, said_by
 from overnight.base.files import write_json
 from overnight.base.ports import RunContext
 from overnight.proof.baselines import Kind, fit_baseline
@@ -131,7 +131,7 @@ def _final() -> Iterator[None]:
     except (OvernightError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise PermanentError(_named(error)) from error
+        raise PermanentError(said_by(error)) from error
 
 
 def _spec(agent: Mapping[str, Any]) -> AgentSpec:
@@ -176,14 +176,9 @@ def _rival(champion: Mapping[str, Any] | None, items: Sequence[Record]) -> tuple
         raise
     except Exception as error:
         raise PermanentError(
-            f"champion {champion['number']} of agent {rival.name!r} cannot be measured: {_named(error)}; "
+            f"champion {champion['number']} of agent {rival.name!r} cannot be measured: {said_by(error)}; "
             f"repair {rival.class_!r}, or give the agent a class of another name and remove this one"
         ) from error
-
-
-def _named(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if text and isinstance(error, OvernightError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def _against(predictions: Sequence[float], truth: Sequence[float]) -> Measured:

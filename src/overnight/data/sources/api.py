@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlencode
 
 from overnight.base.config import SourceSettings
-from overnight.base.errors import PermanentError
-from overnight.data.sources.asking import Asking, key_of, one_line, validators_of
+from overnight.base.errors import PermanentError, one_line
+from overnight.data.sources.asking import Asking, key_of, validators_of
 from overnight.data.sources.cells import checked, fault_of
 from overnight.data.sources.expressions import Expression
 from overnight.data.sources.reading import Found, Known, Page, Validators

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from overnight.base.config import SourceSettings
 from overnight.data.sources.reading import Known, Validators
-from overnight.data.web import Answer, Web, expand, parse_address
+from overnight.data.templates import expand
+from overnight.data.web import Answer, Web, parse_address
 
 if TYPE_CHECKING:
     from httpx import URL
@@ -59,8 +60,3 @@ def key_of(address: "URL") -> str:
 def validators_of(answer: Answer) -> Validators:
     """Return what the answer's page is asked for the next time."""
     return Validators(etag=answer.etag, last_modified=answer.last_modified)
-
-
-def one_line(error: object) -> str:
-    """Return an error's message on one line. It is not cut short here, where half a secret could stay in it."""
-    return " ".join(str(error).split())

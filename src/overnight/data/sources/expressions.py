@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from overnight.base.errors import ConfigError, MissingExtra, PermanentError
-from overnight.data.sources.asking import one_line
+from overnight.base.errors import ConfigError, MissingExtra, PermanentError, one_line
 
 
 class DoesNotFit(ValueError):

@@ -16,8 +16,8 @@ from urllib.parse import urljoin
 from xml.parsers import expat
 
 from overnight.base.config import SourceSettings
-from overnight.base.errors import MissingExtra, PermanentError
-from overnight.data.sources.asking import Asking, key_of, one_line, validators_of
+from overnight.base.errors import MissingExtra, PermanentError, one_line
+from overnight.data.sources.asking import Asking, key_of, validators_of
 from overnight.data.sources.cells import checked
 from overnight.data.sources.hiding import Hiding
 from overnight.data.sources.reading import Found, Known, Page, Row

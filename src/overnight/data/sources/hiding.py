@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from overnight.base.config import HIDDEN, SourceSettings
-from overnight.data.web import variables_in
+from overnight.data.templates import variables_in
 
 SHORTEST = 4
 """Characters of the shortest value that is hidden: who reads "**" for each "DE" of a message is told nothing."""

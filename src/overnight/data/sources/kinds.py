@@ -9,7 +9,7 @@ from datetime import datetime
 from overnight.base.config import SourceKind, SourceSettings
 from overnight.base.errors import ConfigError, MissingExtra
 from overnight.data.sources.expressions import Expression
-from overnight.data.web import checked_headers, variables_in
+from overnight.data.templates import checked_headers, variables_in
 
 EVERY = ("max_rows", "category", "fields", "platform", "as_of")
 """What every kind of source may set."""

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from overnight.base.config import HIDDEN, SourceSettings, shown
-from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, TransientError
-from overnight.data.sources.asking import one_line
+from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, TransientError, one_line
 from overnight.data.sources.cells import decoded, found
 from overnight.data.sources.place import locate
 from overnight.data.sources.reading import Found
-from overnight.data.web import expand
+from overnight.data.templates import expand
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
