@@ -12,9 +12,11 @@ from functools import cache
 import pytest
 
 from overnight.proof import paired
+from overnight.proof.bootstrap import bootstrap_difference
 from overnight.proof.distributions import binomial_mid_p
 from overnight.proof.gate import Decision, judge
-from overnight.proof.measures import bootstrap_difference, spearman_gain
+from overnight.proof.measures import spearman_gain
+from overnight.proof.metrics import judge_answers, metric_named
 from overnight.proof.paired import compare
 from overnight.proof.power import items_needed
 
@@ -166,3 +168,42 @@ def test_equally_good_rankings_are_called_better_in_at_most_five_percent():
         seen = bootstrap_difference(spearman_gain, truths, new, old, random=source, resamples=200)
         accepted_ones += seen.lower > 0
     assert accepted_ones / trials <= ALPHA + allowance(ALPHA, trials)
+
+
+def labels_of(values):
+    return ["low" if value < -0.4 else "high" if value > 0.9 else "middle" for value in values]
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "groups"),
+    [
+        ("macro_f1", 30, None),
+        ("macro_f1", 100, None),
+        ("spearman", 100, 20),
+        ("ndcg@10", 100, None),
+        ("ndcg@5", 300, 30),
+    ],
+)
+def test_candidates_of_equal_skill_are_accepted_in_at_most_five_percent_by_any_metric(monkeypatch, name, n, groups):
+    """Two noisy versions of one skill, which answer differently; the better one must be found by the same metric."""
+    monkeypatch.setattr("overnight.proof.bootstrap.bootstrap_difference.__kwdefaults__", {**KEYWORDS, "resamples": 200})
+    source, trials = random.Random(11), 60
+    metric = metric_named(name)
+    places = None if groups is None else [str(place % groups) for place in range(n)]
+    accepted_ones = found = 0
+    for _ in range(trials):
+        truths = [source.gauss(0, 1) for _ in range(n)]
+        new, old, bad = ([truth + source.gauss(0, size) for truth in truths] for size in (1, 1, 8))
+        if name == "macro_f1":
+            truths, new, old, bad = map(labels_of, (truths, new, old, bad))
+        accepted_ones += judged(metric, truths, new, old, places, source) == Decision.ACCEPT
+        found += judged(metric, truths, new, bad, places, source) == Decision.ACCEPT
+    assert accepted_ones / trials <= ALPHA + allowance(ALPHA, trials)
+    assert found / trials > 0.6, "a judge that never accepts is as broken as one that always does"
+
+
+def judged(metric, truths, new, old, groups, source):
+    return judge_answers(metric, truths, new, old, groups=groups, random=source).decision
+
+
+KEYWORDS = bootstrap_difference.__kwdefaults__

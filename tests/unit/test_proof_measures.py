@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overnight.base.errors import NotMeasured, UserMistake
+from overnight.proof.bootstrap import bootstrap_difference
 from overnight.proof.distributions import normal_tail, t_quantile
 from overnight.proof.measures import (
     absolute_errors,
-    bootstrap_difference,
     interval_of_mean,
     mean,
     spearman,
@@ -227,14 +227,14 @@ def test_half_of_the_resamples_are_enough():
     [
         ({"alpha": 0.5}, UserMistake, "alpha must lie between 0 and 0.5, got 0.5"),
         ({"resamples": 99}, UserMistake, "resamples must be at least 100, got 99"),
-        ({"candidate": [1.0]}, UserMistake, "both sides must have the same length, got 2 and 1"),
-        ({"champion": [1.0]}, UserMistake, "both sides must have the same length, got 2 and 1"),
-        ({"champion": [1.0, math.nan]}, UserMistake, r"second side\[1\] must be a finite number, got nan"),
-        ({"truths": [math.inf, 1.0]}, UserMistake, r"first side\[0\] must be a finite number, got inf"),
+        ({"candidate": [1.0]}, UserMistake, "both sides must have the same length, got 2 and 1 \\(candidate\\)"),
+        ({"champion": [1.0]}, UserMistake, "both sides must have the same length, got 2 and 1 \\(champion\\)"),
+        ({"champion": [1.0, math.nan]}, UserMistake, r"champion\[1\] must be a finite number, got nan"),
+        ({"truths": [math.inf, 1.0]}, UserMistake, r"truths\[0\] must be a finite number, got inf"),
         (
             {"truths": [1.0], "candidate": [1.0], "champion": [1.0]},
             NotMeasured,
-            "a bootstrap needs at least 2 items, got 1",
+            "a bootstrap needs at least 2 items or groups, got 1",
         ),
     ],
 )

@@ -1,32 +1,19 @@
 """Figures that say how good predictions are, and how sure the figures are.
 
 A metric that is a mean over items is compared by `overnight.proof.paired`; one that is not (a rank correlation, say) by
-`bootstrap_difference`.
+`overnight.proof.bootstrap`.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import add, mul
-from typing import Protocol, TypeVar
 
 from overnight.base.errors import NotMeasured, UserMistake
-from overnight.proof.distributions import normal_quantile, normal_tail, t_quantile
+from overnight.proof.distributions import normal_quantile
 from overnight.proof.paired import bounds_of_mean, check_alpha, check_finite
-
-_T = TypeVar("_T")
-Gain = Callable[[Sequence[float], Sequence[float], Sequence[float]], float]
-"""Takes the truths, the candidate's predictions and the champion's; returns by how much the candidate is better."""
-_FEWEST_RESAMPLES = 100
-
-
-class Draws(Protocol):
-    """Where chance comes from: a seeded `random.Random`."""
-
-    def choices(self, population: Sequence[_T], *, k: int) -> list[_T]:
-        """Return k members, drawn with replacement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +33,7 @@ def absolute_errors(truths: Sequence[float], predictions: Sequence[float]) -> li
     Raises:
         UserMistake: the lengths differ, or a value is not a finite number.
     """
-    _check_pairs(truths, predictions)
+    check_pairs(truths, predictions)
     return [abs(truth - prediction) for truth, prediction in zip(truths, predictions, strict=True)]
 
 
@@ -97,7 +84,7 @@ def spearman(left: Sequence[float], right: Sequence[float]) -> float:
         NotMeasured: there are fewer than 2 pairs, or all values of one side are equal.
         UserMistake: the lengths differ, or a value is not a finite number.
     """
-    _check_pairs(left, right)
+    check_pairs(left, right)
     return _correlation(_double_ranks(left), _double_ranks(right))
 
 
@@ -130,59 +117,12 @@ def _product(left: Sequence[int], right: Sequence[int]) -> int:
     return int(sum(map(mul, left, right)))
 
 
-def bootstrap_difference(
-    gain: Gain,
-    truths: Sequence[float],
-    candidate: Sequence[float],
-    champion: Sequence[float],
-    *,
-    random: Draws,
-    resamples: int = 1000,
-    alpha: float = 0.05,
-) -> Estimate:
-    """Return the candidate's gain in a figure that is not a mean over items, by drawing items with replacement.
-
-    Both predictions of an item are drawn together. Bounds are percentiles of the resampled differences, widened for
-    small n (the expanded percentile interval of Hesterberg 2015, The American Statistician 69:371). A resample on which
-    `gain` raises NotMeasured is left out. The same seed and the same items, in any order, give the same bounds.
+def check_pairs(left: Sequence[float], right: Sequence[float]) -> None:
+    """Refuse sides of unequal length, and values that are not finite numbers.
 
     Raises:
-        NotMeasured: there are fewer than 2 items, or fewer than half of the resamples could be measured.
-        UserMistake: the lengths differ, a value is not a finite number, alpha is not between 0 and 0.5, or there are
-            fewer than 100 resamples.
+        UserMistake: they are.
     """
-    check_alpha(alpha)
-    _check_pairs(truths, candidate)
-    _check_pairs(truths, champion)
-    if resamples < _FEWEST_RESAMPLES:
-        raise UserMistake(f"resamples must be at least {_FEWEST_RESAMPLES}, got {resamples!r}")
-    n = len(truths)
-    if n < 2:
-        raise NotMeasured(f"a bootstrap needs at least 2 items, got {n}")
-    items = sorted(zip(truths, candidate, champion, strict=True))
-    value = gain(truths, candidate, champion)
-    drawn = []
-    for _ in range(resamples):
-        try:
-            drawn.append(gain(*zip(*random.choices(items, k=n), strict=True)))
-        except NotMeasured:
-            continue
-    if 2 * len(drawn) < resamples:
-        raise NotMeasured(f"only {len(drawn)} of {resamples} resamples could be measured; more items are needed")
-    drawn.sort()
-    tail = normal_tail(math.sqrt(n / (n - 1)) * t_quantile(alpha, n - 1))
-    return Estimate(value=value, lower=_quantile(drawn, tail), upper=_quantile(drawn, 1 - tail), n=n, alpha=alpha)
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Return the point with this share of the values below it (Hyndman and Fan 1996, definition 6, clipped)."""
-    place = min(max(share * (len(ordered) + 1) - 1, 0.0), len(ordered) - 1.0)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def _check_pairs(left: Sequence[float], right: Sequence[float]) -> None:
     if len(left) != len(right):
         raise UserMistake(f"both sides must have the same length, got {len(left)} and {len(right)}")
     check_finite("first side", left)

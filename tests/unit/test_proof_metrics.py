@@ -1,0 +1,192 @@
+"""Each metric agrees with a hand count and with scikit-learn, ties gain nothing, and roles can be swapped."""
+
+import math
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overnight.base.errors import NotMeasured, UserMistake
+from overnight.proof.bootstrap import bootstrap_difference
+from overnight.proof.gate import SMALL_DIFFERENCE, Decision, judge, judge_estimate
+from overnight.proof.labels import macro_f1
+from overnight.proof.measures import Estimate, mean
+from overnight.proof.metrics import judge_answers, measure, metric_named, unit_scores
+from overnight.proof.rankings import ndcg, normal_scores, reciprocal_rank
+
+numbers = st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(lambda values: len(set(values)) > 1)
+labels = st.lists(st.sampled_from("abc"), min_size=1, max_size=20)
+
+
+def test_ndcg_by_hand():
+    # Gains 3, 1, 0 in the order 1, 3, 0: (1 + 3 / log2(3)) / (3 + 1 / log2(3)).
+    assert ndcg([3, 1, 0], [1, 2, 0], 3) == pytest.approx((1 + 3 / math.log2(3)) / (3 + 1 / math.log2(3)))
+    assert ndcg([3, 1, 0], [1, 2, 0], 1) == pytest.approx(1 / 3)
+    assert ndcg([13, 11, 10], [1, 2, 0], 3) == ndcg([3, 1, 0], [1, 2, 0], 3), "gains count from the lowest"
+    assert ndcg([3, 1, 0], [3, 2, 1], 10) == 1.0
+
+
+@given(truths=numbers, seed=st.integers(0, 99), k=st.integers(1, 15))
+def test_ndcg_agrees_with_scikit_learn_and_knows_no_order_among_ties(truths, seed, k):
+    metrics = pytest.importorskip("sklearn.metrics")
+    scores = [float(Random(seed + place).randrange(4)) for place in range(len(truths))]
+    gains = [truth - min(truths) for truth in truths]
+    assert ndcg(truths, scores, k) == pytest.approx(metrics.ndcg_score([gains], [scores], k=k))
+    order = Random(seed).sample(range(len(truths)), len(truths))
+    shuffled = ([values[place] for place in order] for values in (truths, scores))
+    assert ndcg(*shuffled, k) == pytest.approx(ndcg(truths, scores, k))
+    assert ndcg(truths, [2 * score**3 + 1 for score in scores], k) == pytest.approx(ndcg(truths, scores, k))
+
+
+def test_ndcg_of_equal_truths_is_not_measured():
+    with pytest.raises(NotMeasured, match="at least 2 different truths"):
+        ndcg([2, 2], [1, 2], 10)
+
+
+@pytest.mark.parametrize(
+    ("scores", "right", "value"),
+    [([3, 2, 1], 0, 1), ([3, 2, 1], 2, 1 / 3), ([1, 1], 0, 0.75), ([2, 1, 1, 0], 1, (1 / 2 + 1 / 3) / 2)],
+)
+def test_a_reciprocal_rank_is_that_of_a_random_order_of_ties(scores, right, value):
+    assert reciprocal_rank(scores, right) == pytest.approx(value)
+
+
+def test_normal_scores_are_symmetric_and_share_ties():
+    scores = normal_scores([10, 20, 30, 30, 1000])
+    assert scores[0] == pytest.approx(-scores[4]) and scores[2] == scores[3]
+    assert normal_scores([5, 5, 5]) == pytest.approx([0, 0, 0])
+    assert normal_scores([1, 2])[1] == pytest.approx(0.5895, abs=1e-3), "Blom's table for n = 2"
+
+
+def test_macro_f1_by_hand():
+    # a: 2 TP, 1 FP, 0 FN: 4/5. b: 0 TP: 0. c: 1 TP: 1.
+    assert macro_f1(["a", "a", "b", "c"], ["a", "a", "a", "c"]) == pytest.approx((4 / 5 + 0 + 1) / 3)
+
+
+@given(truths=labels, seed=st.integers(0, 99))
+def test_macro_f1_agrees_with_scikit_learn(truths, seed):
+    metrics = pytest.importorskip("sklearn.metrics")
+    predictions = [Random(seed + place).choice("abcd") for place in range(len(truths))]
+    expected = metrics.f1_score(truths, predictions, average="macro", zero_division=0)
+    assert macro_f1(truths, predictions) == pytest.approx(expected)
+
+
+def test_names_of_metrics_are_known_or_answered_with_the_nearest():
+    assert (metric_named("ndcg@7").k, metric_named("ndcg@7").title, metric_named("ndcg@7").best) == (7, "NDCG@7", 1.0)
+    assert metric_named("absolute_error").best == 0.0 and metric_named("score").best is None
+    for name, says in (
+        ("macrof1", "did you mean macro_f1"),
+        ("ndcg@0", "did you mean ndcg@10"),
+        ("zzz", r"\(absolute_"),
+    ):
+        with pytest.raises(UserMistake, match=says):
+            metric_named(name)
+
+
+GROUPS = ["x", "y", "x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "truths", "answers", "groups", "value"),
+    [
+        ("absolute_error", [1, 2], [1, 4], None, -1),
+        ("absolute_error", [1, 2, 3, 4, 5], [1, 4, 3, 4, 5], GROUPS, -1 / 3),
+        ("accuracy", ["a", "b"], ["a", "a"], None, 0.5),
+        ("macro_f1", ["a", "b"], ["a", "b"], None, 1),
+        ("spearman", [1, 2, 3], [3, 2, 1], None, -1),
+        ("spearman", [1, 2, 3], [2, 2, 2], None, 0),
+        ("ndcg@1", [1, 2], [1, 2], None, 1),
+        ("ndcg@1", [1, 2, 2, 1, 7], [1, 1, 2, 2, 7], GROUPS, 0.5),
+        ("reciprocal_rank", None, [1, 0.5], None, 0.75),
+        ("exemplar_accuracy", None, [1, 0, 1, 0, 1], GROUPS, 2 / 3),
+        ("score", None, [-1, -3], None, -2),
+    ],
+)
+def test_a_metric_by_hand(name, truths, answers, groups, value):
+    assert measure(metric_named(name), truths, answers, groups) == pytest.approx(value)
+
+
+def test_nothing_is_measured_where_no_query_has_different_truths():
+    with pytest.raises(NotMeasured):
+        measure(metric_named("ndcg@3"), [1, 1], [1, 2], ["x", "x"])
+    with pytest.raises(NotMeasured):
+        measure(metric_named("spearman"), [1, 1], [2, 2])
+
+
+def noisy(seed, n, noise):
+    source = Random(seed)
+    truths = [source.gauss(0, 1) for _ in range(n)]
+    return truths, *([truth + source.gauss(0, size) for truth in truths] for size in noise)
+
+
+def test_means_over_items_and_queries_are_compared_unit_by_unit():
+    truths, good, bad = noisy(1, 400, (0.3, 1.5))
+    metric = metric_named("absolute_error")
+    expected = judge([-abs(t - a) for t, a in zip(truths, good)], [-abs(t - a) for t, a in zip(truths, bad)])  # noqa: B905
+    assert judge_answers(metric, truths, good, bad, random=Random(1)) == expected
+    groups = [str(place % 40) for place in range(400)]
+    ranking = metric_named("ndcg@5")
+    verdict = judge_answers(ranking, truths, good, bad, groups=groups, random=Random(1))
+    assert (verdict.decision, verdict.n, verdict.method) == (Decision.ACCEPT, 40, "skewness-guarded t")
+    scores = unit_scores(ranking, truths, good, groups)
+    assert verdict.difference == pytest.approx(mean(scores) - mean(unit_scores(ranking, truths, bad, groups)))
+
+
+@pytest.mark.parametrize(("name", "cut"), [("spearman", False), ("macro_f1", True), ("ndcg@20", False)])
+def test_what_is_no_mean_is_compared_by_drawing_items_again(name, cut):
+    def as_answers(values):
+        return ["low" if value < -0.5 else "high" if value > 0.5 else "middle" for value in values] if cut else values
+
+    truths, good, bad = map(as_answers, noisy(2, 300, (0.2, 3.0)))
+    metric = metric_named(name)
+    better, worse = (judge_answers(metric, truths, *pair, random=Random(1)) for pair in ((good, bad), (bad, good)))
+    assert (better.decision, better.method) == (Decision.ACCEPT, "paired bootstrap") and better.lower > 0
+    assert worse.decision == Decision.REJECT and "worse" in worse.reason
+    assert worse.difference == pytest.approx(-better.difference)
+    same = judge_answers(metric, truths, good, list(good), random=Random(1))
+    assert same.decision == Decision.REJECT and "answer the same to every item" in same.reason
+    whole = judge_answers(metric, truths, good, bad, random=Random(1), groups=[str(n % 30) for n in range(300)])
+    if name != "ndcg@20":
+        assert whole.n == 30 and whole.decision == Decision.ACCEPT
+
+
+def test_an_estimate_is_judged_like_the_gate_judges():
+    def seen(value, width, n=100):
+        return Estimate(value=value, lower=value - width, upper=value + width, n=n, alpha=0.05)
+
+    assert judge_estimate(seen(0.1, 0.05), same=False).decision == Decision.ACCEPT
+    assert judge_estimate(seen(-0.1, 0.05), same=False).decision == Decision.REJECT
+    small = judge_estimate(seen(0.0, 0.01), same=False)
+    assert small.decision == Decision.REJECT and f"not better by {SMALL_DIFFERENCE}" in small.reason
+    enough = judge_estimate(seen(0.005, 0.0125, 5000), same=False, smallest_effect=0.01)
+    assert enough.decision == Decision.UNDERPOWERED
+    # n (w / g)^2 with w = (1.645 + 0.842) / 1.645 times the half width.
+    assert enough.more_items == pytest.approx(5000 * ((1.6449 + 0.8416) / 1.6449 * 0.0125 / 0.01) ** 2 - 5000, abs=5)
+    plain = judge_estimate(seen(0.05, 0.06), same=False)
+    assert "find a gain of 0.05 in 80 % of cases" in plain.reason, "a gain as large as the one that was seen"
+    powered = judge_estimate(seen(0.006, 0.0065, 5000), same=False, smallest_effect=0.012)
+    assert powered.decision == Decision.REJECT and "with enough items" in powered.reason
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(UserMistake, match="smallest_effect"):
+            judge_estimate(seen(0.1, 0.05), same=False, smallest_effect=wrong)
+
+
+def test_groups_are_drawn_whole_and_the_order_of_items_does_not_matter():
+    truths, new, old = noisy(3, 60, (0.5, 1.0))
+    groups = [str(place // 6) for place in range(60)]
+
+    def gain(true, mine, theirs):
+        assert len(true) == 60, "ten groups of six items each"
+        return sum(mine) - sum(theirs)
+
+    seen = bootstrap_difference(gain, truths, new, old, groups=groups, random=Random(1), resamples=100)
+    assert seen.n == 10
+    order = Random(5).sample(range(60), 60)
+    turned = ([values[place] for place in order] for values in (truths, new, old))
+    again = bootstrap_difference(
+        gain, *turned, groups=[groups[place] for place in order], random=Random(1), resamples=100
+    )
+    assert (again.lower, again.upper) == pytest.approx((seen.lower, seen.upper))
+    with pytest.raises(UserMistake, match=r"got 60 and 1 \(groups\)"):
+        bootstrap_difference(gain, truths, new, old, groups=["x"], random=Random(1))
