@@ -22,6 +22,9 @@ import overnight
 
 GROWTH = 1.10
 """The last third may use so many times what the first third used."""
+SLOTS = 8
+NOISE = {"threads": SLOTS}
+"""Growth up to this is none: a pool of threads fills up to its slots as load wants. Otherwise 1, of MB, files or ms."""
 
 
 def noop() -> None:
@@ -61,7 +64,7 @@ def soak(folder: Path, minutes: float, rate: float) -> list[dict[str, float]]:
     """Keep the project busy and return a sample every second."""
     samples = []
     process = psutil.Process(os.getpid())
-    with overnight.Project.create(folder, overrides={"engine.max_concurrent": 8}) as project:
+    with overnight.Project.create(folder, overrides={"engine.max_concurrent": SLOTS}) as project:
         project.add_task(overnight.Task(task_id="thread", action=noop, executor="thread", max_concurrent=None))
         project.add_task(overnight.Task(task_id="process", action=noop, executor="process", max_concurrent=2))
         project.add_task(overnight.Task(task_id="flow", action=parking, max_concurrent=2))
@@ -86,8 +89,7 @@ def judged(samples: list[dict[str, float]]) -> dict[str, dict[str, float | bool]
     for name in ("rss_mb", "open_files", "threads", "start_lag_ms"):
         first = statistics.median(sample[name] for sample in warm[:third])
         last = statistics.median(sample[name] for sample in warm[-third:])
-        # A millisecond of delay is noise, whatever its share is.
-        grew = last > first * GROWTH and last - first > 1
+        grew = last > first * GROWTH and last - first > NOISE.get(name, 1)
         found[name] = {"first_third": first, "last_third": last, "grew": grew}
     return found
 

@@ -201,6 +201,12 @@ def timeless(result: dict[str, Any]) -> dict[str, Any]:
         "total_time_minutes",
         "timestamp",
         "report",
+        "page",
+        "metrics",
+        "log",
+        "peak_memory_gb",
+        "database",
+        "next_scheduled",
     }
 
     def clean(value: Any) -> Any:

@@ -8,6 +8,7 @@ from importlib import import_module as _import_module
 _HOMES = {
     "Clock": "base.clock",
     "Config": "base.config",
+    "Fleet": "app.fleets",
     "Flow": "engine.flow",
     "FlowChanged": "base.errors",
     "Needs": "engine.model",
@@ -20,6 +21,8 @@ _HOMES = {
     "RunFailed": "base.errors",
     "State": "engine.model",
     "Task": "engine.model",
+    "TrainContext": "training.agents",
+    "TrainingResult": "app.results",
     "TransientError": "base.errors",
     "UserMistake": "base.errors",
 }

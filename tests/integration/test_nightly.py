@@ -50,7 +50,7 @@ def test_the_first_night_compares_with_the_baseline_and_the_next_with_the_champi
     first = train(folder)["agents"]["first"]
     assert (first["decision"], first["compared_with"]) == ("ACCEPT", "baseline")
     assert (first["version"], first["serving"], first["model_updated"]) == ("v1.0.0", "v1.0.0", True)
-    assert first["champion"] is None and first["baseline"]["name"].startswith("single best column")
+    assert first["champion"] is None and first["baseline_name"].startswith("single best column")
 
     same = train(folder)
     line = same["agents"]["first"]
@@ -62,12 +62,12 @@ def test_the_first_night_compares_with_the_baseline_and_the_next_with_the_champi
     write_agents(folder, CURVED)
     better = train(folder)["agents"]["first"]
     assert (better["decision"], better["version"], better["serving"]) == ("ACCEPT", "v1.0.2", "v1.0.2")
-    assert better["metric"] < 0.8 * first["metric"] and better["champion"]["mean_absolute_error"] == first["metric"]
+    assert better["metric"] < 0.8 * first["metric"] and better["champion"] == first["metric"]
 
     write_agents(folder, LINE)
     worse = train(folder)["agents"]["first"]
     assert (worse["decision"], worse["version"], worse["serving"]) == ("REJECT", "v1.0.3", "v1.0.2")
-    assert worse["metric"] == better["metric"] < worse["candidate"]["mean_absolute_error"]
+    assert worse["metric"] == better["metric"] < worse["candidate"]
 
     history, serving = versions_of(folder)
     assert [version.number for version in history] == ["v1.0.3", "v1.0.2", "v1.0.1", "v1.0.0"]
@@ -104,23 +104,27 @@ def test_every_figure_follows_from_the_blobs_that_its_version_names(tmp_path):
         with project.database.read() as connection:
             version = store.of_run(connection, shown["run"])
         records = {record["id"]: record for record in records_of(project.blobs.get(version.snapshot_id))}
-        scores = json.loads(project.blobs.get(version.metrics["scores"]))
-        weights = json.loads(project.blobs.get(version.manifest["weights.json"]["sha256"]))
+        found = json.loads(project.blobs.get(version.metrics["answers"]))
+        weights = json.loads(project.blobs.get(version.manifest["agent/weights.json"]["sha256"]))
         run = project.get(shown["run"])
     assert (run.task_id, run.state) == ("train:first", State.COMPLETED)
     assert version.number == shown["version"] and len(records) == ROWS
     split = choose_held_out(list(records), share=0.2, minimum=200)
-    assert tuple(scores["ids"]) == split.held_out and len(split.held_out) == shown["held_out"] == 200
-    held = [records[name] for name in scores["ids"]]
+    assert tuple(found["ids"]) == split.held_out and len(split.held_out) == shown["held_out"] == 200
+    held = [records[name] for name in found["ids"]]
     one, a, b = weights["weights"]
     errors = [abs(one + a * item["a"] + b * item["b"] - item["score"]) for item in held]
     assert sum(errors) / len(errors) == pytest.approx(shown["metric"])
-    assert [-error for error in errors] == pytest.approx(scores["candidate"]["scores"])
-    assert scores["candidate"]["truth"] == [item["score"] for item in held]
-    against = scores[shown["compared_with"]]["scores"]
-    assert judge(scores["candidate"]["scores"], against).reason == shown["reason"]
-    worst = -sum(scores["baseline"]["scores"]) / len(errors)
-    assert shown["baseline"]["mean_absolute_error"] == pytest.approx(worst)
+    truths, answers = found["truths"], found["answers"]
+    assert truths == [item["score"] for item in held]
+    assert [one + a * item["a"] + b * item["b"] for item in held] == pytest.approx(answers["candidate"])
+    ours, theirs = (
+        [-abs(truth - answer) for truth, answer in zip(truths, answers[name], strict=True)]
+        for name in ("candidate", shown["compared_with"])
+    )
+    assert judge(ours, theirs).reason == shown["reason"]
+    worst = sum(abs(t - answer) for t, answer in zip(truths, answers["baseline"], strict=True)) / len(errors)
+    assert shown["baseline"] == pytest.approx(worst)
     assert shown["quality"] == pytest.approx(10 * (1 - shown["metric"] / worst))
 
 
@@ -144,7 +148,7 @@ def test_a_parent_holds_out_what_its_child_is_measured_on(tmp_path):
     with Project.open(folder) as project:
         with project.database.read() as connection:
             version = store.of_run(connection, result["agents"]["second"]["run"])
-        measured = json.loads(project.blobs.get(version.metrics["scores"]))["ids"]
+        measured = json.loads(project.blobs.get(version.metrics["answers"]))["ids"]
     parents = set(json.loads((folder / "seen-Plain.json").read_text()))
     assert len(measured) == 200 and not parents & set(measured)
     assert result["agents"]["first"]["held_out"] > 200
@@ -168,7 +172,7 @@ def test_a_child_is_measured_only_on_what_is_new_to_the_parent_that_serves(tmp_p
     with Project.open(folder) as project:
         with project.database.read() as connection:
             version = store.of_run(connection, result["agents"]["second"]["run"])
-        measured = json.loads(project.blobs.get(version.metrics["scores"]))["ids"]
+        measured = json.loads(project.blobs.get(version.metrics["answers"]))["ids"]
     assert 100 < len(measured) < 200 and not parents & set(measured)
 
 
@@ -188,7 +192,6 @@ FAULTY = {
     "leaving": (agent("Leaving"), "Leaving.train called sys.exit(3)"),
     "vanishing": (agent("Vanishing"), "the child process exited with code 0 without a result"),
     "missing": (agent("Missing"), "'agents:Missing' cannot be imported: AttributeError"),
-    "unsure": (agent("Unsure"), "agents.unsure.class: 'agents:Unsure' has no method predict(items)"),
     "huge": (agent("Huge"), "agent 'huge' predicts 1.7e+308 for item 'n1'; beyond 1e+100 nothing is measured"),
     "blind": (
         agent(inputs=["a", "c"]),
@@ -199,7 +202,11 @@ FAULTY = {
         agent(scale=[200, 201]),
         "no record of category 'numbers' can be learnt from: 20 no target, 605 target is out of the scale",
     ),
-    "child": (agent("Child", after=["raising"]), "agent 'raising', which it comes after, has no version that serves"),
+    "child": (agent("Child", after=["raising"]), "agent 'first', which it comes after, has no version that serves"),
+    "user": (
+        agent(inputs=["a", "raising"], after=["raising"]),
+        "agent 'raising', whose predictions it learns from, has no version that serves",
+    ),
     "dry": (
         agent(data="dry"),
         "category 'dry': no source gave anything: dry: sources.dry.query found no records in numbers.db",
@@ -253,9 +260,10 @@ def test_a_night_on_which_every_agent_fails_has_failed(tmp_path):
             {"x": agent(after=["y"]), "y": agent(after=["z"]), "z": agent(after=["x"])},
             "agents: after goes round in a circle: ",
         ),
-        ({"x": agent(data="films")}, r"agents\.x\.data: no source gives category 'films' \(categories: numbers\)"),
-        ({"x": agent(target=None)}, r"agents\.x\.target: missing"),
-        ({"x": agent(inputs=None)}, r"agents\.x\.inputs: missing"),
+        ({"x": agent(data="films")}, r"agents\.x\.data: there is no category 'films'; known are numbers"),
+        ({"x": agent(data=None)}, r"agents\.x\.data: missing"),
+        ({"x": {**agent(), "class": None}}, r"agents\.x\.class: missing"),
+        ({"x": agent(metric="f1")}, r"agents\.x\.metric: 'f1' is not a metric"),
         ({"x": agent(inputs=["a", "score"])}, r"agents\.x\.inputs: 'score' is the target"),
         ({"x": agent(scale=[10, 0])}, r"agents\.x\.scale: \[10\.0, 0\.0\] must be the lowest and the highest"),
         ({"x": agent(after=["y"])}, r"agents\.x\.after: there is no agent 'y' \(agents: x\)"),
@@ -323,7 +331,7 @@ def test_a_damaged_champion_is_named_and_the_other_agents_go_on(tmp_path):
     write_config(folder, {"first": agent(), "second": agent("Other")})
     train(folder)
     [version], _ = versions_of(folder)
-    name = version.manifest["weights.json"]["sha256"]
+    name = version.manifest["agent/weights.json"]["sha256"]
     blob = folder / ".overnight" / "blobs" / name[:2] / name
     blob.write_bytes(b"x" * blob.stat().st_size)
     result = train(folder)

@@ -189,7 +189,7 @@ def test_a_foreign_priority_is_answered_with_ours(write):
         ('[sources.s]\nkind = "sql"\nper_second = 0', "sources.s.per_second: 0 must be more than 0"),
         ("[categories.c]\nthreshold = 11", "categories.c.threshold: 11 is above 10"),
         ('[sources.s]\nkind = "xls"\npath = "p"', "sources.s.kind: 'xls' is not a kind of source"),
-        ('[agents.a]\ndata = "films"', "agents.a: class is missing"),
+        ("[agents.a]\nmemory_gb = 0", "agents.a.memory_gb: 0 must be more than 0"),
     ],
 )
 def test_a_wrong_value_is_answered_with_what_is_allowed(write, text, message):

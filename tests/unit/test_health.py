@@ -2,7 +2,9 @@
 
 import pytest
 
-from overnight.reports.health import BAND, LOOK_BACK, health, overall_quality, trend
+from overnight.reports.health import health
+from overnight.reports.history import BAND, LOOK_BACK, qualities_of, trend
+from overnight.reports.nightly import weighted_mean
 
 
 def line(quality=2.0, interval=(1.0, 3.0), **changes):
@@ -12,7 +14,8 @@ def line(quality=2.0, interval=(1.0, 3.0), **changes):
 
 def result(run=1, **agents):
     about = {"run": run, "status": "success", "timestamp": f"2026-10-{run:02d}", "next_scheduled": None}
-    return {**about, "system_quality_delta": 5.0, "agents": agents}
+    overall = weighted_mean([(agent.get("quality"), 1.0) for agent in agents.values()])
+    return {**about, "system_quality_delta": 5.0, "overall_quality": overall, "agents": agents}
 
 
 def attention(agent):
@@ -22,16 +25,19 @@ def attention(agent):
 
 def test_before_the_first_night_nothing_is_measured():
     empty = health(["critic"], {}, [])
-    nothing = {"version": None, "quality": None, "metric": None, "metric_name": None, "decision": None}
+    keys = ("version", "quality", "quality_target", "metric", "metric_name", "decision", "status")
+    nothing = dict.fromkeys(keys)
     assert empty == {
         "overall_quality": None,
         "trend": None,
         "improvement_percent": None,
+        "agents_online": [],
         "agents": {"critic": nothing},
         "agents_serving": 0,
         "agents_needing_attention": [],
         "last_training": None,
         "next_training": None,
+        "estimated_video_quality": None,
     }
 
 
@@ -45,6 +51,8 @@ def test_health_is_that_of_the_last_night():
     assert seen["agents"]["critic"] == {
         "version": "v1.0.0",
         "quality": 3.0,
+        "quality_target": None,
+        "status": "trained",
         "metric": 0.8,
         "metric_name": "mean absolute error",
         "decision": "ACCEPT",
@@ -57,8 +65,8 @@ def test_a_night_without_a_measurement_leaves_the_last_quality_and_counts_for_no
     nights = [result(1, critic=line(2.0)), result(2, critic={"status": "failed", "error": "no", "run": None})]
     seen = health(["critic"], {}, nights)
     assert (seen["overall_quality"], seen["trend"]) == (2.0, None)
-    assert overall_quality(nights[1]) is None
-    assert overall_quality(result(a=line(None), b=line(4.0), c=line(0.0))) == 2.0
+    assert qualities_of(nights) == [2.0]
+    assert qualities_of([result(a=line(None), b=line(4.0), c=line(0.0))]) == [2.0]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def test_what_could_not_be_read_or_formed_is_set_aside_with_its_place():
         "meets_minimum": False,
         "set_aside": {"reading": 1, "format": 1},
         "quality": None,
+        "passing": None,
     }
 
 

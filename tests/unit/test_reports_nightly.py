@@ -1,11 +1,13 @@
 """The daily report says what was measured, in 78 columns, and calls what was not measured by its name."""
 
 import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from overnight.reports.nightly import WIDTH, Phase, agent_line, daily_report, result_of
+from overnight.reports.daily import WIDTH
+from overnight.reports.daily import daily_report as report_of_night
+from overnight.reports.nightly import Aims, Phase, agent_line, result_of
 
 STARTED = datetime(2026, 10, 18, 2, 0, tzinfo=UTC)
 VERDICT = {
@@ -28,10 +30,11 @@ CRITIC = {
     "held_out": 200,
     "baseline": "mean",
     "reported": {"status": "completed"},
-    "metrics": {
-        "candidate": {"mean_absolute_error": 0.8, "spearman": 0.5},
-        "baseline": {"mean_absolute_error": 1.0, "spearman": None},
-    },
+    "kept": "saved",
+    "metric": "absolute_error",
+    "metric_title": "mean absolute error",
+    "best": 0.0,
+    "measured": {"candidate": {"value": -0.8, "spearman": 0.5}, "baseline": {"value": -1.0, "spearman": None}},
 }
 FAILED = {"error": "KeyError: 'x'", "run": 8}
 PHASES = {
@@ -46,10 +49,14 @@ def critic(**changes):
 
 def refused(**changes):
     """The critic after a night on which the champion stayed."""
-    champion = {"mean_absolute_error": 0.7, "spearman": 0.6}
+    champion = {"value": -0.7, "spearman": 0.6}
     verdict = {**VERDICT, "decision": "REJECT", "against": "champion", "difference": -0.1, "lower": -0.3, "upper": 0.1}
-    metrics = {**CRITIC["metrics"], "champion": champion}
-    return critic(serves=False, version="v1.0.1", verdict=verdict, metrics=metrics, **changes)
+    measured = {**CRITIC["measured"], "champion": champion}
+    return critic(serves=False, version="v1.0.1", verdict=verdict, measured=measured, **changes)
+
+
+def daily_report(result, project):
+    return report_of_night(result, [], project)
 
 
 def result(**agents):
@@ -67,22 +74,34 @@ def test_a_small_report_reads_like_this():
 │ Nightly training of films                                                  │
 │ 2026-10-18 02:00 UTC, run 3: partial                                       │
 ├────────────────────────────────────────────────────────────────────────────┤
-│ agent        serves        quality    error    change  decision       time │
+│ agent          serves      quality   metric    change  decision       time │
 ├────────────────────────────────────────────────────────────────────────────┤
-│ critic       v1.0.0           2.00    0.800   +20.0 %  ACCEPT        1.2 s │
-│ broken       failed: KeyError: 'x'                                         │
+│ critic         v1.0.0         2.00    0.800   +20.0 %  ACCEPT        1.2 s │
+│ broken         failed: KeyError: 'x'                                       │
 ├────────────────────────────────────────────────────────────────────────────┤
-│ harvesting   success         0.4 s                                         │
-│ training     partial         2.0 s                                         │
-│ in all                       2.4 s    quality gained: +20.00 %             │
+│ harvesting     success         0.4 s                                       │
+│ training       partial         2.0 s                                       │
+│ in all                         2.4 s                                       │
+├────────────────────────────────────────────────────────────────────────────┤
+│ overall quality       2.00                                                 │
+│ trend of 7 nights     not measured (the first night)                       │
+│ quality gained        +20.00 %                                             │
+│ trained               1 of 2 agents (50 %)                                 │
+│ time of a training    1.23 s on the average                                │
 └────────────────────────────────────────────────────────────────────────────┘
 
-quality: 0 = the naive baseline, 10 = no error. error: mean absolute error of
-the version that serves, on held-out items. change: the trained version
-against what it was compared with, in % of the baseline's error.
+quality: 0 = the naive baseline, 10 = the best value of the metric, of the
+version that serves, on held-out items. change: the trained version against
+what it was compared with, in % of the way from the baseline to the best
+value.
 
-critic: trained on 800, measured on 200 held-out items
-  baseline (mean): error 1.000
+What to do next:
+  broken was not trained: KeyError: 'x'; `overnight runs logs 8` shows its
+    output
+
+critic: trained on 800 records, measured by mean absolute error on 200 held-
+out items
+  baseline (mean): 1.000
   v1.0.0 against the baseline: The candidate is better; mean difference +0.2
     over 200 items, 90 % interval +0.1 to +0.3.
 
@@ -95,10 +114,10 @@ broken: failed
 def test_no_line_is_wider_than_78_columns_whatever_the_names_and_values():
     long = "a-very-long-name-of-an-agent" * 5
     wide = refused(time_ms=9e9, serving="v1000.1000.1000", baseline="single best column: " + "x" * 200, note="n" * 300)
-    wide["metrics"] = {
-        "candidate": {"mean_absolute_error": 1.7e99, "spearman": None},
-        "champion": {"mean_absolute_error": 123456789.0, "spearman": None},
-        "baseline": {"mean_absolute_error": 1.0, "spearman": None},
+    wide["measured"] = {
+        "candidate": {"value": -1.7e99, "spearman": None},
+        "champion": {"value": -123456789.0, "spearman": None},
+        "baseline": {"value": -1.0, "spearman": None},
     }
     wide["verdict"] |= {"difference": -1.7e99, "lower": -1e100, "upper": 1e100, "reason": "word " * 100}
     phases = {"p" * 90: Phase(status="s" * 90, seconds=1e9)}
@@ -108,7 +127,7 @@ def test_no_line_is_wider_than_78_columns_whatever_the_names_and_values():
     )
     assert {len(line) for line in text.splitlines() if line.startswith(("┌", "├", "└", "│"))} == {WIDTH}
     assert max(len(line) for line in text.splitlines()) <= WIDTH
-    assert row_of(text, "a-very-long…").split()[2:6] == ["v1000.1…", "0.00", "1.23e+08", "-2e+101"]
+    assert row_of(text, "a-very-long-n…").split()[2:6] == ["v1000.…", "0.00", "1.23e+08", "-2e+101"]
     assert long in "".join(line.strip() for line in text.splitlines())
 
 
@@ -121,7 +140,7 @@ def test_what_was_not_measured_is_called_so():
     text = daily_report(shown, "films")
     assert row_of(text, "critic").split()[1:6] == ["critic", "v1.0.0", "not", "measured", "-"]
     assert "not compared with the champion: champion v1.0.0 predicts another target" in text
-    assert "quality gained: not measured" in daily_report(result(broken=FAILED), "films")
+    assert row_of(daily_report(result(broken=FAILED), "films"), "quality gained").split()[3:5] == ["not", "measured"]
 
 
 def test_nothing_serves_when_the_first_version_is_refused():
@@ -131,7 +150,7 @@ def test_nothing_serves_when_the_first_version_is_refused():
 
 def test_a_baseline_without_error_leaves_quality_and_change_unmeasured():
     perfect = critic()
-    perfect["metrics"]["baseline"]["mean_absolute_error"] = 0.0
+    perfect["measured"]["baseline"]["value"] = 0.0
     line = agent_line(perfect)
     assert (line["quality"], line["quality_raw"], line["improvement"], line["interval"]) == (
         None,
@@ -146,7 +165,7 @@ def test_a_baseline_without_error_leaves_quality_and_change_unmeasured():
 
 def test_a_gain_that_cannot_be_told_does_not_spoil_the_sum():
     perfect = critic()
-    perfect["metrics"]["baseline"]["mean_absolute_error"] = 0.0
+    perfect["measured"]["baseline"]["value"] = 0.0
     assert result(critic=perfect)["system_quality_delta"] is None
     assert result(critic=perfect, other=critic())["system_quality_delta"] == pytest.approx(20)
     assert row_of(daily_report(result(critic=perfect), "films"), "critic").split()[5:7] == ["0.800", "-"]
@@ -154,7 +173,7 @@ def test_a_gain_that_cannot_be_told_does_not_spoil_the_sum():
 
 def test_a_quality_below_the_baseline_is_shown_as_0_with_the_value_beside():
     worse = critic()
-    worse["metrics"]["candidate"]["mean_absolute_error"] = 1.5
+    worse["measured"]["candidate"]["value"] = -1.5
     line = agent_line(worse)
     assert (line["quality"], line["quality_raw"]) == (0.0, -5.0)
     text = daily_report(result(critic=worse), "films")
@@ -189,18 +208,94 @@ def test_the_status_tells_whether_all_some_or_none_were_trained(agents, status):
     assert shown["status"] == status
     assert (shown["run"], shown["timestamp"], shown["next_scheduled"]) == (3, "2026-10-18T02:00:00+00:00", None)
     assert shown["total_time_seconds"] == pytest.approx(2.4) == 60 * shown["total_time_minutes"]
-    assert shown["phases"]["training"] == {"status": "partial", "seconds": 2.0, "details": {"critic": 1}}
+    training = {"status": "partial", "seconds": 2.0, "details": {"critic": 1}, "overrun": None}
+    assert shown["phases"]["training"] == training
 
 
 def test_a_failed_agent_keeps_its_reason_and_its_run():
-    assert agent_line(FAILED) == {"status": "failed", "error": "KeyError: 'x'", "run": 8, "model_updated": False}
+    line = agent_line(FAILED)
+    assert (line["status"], line["error"], line["run"], line["model_updated"]) == ("failed", "KeyError: 'x'", 8, False)
+    assert {line[key] for key in ("quality", "metric", "improvement", "interval", "time_ms")} == {None}
     assert agent_line({"error": "no source"})["run"] is None
 
 
-@pytest.mark.parametrize(("failed", "status"), [([], "success"), (["a"], "partial"), (["a", "b"], "failed")])
-def test_a_phase_has_failed_when_all_its_parts_have(failed, status):
-    phase = Phase.between(STARTED, STARTED + timedelta(seconds=1.5), failed, {"a": {}, "b": {}})
-    assert (phase.status, phase.seconds, phase.details) == (status, 1.5, {"a": {}, "b": {}})
+@pytest.mark.parametrize(
+    ("parts", "stale", "status"),
+    [
+        ({"a": {}, "b": {}}, [], "success"),
+        ({"a": {}, "b": {}}, ["a"], "partial"),
+        ({"a": {"error": "x"}, "b": {}}, [], "partial"),
+        ({"a": {"error": "x"}, "b": {"error": "y"}}, [], "failed"),
+        ({"a": {"error": "x"}, "b": {"skipped": "y"}}, [], "failed"),
+        ({"a": {}, "b": {"skipped": "y"}}, [], "success"),
+        ({"a": {"skipped": "x"}, "b": {"skipped": "y"}}, [], "skipped"),
+    ],
+)
+def test_a_phase_has_failed_when_all_that_it_did_has(parts, stale, status):
+    phase = Phase.of(parts, stale)
+    assert (phase.status, phase.details) == (status, parts)
+
+
+def test_an_overrun_is_a_line_and_a_recommendation():
+    phase = Phase(status="success").timed(12.5, 10.0)
+    assert phase.overrun == "took 12.5 s of 10 s that it should"
+    assert Phase(status="success").timed(9.5, 10.0).overrun is Phase(status="success").timed(99.0, None).overrun is None
+    text = daily_report(result_of(3, STARTED, {**PHASES, "training": phase}, {"critic": critic()}), "films")
+    assert "\nphase training took 12.5 s of 10 s that it should\n" in text
+    assert "  phase training took 12.5 s of 10 s that it should: nightly.budgets.training" in text
+
+
+def test_agents_that_were_not_trained_say_why_and_are_no_success():
+    agents = {
+        "critic": critic(),
+        "prompts": {"skipped": "no data: category 'prompts' has no source"},
+        "video": {"service": "not configured", "key": "VIDEO_KEY"},
+    }
+    shown = result(**agents)
+    assert (shown["status"], shown["agents_trained"]) == ("partial", 1)
+    assert result(critic=critic(), video=agents["video"])["status"] == "success", "a service is not trained"
+    text = daily_report(shown, "films")
+    assert row_of(text, "prompts").startswith("│ prompts        skipped: no data: category 'prompts' has no source ")
+    assert row_of(text, "video").startswith("│ video          not configured: VIDEO_KEY is not set ")
+    assert row_of(text, "trained").split()[2:6] == ["1", "of", "2", "agents"]
+    assert result(video={"service": "configured", "key": "VIDEO_KEY"})["status"] == "failed", "nothing was trained"
+
+
+def test_weights_count_in_means_and_targets_are_only_shown():
+    aims = Aims(weights={"critic": 3.0}, qualities={"critic": 8.0}, overall_quality=8.5, time_ms=2000, improvement=0.5)
+    shown = result_of(3, STARTED, PHASES, {"critic": critic(), "other": refused()}, aims=aims)
+    assert shown["overall_quality"] == pytest.approx((3 * 2.0 + 3.0) / 4)
+    assert shown["system_quality_delta"] == pytest.approx(3 * 20 / 4)
+    text = daily_report(shown, "films")
+    assert row_of(text, "critic").split()[3] == "2.00/8"
+    assert row_of(text, "overall quality").split()[3:6] == ["2.25", "(target", "8.5)"]
+    assert "(target +0.5 %)" in row_of(text, "quality gained") and "(target 2000 ms)" in row_of(text, "time of a")
+
+
+def test_an_agent_without_a_measure_is_counted_and_called_not_measured():
+    nothing = dict.fromkeys(("decision", "difference", "lower", "upper", "against"))
+    blind = critic(measured={}, metric=None, metric_title=None, best=None, baseline=None, held_out=0, kept=None)
+    blind["verdict"] = {**nothing, "reason": "not measured: the agent has no evaluate(items)"}
+    line = agent_line(blind)
+    assert (line["status"], line["quality"], line["metric"], line["improvement"]) == ("trained", None, None, None)
+    shown = result(blind=blind)
+    assert (shown["status"], shown["overall_quality"], shown["system_quality_delta"]) == ("success", None, None)
+    text = daily_report(shown, "films")
+    assert "not measured" in row_of(text, "blind") and "not compared" in row_of(text, "blind")
+    assert "state not kept: it has no save(folder) and load(folder)" in text
+
+
+def test_a_metric_that_is_no_error_is_shown_as_it_is():
+    better = critic(metric="macro_f1", metric_title="macro-F1", best=1.0)
+    better["measured"] = {"candidate": {"value": 0.7}, "baseline": {"value": 0.4}}
+    better["verdict"] |= {"difference": 0.3, "lower": 0.15, "upper": 0.45}
+    line = agent_line(better)
+    assert (line["metric"], line["baseline"], line["spearman"]) == (0.7, 0.4, None)
+    assert line["quality"] == pytest.approx(5.0) and line["improvement"] == pytest.approx(50.0)
+    assert line["rival_quality"] == 0.0
+    own = critic(metric="score", metric_title="own score", best=None, measured={"candidate": {"value": 30.0}})
+    own["verdict"] = {**dict.fromkeys(("decision", "difference", "lower", "upper", "against")), "reason": "first"}
+    assert (agent_line(own)["metric"], agent_line(own)["quality"]) == (30.0, None)
 
 
 def test_the_report_tells_of_few_records_and_of_sources_that_failed():
@@ -209,7 +304,7 @@ def test_the_report_tells_of_few_records_and_of_sources_that_failed():
 
     details = {
         "films": {
-            "statistics": {"filtered": 57, "minimum": 20, "meets_minimum": True},
+            "statistics": {"filtered": 57, "minimum": 20, "meets_minimum": True, "passing": None},
             "sources": [
                 source("a", "fresh"),
                 source("b", "cache", region="DE", age_s=108_000.0, error="500 Internal Server Error"),

@@ -29,7 +29,8 @@ def main() -> None:
     boot = message["boot"]
     sys.argv[1:] = []
     sys.path[:] = [str(Path(boot["project_dir"]).resolve()), *boot["sys_path"]]
-    serve(wire, Targets(boot["main_path"]).resolve_target)
+    targets = Targets(boot["main_path"])
+    serve(wire, targets.resolve_target, targets.load_main)
 
 
 class Targets:
@@ -57,7 +58,9 @@ class Targets:
 
     def _module(self, name: str, order: WorkOrder) -> object:
         if name == "__main__":
-            return self._load_main(order)
+            if self._main_path is None:
+                raise InvalidTask(f"{order.target!r} is in a program without a file; move it to a module")
+            return self.load_main()
         try:
             return import_module(name)
         except ModuleNotFoundError as error:
@@ -65,16 +68,13 @@ class Targets:
                 raise InvalidTask(f"there is no module {name!r} (task {order.task_id!r})") from error
             raise
 
-    def _load_main(self, order: WorkOrder) -> object:
+    def load_main(self) -> object:
         """Load the host's main file under another name, as multiprocessing does, so that its main part does not run."""
         # Not looked up in sys.modules: importing multiprocessing puts the child's own main module there by this name.
-        if self._main is not None:
-            return self._main
-        if self._main_path is None:
-            raise InvalidTask(f"{order.target!r} is in a program without a file; move it to a module")
-        import runpy
+        if self._main is None and self._main_path is not None:
+            import runpy
 
-        module = ModuleType(_MAIN)
-        module.__dict__.update(runpy.run_path(self._main_path, run_name=_MAIN))
-        sys.modules["__main__"] = sys.modules[_MAIN] = self._main = module
-        return module
+            module = ModuleType(_MAIN)
+            module.__dict__.update(runpy.run_path(self._main_path, run_name=_MAIN))
+            sys.modules["__main__"] = sys.modules[_MAIN] = self._main = module
+        return self._main

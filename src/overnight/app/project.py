@@ -4,28 +4,25 @@ import contextlib
 import getpass
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import sqlalchemy as sa
-
 from overnight.app import schema
 from overnight.app.lock import is_held
-from overnight.app.runtime import Runtime, check_threaded, import_from
-from overnight.app.tasks import task_from, without_parents
+from overnight.app.runtime import Runtime, check_threaded
+from overnight.app.tasks import configuration_of, configured_tasks, load_setting, without_parents
 from overnight.app.waits import Waits
 from overnight.base.backoff import Backoff
 from overnight.base.clock import Clock, SystemClock
 from overnight.base.config import Config
-from overnight.base.errors import ConfigError, InvalidTransition, RunFailed, UnknownName, UserMistake
+from overnight.base.errors import InvalidTransition, RunFailed, UnknownName, UserMistake
 from overnight.base.files import replace_file
 from overnight.base.ids import RunId
 from overnight.base.points import Hook, no_hook
-from overnight.base.settings import FILE, find_project, load_config
+from overnight.base.settings import FILE, environment, find_project, load_config
 from overnight.data.sources.kinds import check as check_source
 from overnight.db import stream
 from overnight.db.blobs import Blobs
@@ -33,13 +30,14 @@ from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import approvals, moves, store
 from overnight.engine.book import Book
+from overnight.engine.forks import check_fork, fork
 from overnight.engine.model import Priority, Question, Run, State, Task
-from overnight.engine.submit import Request, args_text, copy_steps, due_instant, submit
-from overnight.engine.tables import runs as runs_table
-from overnight.engine.tables import steps as steps_table
-from overnight.flows.nightly import Nightly
+from overnight.engine.submit import Request, args_text, due_instant, submit
+from overnight.executors.parcels import Parcels
+from overnight.flows.nightly.night import Nightly
 
 if TYPE_CHECKING:
+    from overnight.app.results import TrainingResult
     from overnight.data.harvest import Harvest, Harvester, Told
 
 STATE_FOLDER = ".overnight"
@@ -58,7 +56,9 @@ class Project:
         *,
         clock: Clock | None = None,
         hook: Hook = no_hook,
+        instances: Collection[str] = (),
     ) -> None:
+        """`instances` are the agents that are handed over as objects; see `overnight.Fleet`."""
         self.config = config
         self.folder = config.project_dir
         self.state_dir = self.folder / STATE_FOLDER
@@ -71,6 +71,7 @@ class Project:
         self._adding = threading.Lock()
         self._runtime: Runtime | None = None
         self._waits = Waits(self.clock)
+        self.parcels = Parcels()
         self._end_listening: Callable[[], None] | None = None
         self._listening = threading.Lock()
         self.database.writer.told = lambda events, news: self._waits.tell(events)
@@ -83,19 +84,17 @@ class Project:
                 database=self.database,
                 blobs=self.blobs,
                 harvest=self.harvest,
+                load=lambda key, spec: load_setting(key, spec, self.folder),
+                environment=environment,
                 state_dir=self.state_dir,
+                instances=frozenset(instances),
             )
             schema.prepare(self.database)
-            self._add_configured_tasks()
+            for task in configured_tasks(self):
+                self.add_task(task)
         except BaseException:
             self.database.close()
             raise
-
-    def _add_configured_tasks(self) -> None:
-        for name, settings in self.config.tasks.items():
-            self.add_task(task_from(name, settings, self.config.project.timezone))
-        for task in self.nightly.tasks():
-            self.add_task(task)
 
     @classmethod
     def open(
@@ -105,6 +104,7 @@ class Project:
         overrides: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         hook: Hook = no_hook,
+        instances: Collection[str] = (),
     ) -> "Project":
         """Open the project of this folder, or of the nearest one above it, with its tasks.
 
@@ -114,9 +114,12 @@ class Project:
             NotAProject, ConfigError: there is no project, or its configuration is wrong.
             NewerDatabase, DatabaseBroken: its database cannot be used.
         """
-        project = cls(load_config(find_project(Path(path)), overrides), clock=clock, hook=hook)
+        config = load_config(find_project(Path(path)), overrides)
+        project = cls(config, clock=clock, hook=hook, instances=instances)
         try:
-            project._configure()
+            own = configuration_of(project.config)
+            if own is not None:
+                own(project)
         except BaseException:
             project.close()
             raise
@@ -129,23 +132,6 @@ class Project:
         if not (folder / FILE).exists():
             replace_file(folder / FILE, f"[project]\nname = {json.dumps(folder.resolve().name)}\n")
         return cls.open(folder, **options)
-
-    def _configure(self) -> None:
-        """Let the project's own module add its tasks."""
-        name = self.config.project.module
-        if name is None:
-            return
-        import_from(self.folder)
-        try:
-            module = import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            raise ConfigError(f"{FILE}: project.module: there is no module {name!r} in {self.folder}") from error
-        configure = getattr(module, "configure", None)
-        if not callable(configure):
-            raise ConfigError(f"{FILE}: project.module: {name!r} has no function configure(project)")
-        configure(self)
 
     def __enter__(self) -> Self:
         return self
@@ -344,31 +330,8 @@ class Project:
         """
         source = self.get(run_id)
         self.book.get(source.task_id)
-        if not source.state.final:
-            raise InvalidTransition(f"run {run_id} is {source.state}: cancel it first, then fork it")
-        if step < 0:
-            raise UserMistake(f"step: {step} is below 0")
-        with self.database.read() as connection:
-            query = sa.select(sa.func.max(steps_table.c.ordinal)).where(steps_table.c.run_id == run_id)
-            newest = connection.execute(query).scalar()
-        recorded = 0 if newest is None else newest + 1
-        if step > recorded:
-            raise UserMistake(f"step: {step} is too high: run {run_id} has recorded {recorded} steps (0 to {recorded})")
-        request = Request(task_id=source.task_id, priority=source.priority, args=source.args, forked_from=source.run_id)
-
-        def change(tx: Tx) -> RunId:
-            tx.news = True
-            [new] = submit(tx, [request])
-            copy_steps(tx, source.run_id, new, step)
-            # What the source started and still works is waited for by the fork now.
-            tx.connection.execute(
-                runs_table.update()
-                .values(parent_id=new)
-                .where(runs_table.c.parent_id == run_id, runs_table.c.finished_us.is_(None))
-            )
-            return new
-
-        return self.database.writer.do(change)
+        check_fork(self.database, source, step)
+        return self.database.writer.do(lambda tx: fork(tx, source, step))
 
     def questions(self) -> list[Question]:
         """Return what flows have asked and nobody has answered yet."""
@@ -415,6 +378,29 @@ class Project:
         """
         return self.harvester.harvest(category, force=force, told=told)
 
+    # The fleet.
+
+    def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> "TrainingResult":
+        """Train the fleet now, see it through, and return what was measured; see `TrainingResult`.
+
+        Only the named agents, if any are. With `force` what sources gave before does not count. With `verbose` each
+        change is a line on stderr. A training that was interrupted goes on where it was.
+
+        Raises:
+            ConfigError: the project has no agents.
+            UserMistake: there is no agent of that name.
+            RunFailed: the training as a whole ended without a result.
+        """
+        from overnight.app.training import train
+
+        return train(self, agents=agents, force=force, verbose=verbose)
+
+    def health(self) -> dict[str, Any]:  # Any: JSON
+        """Return how the fleet does, from what its trainings measured; see `reports.health`."""
+        from overnight.app.training import stats
+
+        return stats(self)
+
     # Working.
 
     def start(self) -> None:
@@ -430,7 +416,13 @@ class Project:
         # A mistake in the tasks is told before anything is locked.
         self._book = self._checked(self._tasks)
         runtime = Runtime(
-            self.config, self.database, lambda: self.book, self.state_dir, self._hook, failed=self._waits.wake_all
+            self.config,
+            self.database,
+            lambda: self.book,
+            self.state_dir,
+            self._hook,
+            failed=self._waits.wake_all,
+            parcels=self.parcels,
         )
         try:
             runtime.start()

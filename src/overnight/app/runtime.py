@@ -27,6 +27,7 @@ from overnight.engine.recovery import Presence, WorkerRef
 from overnight.engine.worker import Looks, Worker
 from overnight.executors.command import CommandExecutor
 from overnight.executors.inline import InlineExecutor
+from overnight.executors.parcels import Parcels
 from overnight.executors.process import ProcessExecutor
 from overnight.executors.thread import ThreadExecutor
 from overnight.processes.table import started_of
@@ -57,13 +58,15 @@ class Runtime:
         hook: Hook,
         *,
         failed: Callable[[], None] = lambda: None,
+        parcels: Parcels | None = None,
     ) -> None:
-        """`failed` is called in the loop's thread when the loop has ended against its will."""
+        """`failed` is called in the loop's thread when that has ended against its will; `parcels` go to children."""
         self._config = config
         self._database = database
         self._book = book
         self._hook = hook
         self._failed = failed
+        self._parcels = parcels or Parcels()
         self._state_dir = state_dir
         self._locks = state_dir / "workers"
         self._working_here: set[tuple[RunId, Token]] = set()
@@ -122,7 +125,7 @@ class Runtime:
         return {
             "inline": _Here(InlineExecutor(self._resolve, clock), self._working_here),
             "thread": _Here(ThreadExecutor(self._resolve, slots, clock), self._working_here),
-            "process": ProcessExecutor(env, main_path=main_path, clock=clock),
+            "process": ProcessExecutor(env, main_path=main_path, clock=clock, parcels=self._parcels),
             "command": CommandExecutor(env, clock=clock),
         }
 

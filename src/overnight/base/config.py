@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
 from overnight.base.refs import ExecutorName
+from overnight.base.table import Table
 
 PriorityName = Literal["CRITICAL", "HIGH", "NORMAL", "LOW"]
 DEFAULT = "default"
@@ -27,14 +29,8 @@ _TEMPLATE = re.compile(r"(?:[A-Za-z]+ )?\$\{\w+\}")
 HIDDEN = "********"
 
 
-class _Table:
-    """A table of the configuration: what it does not know is refused, and text is never taken for a number."""
-
-    __pydantic_config__: ClassVar[Mapping[str, object]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
-
-
 @dataclass(frozen=True, kw_only=True)
-class ProjectSettings(_Table):
+class ProjectSettings(Table):
     """`[project]`: what the project is called and where its code is."""
 
     name: str | None = None
@@ -48,7 +44,7 @@ class ProjectSettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrySettings(_Table):
+class RetrySettings(Table):
     """`[engine.retry]`: how long a failed run waits before its next try."""
 
     base_s: Annotated[float, Ge(0)] = 60.0
@@ -65,7 +61,7 @@ class RetrySettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineSettings(_Table):
+class EngineSettings(Table):
     """`[engine]`: how runs are executed."""
 
     max_concurrent: Annotated[int, Ge(1)] = 3
@@ -82,7 +78,7 @@ class EngineSettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateSettings(_Table):
+class GateSettings(Table):
     """`[gate]`: when a new version counts as better."""
 
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05
@@ -90,18 +86,21 @@ class GateSettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeedsSettings(_Table):
+class NeedsSettings(Table):
     """`[tasks.NAME.needs]`: what a run reserves while it is worked on."""
 
     cpus: Annotated[float, Ge(0)] = 0.0
     """Cores; 0 means not counted."""
+
+    memory_gb: Annotated[float, Ge(0)] = 0.0
+    """Gigabytes (10^9 bytes) of memory that its processes may take before they are ended; 0 means any amount."""
 
     locks: tuple[str, ...] = ()
     """Names of locks that only one run holds at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings(_Table):
+class TaskSettings(Table):
     """`[tasks.NAME]`: a definition of work; NAME is the task's id."""
 
     action: str | tuple[str, ...]
@@ -154,7 +153,7 @@ SourceKind = Literal["csv", "jsonl", "parquet", "folder", "json", "feed", "sql"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceSettings(_Table):
+class SourceSettings(Table):
     """`[sources.NAME]`: where records come from."""
 
     kind: SourceKind
@@ -229,7 +228,7 @@ class SourceSettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategorySettings(_Table):
+class CategorySettings(Table):
     """`[categories.NAME]`: which records of a category are kept."""
 
     limit: Annotated[int, Ge(1)] = 500
@@ -249,7 +248,7 @@ class CategorySettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings(_Table):
+class DataSettings(Table):
     """`[data]`: how records are harvested."""
 
     fresh_h: Annotated[float, Gt(0)] = 24.0
@@ -263,33 +262,7 @@ class DataSettings(_Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentSettings(_Table):
-    """`[agents.NAME]`: a learner of the fleet."""
-
-    class_: Annotated[str, MinLen(1)] = field(metadata={"key": "class"})
-    """The agent's class, as "module:Class"."""
-
-    after: tuple[str, ...] = ()
-    """Agents that are trained before it."""
-
-    timeout_s: Annotated[float, Gt(0)] = 300.0
-    """Seconds that one training may take."""
-
-    data: str | None = None
-    """The category whose records it learns from."""
-
-    target: str | None = None
-    """Column that it learns to predict."""
-
-    scale: tuple[float, float] | None = None
-    """Lowest and highest value of the target; records beyond are set aside."""
-
-    inputs: tuple[str, ...] = ()
-    """Columns that it may learn from, and that the naive baseline may use; no other is shown to it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(_Table):
+class Settings(Table):
     """The tables of `overnight.toml`."""
 
     project: ProjectSettings = field(default_factory=ProjectSettings)
@@ -315,6 +288,12 @@ class Settings(_Table):
 
     agents: Mapping[str, AgentSettings] = field(default_factory=dict)
     """The fleet, by name."""
+
+    nightly: NightlySettings = field(default_factory=NightlySettings)
+    """The nightly training of the fleet."""
+
+    production: ProductionSettings = field(default_factory=ProductionSettings)
+    """The agents at work."""
 
 
 @dataclass(frozen=True, kw_only=True)

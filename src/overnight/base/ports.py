@@ -23,6 +23,20 @@ class RunContext(Protocol):
         """True once somebody asked this run to stop; return soon, or the process is killed after the grace time."""
 
 
+class ChildContext(RunContext, Protocol):
+    """What a task's function gets in a child process: also objects that travel beside orders and results."""
+
+    def received(self) -> Any:  # Any: whatever was handed over
+        """Return the object that the host handed over beside the order, to a child; None where it did not."""
+
+    def hand_back(self, content: Any) -> None:  # Any: whatever can be pickled
+        """Give the host an object beside the result.
+
+        Raises:
+            UserMistake: it cannot be transferred, or is too large.
+        """
+
+
 class Channel(Protocol):
     """Where an executor reports. Every method may be called from any thread and returns at once."""
 

@@ -53,7 +53,8 @@ class Outcome:
 class WorkOrder:
     """One attempt at one run, as an executor gets it.
 
-    `target` is "module:function" for functions, `argv` is there for commands. `log_path` takes the output of a child.
+    `target` is "module:function" for functions, `argv` is there for commands. `log_path` takes the output of a child,
+    whose processes may take `memory_gb` (10^9 bytes) together; 0 means any amount.
     """
 
     run_id: RunId
@@ -66,6 +67,7 @@ class WorkOrder:
     argv: tuple[str, ...] = ()
     project_dir: str = "."
     log_path: str | None = None
+    memory_gb: float = 0.0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "WorkOrder":

@@ -145,8 +145,9 @@ def used(usage: "Usage") -> str:
 def waiting(run: "Run") -> str:
     """Return what a run waits for."""
     match dict(run.waiting_for or {}):
-        case {"runs": list(ids)}:
-            return "runs " + ", ".join(str(run_id) for run_id in ids)
+        case {"runs": list(ids), **rest}:
+            until = f", until {iso(rest['until_us'])}" if "until_us" in rest else ""
+            return f"runs {', '.join(map(str, ids))}{until}"
         case {"question": number}:
             return f"an answer to question {number} (`overnight questions list`)"
         case {"until_us": at_us}:

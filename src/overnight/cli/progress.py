@@ -94,9 +94,11 @@ def asked(question: Question) -> str:
 
 
 @contextlib.contextmanager
-def watching(project: Project, *, quiet: bool = False) -> Iterator[Callable[[Sequence[Run]], None]]:
-    """Give what shows how runs stand, on stderr: a live line where that is a terminal."""
-    if not sys.stderr.isatty():
+def watching(
+    project: Project, *, quiet: bool = False, lines: bool = False
+) -> Iterator[Callable[[Sequence[Run]], None]]:
+    """Give what shows how runs stand, on stderr: a live line where that is a terminal and no `lines` are asked for."""
+    if lines or not sys.stderr.isatty():
         news = News(project, every_change=True)
         yield (lambda runs: None) if quiet else (lambda runs: _tell(news.lines(runs)))
         return

@@ -1,6 +1,7 @@
-"""`overnight train` and `overnight stats`: the fleet's nightly training, now, and how the fleet does."""
+"""`overnight train`, `stats` and `report`: the fleet's nightly training, how the fleet does, what a night found out."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,12 +18,20 @@ NOT_MEASURED = "not measured"
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("train", epilog="Example: overnight train --json")(_train)
+    app.command("train", epilog="Example: overnight train --agent trend_detective --force")(_train)
     app.command("stats", epilog="Example: overnight stats")(_stats)
+    app.command("report", epilog="Example: overnight report 2026-11-26 --open")(_report)
 
 
 def _train(
     ctx: typer.Context,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask every source anew; what sources gave before does not count.")
+    ] = False,
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", help="Train this agent only; may be given several times.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say each change in a line of its own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train every agent of the fleet now.
@@ -32,10 +41,12 @@ def _train(
     130 interrupted.
     """
     with place_of(ctx).open() as project:
-        raise typer.Exit(train(project, as_json=as_json))
+        raise typer.Exit(train(project, agents=agent or (), force=force, verbose=verbose, as_json=as_json))
 
 
-def train(project: "Project", *, as_json: bool) -> int:
+def train(
+    project: "Project", *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False, as_json: bool
+) -> int:
     """Begin or go on with the nightly training, see it through, show the report, and return the exit code."""
     from overnight.app.signals import stopping
     from overnight.app.training import begin
@@ -43,11 +54,13 @@ def train(project: "Project", *, as_json: bool) -> int:
     from overnight.cli.running import begin_work, leave, see_through
 
     with stopping() as stop:
-        run_id, resumed = begin(project)
+        run_id, resumed = begin(project, agents=agents, force=force)
         here = begin_work(project)
         if resumed:
             note(f"going on with training run {run_id}" + ("" if here else ", which another process works on"))
-        with watching(project, quiet=as_json) as show:
+            if agents or force:
+                note("it was begun with options of its own: --agent and --force count for the next one")
+        with watching(project, quiet=as_json and not verbose, lines=verbose) as show:
             runs = see_through(project, lambda: _with_children(project, run_id), stop, show)
     leave(project, interrupted=not runs[0].state.final)
     run = project.get(run_id)
@@ -75,10 +88,51 @@ def _show(run: "Run", *, as_json: bool) -> int:
     result = json.loads(run.result)
     if as_json:
         print_json(result)
-    else:
+    elif result["report"] is not None:
         say(Path(result["report"]).read_text().rstrip("\n"))
         say(f"\nreport: {result['report']}")
+    else:
+        say(f"training run {run.run_id}: {result['status']}, {result['agents_trained']} agents trained")
     return 1 if result["status"] == "failed" else 0
+
+
+def _report(
+    ctx: typer.Context,
+    date: Annotated[str | None, typer.Argument(help="The day, as 2026-11-26; without it, the newest report.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in the browser.")] = False,
+) -> None:
+    """Show the report of a nightly training.
+
+    It is shown as it was written on that day. With --open, its page is shown in the browser, or its address where there
+    is none.
+    """
+    import webbrowser
+
+    from overnight.base.errors import UnknownName, UserMistake
+
+    logs = place_of(ctx).find() / ".overnight" / "logs"
+    if date is not None and not _is_day(date):
+        raise UserMistake(f"DATE: {date!r} is not a day such as 2026-11-26")
+    known = sorted(logs.glob(f"daily_report_{date or '*'}.txt"))
+    if not known:
+        days = [path.stem.removeprefix("daily_report_") for path in sorted(logs.glob("daily_report_*.txt"))]
+        there = f"there are {', '.join(days[-5:])}" if days else "`overnight train` writes one"
+        raise UnknownName(f"there is no report{'' if date is None else f' of {date}'}; {there}")
+    if not open_page:
+        say(known[-1].read_text().rstrip("\n"))
+        return
+    page = known[-1].with_suffix(".html")
+    if not webbrowser.open(page.resolve().as_uri()):
+        say(page.resolve().as_uri())
+
+
+def _is_day(text: str) -> bool:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _stats(
@@ -87,12 +141,11 @@ def _stats(
 ) -> None:
     """Show how the fleet does.
 
-    All figures are what its nightly trainings measured.
+    All figures are what its nightly trainings measured. An agent is online if the version that serves can really be
+    loaded.
     """
-    from overnight.app.training import stats
-
     with place_of(ctx).open() as project:
-        found = stats(project)
+        found = project.health()
     if as_json:
         print_json(found)
         return
@@ -108,18 +161,25 @@ def lines_of(stats: dict[str, Any]) -> list[str]:  # Any: JSON
         f"Overall Quality:          {_number(stats['overall_quality'], '{:.2f}/10')}",
         f"Trend:                    {stats['trend'] or NOT_MEASURED}",
         f"Improvement:              {_number(stats['improvement_percent'], '{:+.2f} %')}",
-        f"Agents Serving:           {stats['agents_serving']} of {len(stats['agents'])}",
+        f"Agents Online:            {len(stats['agents_online'])} of {len(stats['agents'])}",
         f"Agents Needing Attention: {len(attention) if last else NOT_MEASURED}",
         *(f"  {line['agent']}: {line['reason']}" for line in attention),
         f"Next Training:            {stats['next_training'] or 'not scheduled'}",
         f"Last Training:            {_last(last)}",
     ]
+    width = max(map(len, stats["agents"]), default=0)
     for name, agent in stats["agents"].items():
-        version = agent["version"] or "no version serves"
-        quality = _number(agent["quality"], "{:.2f}/10")
-        error = _number(agent["metric"], "{:.3f}")
-        lines.append(f"  {name:<20} {version:<10} quality {quality}, {agent['metric_name'] or 'error'} {error}")
+        lines.append(f"  {name:<{width}}  {_agent(agent)}")
     return lines
+
+
+def _agent(agent: dict[str, Any]) -> str:  # Any: JSON
+    version = agent["version"] or "no version serves"
+    if agent["metric"] is None:
+        return f"{version:<8} {NOT_MEASURED}"
+    return (
+        f"{version:<8} quality {_number(agent['quality'], '{:.2f}/10')}, {agent['metric_name']} {agent['metric']:.3f}"
+    )
 
 
 def _number(value: float | None, shown: str) -> str:

@@ -5,6 +5,7 @@ records go first because they are cheap to find; quality comes before near dupli
 duplicates the best one stays.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,8 +117,10 @@ def judge(answers: Sequence[Answer], rules: Rules, scorer: Scorer | None, duplic
     original = len(items) + len(rejected)
     facts = _facts(answers, items)
     items = _without_equal(items, rejected)
+    passing = None
     if scorer is not None:
         items = _good_enough(items, scorer, facts, rules.threshold, rejected)
+        passing = _passing(items, rejected)
     items.sort(key=lambda item: rank(item.record))
     items = _without_near(items, rules.near_duplicates, duplicates, rejected)
     rejected += [item.reject(Stage.LIMIT, f"beyond the {rules.limit} best") for item in items[rules.limit :]]
@@ -125,7 +128,7 @@ def judge(answers: Sequence[Answer], rules: Rules, scorer: Scorer | None, duplic
     return Judged(
         kept=kept,
         rejected=tuple(rejected),
-        statistics=_statistics(original, kept, rejected, rules.minimum),
+        statistics={**_statistics(original, kept, rejected, rules.minimum), "passing": passing},
         facts=facts,
     )
 
@@ -213,6 +216,23 @@ def _good_enough(
         else:
             kept.append(scored)
     return kept
+
+
+WANTED = 0.8
+"""The share of records that `threshold_for_80_percent` would keep."""
+
+
+def _passing(passed: Sequence[_Item], rejected: Sequence[Rejected]) -> dict[str, Any]:
+    """Return how many of the measured records passed the threshold, and the one that four fifths would pass."""
+    below = [one.record for one in rejected if one.stage is Stage.QUALITY and one.record is not None]
+    records = [item.record for item in passed] + below
+    measured = sorted((one["quality_score"] for one in records if one["quality_score"] is not None), reverse=True)
+    place = max(0, math.ceil(WANTED * len(measured)) - 1)
+    return {
+        "measured": len(measured),
+        "passed": len(passed),
+        "threshold_for_80_percent": measured[place] if measured else None,
+    }
 
 
 def _scored(item: _Item, found: Quality) -> _Item:

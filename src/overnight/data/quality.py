@@ -267,6 +267,14 @@ TERMS: Mapping[str, tuple[Term, ...]] = {
 }
 """The built-in categories. `streams` are views; `upvotes` and `votes` are likes."""
 
+
+def computed_from(category: str, target: str) -> frozenset[str]:
+    """Return the fields that a target is computed from: those of its category's terms, for the built-in quality."""
+    if target != "quality_score":
+        return frozenset()
+    return frozenset(name for term in TERMS.get(category, ()) for name in term.needs)
+
+
 NEEDS = frozenset(name for terms in TERMS.values() for term in terms for name in term.needs)
 """The fields that some term looks at."""
 

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from overnight.base.errors import NotJson, PermanentError
+from overnight.data.records import number_in
 
 Record = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
 
@@ -40,27 +41,38 @@ class Validated:
         return dict(Counter(str(reason) for _, reason in self.set_aside))
 
 
-def validate(records: Iterable[Record], *, target: str, scale: tuple[float, float]) -> Validated:
-    """Set aside the records whose target is missing or no finite number on the scale (lowest and highest included)."""
+def validate(records: Iterable[Record], *, target: str | None, scale: tuple[float, float] | None) -> Validated:
+    """Set aside the records whose target is missing or not finite; with a scale, also what is no number on it.
+
+    The lowest and highest value of the scale are included. Without a target every record is kept.
+    """
     kept: list[Record] = []
     set_aside: list[tuple[str, Reason]] = []
     for record in records:
-        reason = _why_not(record.get(target), scale)
-        if reason is None:
+        if target is None:
             kept.append(record)
+            continue
+        value = record.get(target)
+        if scale is not None and isinstance(value, str):
+            # A column of a text file stays text where one cell of it is no number.
+            number = number_in(value)
+            value = value if number is None else number
+        reason = _why_not(value, scale)
+        if reason is None:
+            kept.append({**record, target: value} if value is not record.get(target) else record)
         else:
             set_aside.append((record["id"], reason))
     return Validated(kept=tuple(kept), set_aside=tuple(set_aside))
 
 
-def _why_not(value: Any, scale: tuple[float, float]) -> Reason | None:
+def _why_not(value: Any, scale: tuple[float, float] | None) -> Reason | None:
     if value is None or value == "":
         return Reason.NO_TARGET
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return Reason.NOT_A_NUMBER
+        return None if scale is None else Reason.NOT_A_NUMBER
     if not math.isfinite(value):
         return Reason.NOT_FINITE
-    return None if scale[0] <= value <= scale[1] else Reason.OUT_OF_SCALE
+    return None if scale is None or scale[0] <= value <= scale[1] else Reason.OUT_OF_SCALE
 
 
 def canonical(records: Iterable[Record]) -> bytes:

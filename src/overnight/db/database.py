@@ -62,6 +62,16 @@ class Database:
                 raise DatabaseBroken(f"the database file is damaged: {error.orig}") from error
         return [row for row in rows if row != "ok"]
 
+    def tidy(self) -> str:
+        """Let the database renew what it knows about its tables, where that is worth it, and return what was done.
+
+        PostgreSQL does so by itself (autovacuum).
+        """
+        if self.dialect.name != "sqlite":
+            return "left to autovacuum"
+        self.writer.do(lambda tx: tx.connection.exec_driver_sql("PRAGMA optimize"))
+        return "PRAGMA optimize"
+
     def close(self) -> None:
         """Write what is waiting and close every connection."""
         self.writer.close()

@@ -18,12 +18,12 @@ import sqlalchemy as sa
 from overnight.base.errors import CommitInDoubt, FlowChanged, Parking, RunFailed, StaleToken, UnknownName
 from overnight.base.files import to_json
 from overnight.base.ids import RunId, Token
-from overnight.base.instants import US, to_datetime
+from overnight.base.instants import US, from_datetime, to_datetime
 from overnight.base.points import Hook, Point, no_hook
 from overnight.base.refs import ErrorRef
 from overnight.db.database import Database
 from overnight.db.writer import Tx
-from overnight.engine import approvals, store
+from overnight.engine import approvals, moves, store
 from overnight.engine.book import Book
 from overnight.engine.model import Run, State
 from overnight.engine.submit import Request, check_text, submit
@@ -126,8 +126,11 @@ class Flow:
 
         return RunId(self._recorded_with("start", name or task_id, change))
 
-    def wait(self, *run_ids: RunId) -> list[Ended]:
-        """Wait until all these runs, which this flow started, have ended, and return how, in their order."""
+    def wait(self, *run_ids: RunId, until: datetime | None = None) -> list[Ended]:
+        """Wait until all these runs, which this flow started, have ended, and return how, in their order.
+
+        With `until` (an aware datetime), no longer than that: a run that has not ended then is returned as it stands.
+        """
         name = ",".join(str(run_id) for run_id in run_ids)
         record = self._replay("wait", name)
         if record is None:
@@ -136,11 +139,26 @@ class Flow:
             unknown = [run_id for run_id in run_ids if run_id not in children]
             if unknown:
                 raise UnknownName(f"flow.wait: there is no run {unknown[0]}")
-            if not all(child.state.final for child in children.values()):
-                self._park({"runs": list(run_ids)})
+            until_us = None if until is None else from_datetime(until)
+            over = until_us is not None and self._database.clock.now_us() >= until_us
+            if not over and not all(child.state.final for child in children.values()):
+                self._park({"runs": list(run_ids)} | ({} if until_us is None else {"until_us": until_us}))
             found = [_ended_json(children[run_id]) for run_id in run_ids]
             record = self._record("wait", name, lambda tx: found)
         return [_ended(value) for value in json.loads(record)]
+
+    def cancel(self, run_id: RunId) -> bool:
+        """End a run, whatever state it is in; False where it has ended already."""
+
+        def change(tx: Tx) -> bool:
+            run = store.get_for_update(tx, run_id)
+            if run is None or run.state.final:
+                return False
+            tx.news = True
+            moves.cancel(tx, self._book, run_id)
+            return True
+
+        return bool(self._recorded_with("cancel", str(run_id), change))
 
     def sleep(self, seconds: float) -> None:
         """Wait for so many seconds of civil time from the first time that the flow came here."""

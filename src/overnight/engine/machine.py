@@ -238,9 +238,10 @@ def _parked(run: Run, event: Parked, now_us: int) -> Step:
 def _woken(run: Run, now_us: int) -> Step:
     if run.waiting_for is None:
         raise InvalidTransition(f"run {run.run_id} waits for nothing")
-    # A woken flow keeps its place: it is as old as when it was first due.
-    rank = run.due_us - run.priority.bonus_us
-    return run._replace(queue=Queue.READY, rank=rank, waiting_for=None), ()
+    # A woken flow keeps its place: it is as old as when it was first due. One that had a time limit to its wait is due
+    # now.
+    due_us = min(run.due_us, now_us)
+    return run._replace(queue=Queue.READY, due_us=due_us, rank=due_us - run.priority.bonus_us, waiting_for=None), ()
 
 
 def _cancel_asked(run: Run, event: CancelAsked, now_us: int) -> Step:

@@ -69,14 +69,21 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a run reserves while it is worked on: cores (0 = not counted) and exclusive named locks."""
+    """What a run needs while it is worked on: cores (0 = not counted) and exclusive named locks, which it reserves.
+
+    `memory_gb` (1 GB = 10^9 bytes, 0 = no limit) is a limit and reserves nothing: where the processes of the run take
+    more resident memory together, they are ended and the run has failed.
+    """
 
     cpus: float = 0.0
+    memory_gb: float = 0.0
     locks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if type(self.cpus) not in (int, float) or not 0 <= self.cpus < math.inf:
             raise InvalidTask(f"needs.cpus: {self.cpus!r} is not a number of cores (0 or more)")
+        if type(self.memory_gb) not in (int, float) or not 0 <= self.memory_gb < math.inf:
+            raise InvalidTask(f"needs.memory_gb: {self.memory_gb!r} is not a number of gigabytes (0 or more)")
         if not isinstance(self.locks, list | tuple) or not all(isinstance(lock, str) for lock in self.locks):
             raise InvalidTask(f"needs.locks: {self.locks!r} is not a list of names, such as ('gpu',)")
         object.__setattr__(self, "locks", tuple(sorted(set(self.locks))))
@@ -92,7 +99,8 @@ class Task:
     `action` is a function, "module:function", or a command line as a tuple of words. A function whose first parameter
     is named `flow` is a durable flow; for one that is named by text, say `flow=True`. `timezone` is that of
     `schedule`, and of `once` where it has no offset. `max_concurrent` None means no limit. `timeout_s` and `executor`
-    None mean the default for this kind of action. `retry` None means the project's setting.
+    None mean the default for this kind of action. `retry` None means the project's setting. `skip_while_busy` lets a
+    trigger pass, with a word in the events, while a run of the task has not ended; without it, one run waits behind it.
 
     Raises:
         InvalidTask: a field cannot work; the message names it.
@@ -112,6 +120,7 @@ class Task:
     timeout_s: float | None = None
     needs: Needs = field(default_factory=Needs)
     max_concurrent: int | None = 1
+    skip_while_busy: bool = False
     executor: ExecutorName | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     enabled: bool = True
@@ -127,7 +136,7 @@ _KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
     ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone")),
     ((int,), "a whole number", ("max_retries", "max_concurrent")),
     ((int, float), "a number of seconds", ("timeout_s",)),
-    ((bool,), "True or False", ("enabled", "flow")),
+    ((bool,), "True or False", ("enabled", "flow", "skip_while_busy")),
     ((Backoff,), "Backoff(base_s=..., factor=..., cap_s=..., jitter=...)", ("retry",)),
 )
 _OPTIONAL = ("agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "retry")
@@ -139,7 +148,7 @@ def _check_kinds(task: Task, where: str) -> None:
     if not isinstance(task.after, list | tuple) or not all(isinstance(name, str) for name in task.after):
         raise InvalidTask(f"{where}: after: {task.after!r} is not a list of task ids, such as ('harvest',)")
     if not isinstance(task.needs, Needs):
-        raise InvalidTask(f"{where}: needs: {task.needs!r} is not Needs(cpus=..., locks=(...,))")
+        raise InvalidTask(f"{where}: needs: {task.needs!r} is not Needs(cpus=..., memory_gb=..., locks=(...,))")
     if task.executor is not None and task.executor not in get_args(ExecutorName):
         raise InvalidTask(f"{where}: executor: {task.executor!r} is not one of {', '.join(get_args(ExecutorName))}")
     for kinds, what, names in _KINDS:
@@ -167,8 +176,9 @@ def _check(task: Task) -> None:
         raise InvalidTask(f"{where}: max_concurrent: {task.max_concurrent!r} is below 1")
     if task.task_id in task.after:
         raise InvalidTask(f"{where}: after: a task cannot come after itself")
-    if task.executor in ("inline", "thread") and task.timeout_s is not None:
-        raise InvalidTask(f"{where}: executor {task.executor!r} cannot keep a timeout_s; use 'process'")
+    for name, limit in (("timeout_s", task.timeout_s), ("needs.memory_gb", task.needs.memory_gb)):
+        if task.executor in ("inline", "thread") and limit:
+            raise InvalidTask(f"{where}: executor {task.executor!r} cannot keep a {name}; use 'process'")
 
 
 class Run(NamedTuple):

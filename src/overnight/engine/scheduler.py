@@ -86,8 +86,12 @@ def _fire_one(tx: Tx, book: Book, entry: Entry, planned_us: int, nominal_us: int
     if nominal_us > planned_us:
         tx.emit({"task": name, "event": "missed", "from": iso(planned_us), "latest": iso(nominal_us)})
     previous = store.latest_due(tx.connection, name, nominal_us)
-    if previous is not None and previous.state is State.PENDING and previous.worker_id is None:
-        # One run waits already; a second would do the same work behind it.
+    waits = previous is not None and previous.state is State.PENDING and previous.worker_id is None
+    if not waits and entry.task.skip_while_busy:
+        previous = next(iter(store.unfinished(tx.connection, task_id=name, limit=1)), None)
+        waits = previous is not None
+    if waits and previous is not None:
+        # One run waits or works already; a second would do the same work behind it.
         tx.emit({"task": name, "event": "skipped", "due": iso(nominal_us), "run": previous.run_id})
         return None
     request = Request(

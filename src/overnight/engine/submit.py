@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
-
 from overnight.base.errors import UserMistake
 from overnight.base.files import to_json
 from overnight.base.ids import Cycle, RunId, TaskId
@@ -15,7 +13,6 @@ from overnight.base.refs import ErrorRef
 from overnight.db.writer import Tx
 from overnight.engine import store
 from overnight.engine.model import Priority, Queue, Run, State
-from overnight.engine.tables import questions, steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,20 +135,4 @@ def _run(request: Request, run_id: RunId, now_us: int) -> Run:
         args=request.args,
         error=ErrorRef(family="permanent", type="Blocked", message=request.blocked) if request.blocked else None,
         finished_us=now_us if blocked else None,
-    )
-
-
-def copy_steps(tx: Tx, source: RunId, target: RunId, before: int) -> None:
-    """Give a forked run the steps of its source before the ordinal `before`, open questions included."""
-    kept = sa.select(
-        sa.literal(target).label("run_id"), *(column for column in steps.columns if column.name != "run_id")
-    ).where(steps.c.run_id == source, steps.c.ordinal < before)
-    tx.connection.execute(sa.insert(steps).from_select([column.name for column in steps.columns], kept))
-    asked = sa.select(sa.cast(steps.c.result, sa.BigInteger)).where(
-        steps.c.run_id == source, steps.c.ordinal < before, steps.c.kind == "ask"
-    )
-    tx.connection.execute(
-        sa.update(questions)
-        .values(run_id=target)
-        .where(questions.c.run_id == source, questions.c.answer.is_(None), questions.c.question_id.in_(asked))
     )

@@ -335,6 +335,7 @@ class Worker:
             argv=entry.task.action if isinstance(entry.task.action, tuple) else (),
             project_dir=self._looks.project_dir,
             log_path=f"{self._looks.logs_dir}{os.sep}{run.run_id}.log",
+            memory_gb=entry.task.needs.memory_gb,
         )
 
     def _stop_late(self, now: float) -> None:

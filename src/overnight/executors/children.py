@@ -8,11 +8,11 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
 from overnight.base.clock import Clock, SystemClock
-from overnight.base.errors import InvalidTask
+from overnight.base.errors import InvalidTask, PermanentError
 from overnight.base.ids import RunId, Token
 from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
@@ -297,7 +297,19 @@ class ChildExecutor(ABC):
                 self._sample_later()
         for attempt in running:
             if attempt.child is not None:
-                attempt.peak_bytes = max(attempt.peak_bytes, attempt.child.memory_bytes())
+                used = attempt.child.memory_bytes()
+                attempt.peak_bytes = max(attempt.peak_bytes, used)
+                self._end_if_too_large(attempt, attempt.child, used)
+
+    def _end_if_too_large(self, attempt: Attempt, child: Child, used: int) -> None:
+        """End an attempt that takes more memory than it may, before the kernel has to choose whom to end."""
+        allowed = attempt.order.memory_gb
+        if allowed and used > allowed * GB and attempt.outcome is None:
+            error = PermanentError(
+                f"took {used / GB:.2f} GB of memory, more than memory_gb = {allowed:g}, and was stopped"
+            )
+            attempt.outcome = replace(failed(error), usage=self._usage(attempt, None, 0))
+            child.end(0)
 
     def _usage(self, attempt: Attempt, cpu_s: float | None, peak_bytes: int | None) -> Usage:
         peak = max(attempt.peak_bytes, peak_bytes or 0)

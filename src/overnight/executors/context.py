@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from overnight.base.clock import Clock
+from overnight.base.errors import UserMistake
 from overnight.base.ports import StopReason
 from overnight.base.refs import WorkOrder
+from overnight.executors.parcels import MOST_BYTES, pack, unpack
 
 _JOIN_S = 0.1
 
@@ -24,6 +26,7 @@ class Context:
         clock: Clock,
         send: Callable[[dict[str, Any]], None],
         look: Callable[[], bool] | None = None,
+        parcel: str | None = None,
     ) -> None:
         self.run_id = order.run_id
         self.task_id = order.task_id
@@ -32,6 +35,8 @@ class Context:
         self._clock = clock
         self._send = send
         self._look = look
+        self._parcel = parcel
+        self.returned: str | None = None
         self._asked = False
         self._next_send = 0.0
         self._pending: dict[str, Any] | None = None
@@ -60,6 +65,21 @@ class Context:
         if not self._asked and self._look is not None:
             self._asked = self._look()
         return self._asked or self.reason is not None
+
+    def received(self) -> Any:  # Any: whatever was handed over
+        """Return the object that the host handed over beside the order; None where it did not."""
+        return None if self._parcel is None else unpack(self._parcel)
+
+    def hand_back(self, content: Any) -> None:  # Any: whatever can be pickled
+        """Give the host an object beside the result.
+
+        Raises:
+            UserMistake: it cannot be transferred, or is too large.
+        """
+        text = pack(content)
+        if len(text) > MOST_BYTES:
+            raise UserMistake(f"{type(content).__name__} takes {len(text) / 1e6:.0f} MB, too much to be handed back")
+        self.returned = text
 
     def finish(self) -> None:
         """Send what is still held back; nothing is sent after this."""

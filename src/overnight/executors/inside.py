@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from overnight.base.clock import SystemClock
 from overnight.base.refs import Outcome, WorkOrder
 from overnight.executors.calling import Resolve, perform
 from overnight.executors.context import Context
+from overnight.executors.parcels import of_main
 
 BEAT_EVERY_S = 1.0
 _BEAT = b'{"alive":true}\n'
@@ -97,14 +99,26 @@ class Wire:
         return message
 
 
-def serve(wire: Wire, resolve: Resolve) -> None:
-    """Work on orders until nobody sends any."""
+def serve(wire: Wire, resolve: Resolve, load_main: Callable[[], object]) -> None:
+    """Work on orders until nobody sends any; `load_main` makes known what the host's main program defines."""
     flush_c = _c_flush()
     with suppress(RuntimeError):  # no thread can be had: the work is worth more than the word that it goes on
         threading.Thread(target=_beat, args=(wire,), name="overnight-beat", daemon=True).start()
     while (message := wire.receive()) is not None:
         if "order" in message:
-            _work(wire, WorkOrder.from_dict(message["order"]), resolve, flush_c)
+            parcel = message.get("parcel")
+            find = resolve if parcel is None or not of_main(parcel) else _after(load_main, resolve)
+            _work(wire, WorkOrder.from_dict(message["order"]), find, flush_c, parcel)
+
+
+def _after(load_main: Callable[[], object], resolve: Resolve) -> Resolve:
+    """Return what loads the main program before it finds a function: what that raises is the attempt's failure."""
+
+    def find(order: WorkOrder) -> Callable[..., object]:
+        load_main()
+        return resolve(order)
+
+    return find
 
 
 def _beat(wire: Wire) -> None:
@@ -115,7 +129,9 @@ def _beat(wire: Wire) -> None:
         wire.beat()
 
 
-def _work(wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any) -> None:  # a C function has no type
+def _work(  # Any: a C function has no type
+    wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any, parcel: str | None
+) -> None:
     me = os.getpid()
     threads = threading.active_count()
     output, wire.output = wire.output, None
@@ -127,6 +143,7 @@ def _work(wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any) -> None:
         clock=SystemClock(),
         send=lambda figures: wire.send({"progress": figures}),
         look=lambda: _is_cancel(wire.poll(), order),
+        parcel=parcel,
     )
     wire.working = True
     outcome = perform(order, resolve, ctx, _log)
@@ -140,7 +157,7 @@ def _work(wire: Wire, order: WorkOrder, resolve: Resolve, flush_c: Any) -> None:
     # A thread that the function left behind could print into the next run's output.
     alone = threading.active_count() == threads
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    wire.send({"result": _values(outcome, _cpu_s() - cpu_before, peak), "reusable": alone})
+    wire.send({"result": _values(outcome, _cpu_s() - cpu_before, peak), "reusable": alone, "parcel": ctx.returned})
 
 
 def _values(outcome: Outcome, cpu_s: float, peak_bytes: int) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 The wire between this executor and a child (`inside`) is a Unix socket with one JSON object a line. To the child:
 `{"boot": {...}}` once, `{"order": {...}}` with the write end of the attempt's output pipe, and
 `{"cancel": [run_id, token]}`. From it: `{"progress": {...}}`, `{"alive": true}` about once a second while it works, and
-`{"result": {...}, "reusable": bool}`. The output pipe is a new one for each attempt, so that what a thread or process
-of an earlier one prints can never land in this one's log.
+`{"result": {...}, "reusable": bool}`. An order and a result may carry a `parcel`. The output
+pipe is a new one for each attempt, so that what a thread or process of an earlier one prints can never land in this
+one's log.
 """
 
 import json
@@ -19,6 +20,7 @@ from typing import Any
 from overnight.base.clock import Clock
 from overnight.base.refs import ErrorRef, Outcome
 from overnight.executors.children import Attempt, ChildExecutor, child_lost, not_started
+from overnight.executors.parcels import Parcels
 from overnight.processes.spawn import ROOT, Child, spawn
 
 MAX_ORDERS = 1000
@@ -60,11 +62,20 @@ class ProcessExecutor(ChildExecutor):
     MAX_ORDERS attempts or IDLE_S without one it ends. When an attempt is stopped, `ctx.cancelled` is set at once,
     SIGTERM follows after three quarters of the grace time, SIGKILL at its end.
 
-    `env` is what children get. `main_path` is the file that functions of the module `__main__` come from.
+    `env` is what children get. `main_path` is the file that functions of the module `__main__` come from. `parcels` go
+    along with orders and come back with results.
     """
 
-    def __init__(self, env: Mapping[str, str], *, main_path: str | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *,
+        main_path: str | None = None,
+        clock: Clock | None = None,
+        parcels: Parcels | None = None,
+    ) -> None:
         super().__init__("process", clock)
+        self._parcels = parcels or Parcels()
         self._env = dict(env)
         self._main_path = main_path
         self._idle: list[_Seat] = []
@@ -123,7 +134,11 @@ class ProcessExecutor(ChildExecutor):
         """Send the order with its output pipe to a child that waits for one."""
         seat.attempt = attempt
         seat.served += 1
-        self._send(seat, before + _line({"order": vars(attempt.order)}), [] if output is None else [output])
+        message: dict[str, Any] = {"order": vars(attempt.order)}
+        parcel = self._parcels.outgoing(attempt.order.task_id)
+        if parcel is not None:
+            message["parcel"] = parcel
+        self._send(seat, before + _line(message), [] if output is None else [output])
         if output is not None:
             os.close(output)
 
@@ -189,6 +204,8 @@ class ProcessExecutor(ChildExecutor):
                 attempt.channel.heartbeat(attempt.order)
             else:
                 outcome = self._read_result(attempt, message["result"])
+                if message.get("parcel") is not None:
+                    self._parcels.keep(attempt.order.run_id, message["parcel"])
                 self._result(seat, attempt, outcome, reusable=bool(message["reusable"]))
         except (ValueError, KeyError, TypeError):
             self._babble(seat, "wrote something else than results into its pipe")

@@ -11,6 +11,7 @@ import pytest
 from overnight.base.errors import PermanentError
 from overnight.base.instants import US, to_datetime
 from overnight.base.points import Point
+from overnight.engine.flow import Flow
 from overnight.engine.model import Run, State
 from overnight.testing.bench import Bench
 from overnight.testing.engine import Suite
@@ -75,6 +76,21 @@ class CycleConformance(Suite):
         assert bench.calls == ["alarm", "later"]
         bench.after(2 * HOUR_S)
         assert bench.calls == ["alarm", "later"]
+
+    def test_a_task_that_says_so_lets_a_due_instant_pass_while_a_run_has_not_ended(self, bench: Bench) -> None:
+        def flow(flow: Flow) -> None:
+            flow.sleep(90)
+
+        bench.add("busy", flow, every="60s", skip_while_busy=True)
+        by_hand = bench.project.submit("busy")
+        bench.work()
+        bench.after(61)
+        assert [run.run_id for run in bench.project.runs(task_id="busy")] == [by_hand]
+        assert [event["run"] for event in _told(bench, "skipped")] == [by_hand]
+        bench.after(40)
+        assert bench.get(by_hand).state is State.COMPLETED
+        bench.after(30)
+        assert len(bench.project.runs(task_id="busy")) == 2
 
     def test_due_instant_is_skipped_while_a_run_still_waits_and_that_is_told(self, bench: Bench) -> None:
         gate, working = threading.Event(), threading.Event()

@@ -4,6 +4,7 @@
 
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -365,6 +366,31 @@ class FlowConformance(Suite):
         bench.work_until(lambda: bench.state(run_id).final)
         assert bench.calls == []
         assert {run.state for run in bench.project.runs()} == {State.CANCELLED}
+
+    def test_a_wait_with_a_time_limit_ends_at_it_or_when_all_have_ended(self, bench: Bench) -> None:
+        def flow(flow: Flow, seconds: int) -> list[Any]:
+            child = flow.start("child")
+            [seen] = flow.wait(child, until=flow.now() + timedelta(seconds=seconds))
+            cancelled = flow.cancel(child)
+            [after] = flow.wait(child)
+            return [seen.state, cancelled, after.state, flow.cancel(child)]
+
+        bench.add("flow", flow)
+        bench.add("child", lambda flow: flow.sleep(50))
+        short = bench.project.submit("flow", {"seconds": 40})
+        bench.work()
+        bench.after(39.999)
+        bench.crash()
+        bench.work()
+        assert bench.get(short).parked and _newest(bench, "child").state is State.IN_PROGRESS
+        bench.after(0.001)
+        assert bench.result(short) == ["IN_PROGRESS", True, "CANCELLED", False]
+        long = bench.project.submit("flow", {"seconds": 60})
+        bench.work()
+        bench.after(49.999)
+        assert bench.get(long).parked
+        bench.after(0.001)
+        assert bench.result(long) == ["COMPLETED", False, "COMPLETED", False]
 
     def test_cancelled_child_wakes_the_flow_that_waits_for_it(self, bench: Bench) -> None:
         bench.add("flow", lambda flow: flow.wait(flow.start("child"))[0].state)

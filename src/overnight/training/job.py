@@ -1,127 +1,174 @@
-"""One training as it runs in a child process: from a snapshot to a saved version and its scores on held-out items.
+"""One training as it runs in a child process: from a snapshot to a saved version and its answers on held-out items.
 
-Everything is measured here, from predictions that were made without sight of a target; what the agent says about itself
-is only passed on. The naive baseline is fitted on the training part and scored on the same held-out items.
+Everything is measured here, from answers that were made without sight of a target; what the agent says about itself is
+only passed on. The naive rival is fitted on the training part and answers about the same held-out items.
 """
 
 import json
-import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import ConfigError, NotMeasured, OvernightError, PermanentError, said_by
+from overnight.base.errors import (
+    ConfigError,
+    NotMeasured,
+    OvernightError,
+    PermanentError,
+    UserMistake,
+    said_by,
+)
 from overnight.base.files import write_json
-from overnight.base.ports import RunContext
-from overnight.proof.baselines import Kind, fit_baseline
+from overnight.base.ports import ChildContext
 from overnight.proof.measures import spearman
-from overnight.proof.splits import choose_held_out
-from overnight.training.agents import load_class
-from overnight.training.versions import AgentSpec, predict_version, train_version
+from overnight.proof.metrics import Metric, measure
+from overnight.training.agents import Record, train_agent
+from overnight.training.measuring import Answers, Twin, answers_of, best_of, groups_of, metric_of, rival_of, truths_of
+from overnight.training.versions import ABOUT, AGENT, AgentSpec, Trained, context_of, save_version, train_version
 
-MODEL = "model"
-SCORES = "scores.json"
-LARGEST = 1e100
-"""Squares and sums of errors up to this are numbers that a float can hold."""
-
-Record = dict[str, Any]  # Any: a cell holds whatever JSON holds
-Measured = dict[str, list[float]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
-    """The records of a snapshot: what is trained on, what is never trained on, and what of that is measured on."""
-
-    records: list[Record]
-    training: list[Record]
-    held_out: frozenset[str]
-    measured: list[Record]
-
-    @classmethod
-    def read(cls, name: str, snapshot: str, held_out_below: float, measured_below: float) -> "_Parts":
-        """Divide the snapshot of the agent `name`; see `train_job`."""
-        with Path(snapshot).open("rb") as lines:
-            records = [json.loads(line) for line in lines]
-        held_out = choose_held_out([record["id"] for record in records], share=held_out_below).held_out
-        kept_back = frozenset(held_out)
-        measured = frozenset(choose_held_out(held_out, share=measured_below).held_out)
-        parts = cls(
-            records=records,
-            training=[record for record in records if record["id"] not in kept_back],
-            held_out=kept_back,
-            measured=[record for record in records if record["id"] in measured],
-        )
-        if len(parts.measured) < 2 or len(parts.training) < 2:
-            raise NotMeasured(
-                f"agent {name!r}: {len(records)} records are too few: {len(parts.training)} to train on and "
-                f"{len(parts.measured)} to measure with, at least 2 and 2 are needed"
-            )
-        return parts
+VERSION = "version"
+"""The folder of the version, below the one that a training works in."""
+SNAPSHOT, HELD_OUT, ANSWERS = "snapshot.jsonl", "held_out.json", "answers.json"
+"""What a training reads and writes there: its records, the ids that it may not learn from, and what was answered."""
+STEPS = 4
 
 
 def train_job(
-    ctx: RunContext,
+    ctx: ChildContext,
     *,
     agent: Mapping[str, Any],
-    snapshot: str,
     work: str,
     champion: Mapping[str, Any] | None,
     parents: Mapping[str, str],
     seed: int,
-    held_out_below: float,
-    measured_below: float,
 ) -> dict[str, Any]:
-    """Train one agent and return what was measured: see `_summary`.
+    """Train one agent and return what was measured.
 
-    `agent` holds the fields of AgentSpec. `snapshot` is a file of canonical JSON lines, `work` a folder, into which go
-    the version (`model/`) and the scores of every measured item (`scores.json`). `champion` holds the `folder` and the
-    `number` of the version that serves and the `agent` as it was when that was trained, `parents` the folders of the
-    agents that this one comes after. Items whose hash lies below `held_out_below` are not trained on; those below
-    `measured_below`, which no version at hand was trained on, are measured on.
+    `agent` holds the fields of AgentSpec. `work` is a folder with SNAPSHOT and HELD_OUT; into it go the version and
+    ANSWERS. `champion` holds the `folder` and the `number` of the version that serves, `parents` the version folders of
+    the agents that this one comes after. Measured on are those of the held-out items that neither the champion nor any
+    parent has seen.
+
+    Returns `records` (trained on), `held_out` (measured on), `metric` (None: not measured) and its `best` value,
+    `baseline` (its name), `measured` (figures of the candidate, the champion and the baseline), `kept` (how the
+    agent's state was kept: "saved", "handed back" or None), `reported` (what the agent says) and `champion_unusable`.
 
     Raises:
-        ConfigError, NotMeasured, PermanentError: see `train_version` and `predict_version`. What an agent raises is
+        ConfigError, NotMeasured, PermanentError: see `train_version` and `answers_of`. What an agent raises is
             permanent too, because the same records and seed would raise it again; only what the machine does (files,
             memory) is worth another try.
     """
     with _final():
-        spec = _spec(agent)
-        _check_class(spec)
-        parts = _Parts.read(spec.name, snapshot, held_out_below, measured_below)
-        folder = Path(work) / MODEL
-        # An earlier attempt may have been cut off while it saved.
-        shutil.rmtree(folder, ignore_errors=True)
-        ctx.progress(0, 3, step="training")
-        report = train_version(
-            spec,
-            parts.records,
-            held_out=parts.held_out,
-            folder=folder,
-            seed=seed,
-            parents={name: Path(path) for name, path in parents.items()},
+        folder = Path(work)
+        spec = AgentSpec.from_dict(agent)
+        records = _lines(folder / SNAPSHOT)
+        held_out = frozenset(json.loads((folder / HELD_OUT).read_text()))
+        paths = {name: Path(path) for name, path in parents.items()}
+        left = sum(record["id"] not in held_out for record in records)
+        if left < 2:
+            raise _too_few(spec, records, left, len(records) - left)
+        ctx.progress(0, STEPS, step="training")
+        context = context_of(spec, paths, seed)
+        trained, report = train_version(
+            spec, records, held_out=held_out, parents=paths, context=context, agent=_handed_over(spec, ctx)
         )
-        ctx.progress(1, 3, step="measuring")
-        truth = [float(item[spec.target]) for item in parts.measured]
-        measured = {"candidate": _against(_predictions(spec, folder, parts.measured), truth)}
-        rival, unusable = _rival(champion, parts.measured)
-        if rival is not None:
-            measured["champion"] = _against(rival, truth)
-        ctx.progress(2, 3, step="baseline")
-        baseline = fit_baseline(parts.training, spec.target, spec.inputs, Kind.REGRESSION)
-        measured["baseline"] = _against(baseline.predict(parts.measured), truth)
-        write_json(Path(work) / SCORES, {"ids": [item["id"] for item in parts.measured], **measured})
-        ctx.progress(3, 3, step="done")
-        return {
-            "records": len(parts.training),
-            "held_out": len(parts.measured),
-            "baseline": baseline.name,
-            "reported": report.reported,
-            "champion_unusable": unusable,
-            "metrics": {name: _summary(values) for name, values in measured.items()},
-        }
+        kept = "saved" if save_version(trained, folder / VERSION, paths) else None
+        if spec.class_ is None and kept is None and _hand_back(trained.agent, ctx):
+            kept = "handed back"
+        ctx.progress(1, STEPS, step="measuring")
+        candidate = _reload(trained, folder / VERSION) if kept == "saved" else trained
+
+        def twin(rows: Sequence[Record]) -> Any:  # Any: the project's own class
+            other = ctx.received() if spec.class_ is None else spec.make()
+            train_agent(other, rows, context)
+            return other
+
+        measured = _measure(ctx, candidate, records, held_out, folder, champion, twin)
+        return {"records": report.records, "reported": report.reported, "kept": kept, **measured}
+
+
+NOT_MEASURED: dict[str, Any] = {
+    "metric": None,
+    "metric_title": None,
+    "best": None,
+    "held_out": 0,
+    "baseline": None,
+    "measured": {},
+    "champion_unusable": None,
+}
+
+
+def _measure(  # noqa: PLR0917  # the parts of one training
+    ctx: ChildContext,
+    candidate: Trained,
+    records: Sequence[Record],
+    held_out: frozenset[str],
+    folder: Path,
+    champion: Mapping[str, Any] | None,
+    twin: Twin,
+) -> dict[str, Any]:
+    """Measure the candidate, the champion and the naive rival on the same items."""
+    training = [record for record in records if record["id"] in candidate.learnt]
+    metric = metric_of(candidate, training)
+    if metric is None:
+        return NOT_MEASURED
+    rival, unusable = _champion(champion, ctx)
+    unseen = held_out - candidate.seen - (frozenset() if rival is None else rival.seen)
+    items = [record for record in records if record["id"] in unseen]
+    if len(items) < 2:
+        raise _too_few(candidate.spec, records, len(training), len(items))
+    truths, groups = truths_of(candidate, metric, items), groups_of(candidate, items)
+    answers: dict[str, Answers] = {"candidate": answers_of(candidate, metric, items)}
+    ctx.progress(2, STEPS, step="measuring the champion")
+    if rival is not None and champion is not None:
+        answers["champion"] = _answers_of_champion(rival, metric, items, champion)
+    ctx.progress(3, STEPS, step="measuring the baseline")
+    naive = rival_of(candidate, metric, training, items, twin)
+    if naive is not None:
+        answers["baseline"] = naive.answers
+    ids = [item["id"] for item in items]
+    write_json(
+        folder / ANSWERS, {"metric": metric.name, "ids": ids, "groups": groups, "truths": truths, "answers": answers}
+    )
+    ctx.progress(STEPS, STEPS, step="done")
+    return {
+        "metric": metric.name,
+        "metric_title": metric.title,
+        "best": best_of(candidate, metric, answers),
+        "held_out": len(items),
+        "baseline": None if naive is None else naive.name,
+        "measured": {name: _figures(metric, truths, one, groups) for name, one in answers.items()},
+        "champion_unusable": unusable,
+    }
+
+
+def _too_few(spec: AgentSpec, records: Sequence[Record], training: int, measured: int) -> NotMeasured:
+    return NotMeasured(
+        f"agent {spec.name!r}: {len(records)} records are too few: {training} to train on and {measured} to measure "
+        "with, at least 2 and 2 are needed"
+    )
+
+
+def _answers_of_champion(
+    rival: Trained, metric: Metric, items: Sequence[Record], champion: Mapping[str, Any]
+) -> Answers:
+    try:
+        return answers_of(rival, metric, items)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise _cannot_be_measured(champion, error) from error
+
+
+def _figures(
+    metric: Metric, truths: Answers | None, answers: Answers, groups: Sequence[str] | None
+) -> dict[str, float | None]:
+    """Return the metric (`value`, higher is better) and, for numbers, Spearman's rank correlation with the truth."""
+    figures: dict[str, float | None] = {"value": measure(metric, truths, answers, groups)}
+    if metric.answers == "numbers" and truths is not None:
+        constant = len(set(answers)) < 2 or len(set(truths)) < 2
+        figures["spearman"] = None if constant else spearman(answers, truths)
+    return figures
 
 
 @contextmanager
@@ -134,77 +181,75 @@ def _final() -> Iterator[None]:
         raise PermanentError(said_by(error)) from error
 
 
-def _spec(agent: Mapping[str, Any]) -> AgentSpec:
-    return AgentSpec(**{**agent, "scale": tuple(agent["scale"]), "inputs": tuple(agent["inputs"])})
+def _lines(path: Path) -> list[Record]:
+    with path.open("rb") as lines:
+        return [json.loads(line) for line in lines]
 
 
-def _check_class(spec: AgentSpec) -> None:
-    """Find out before the training whether its outcome could be kept and measured."""
-    found = load_class(spec.name, spec.class_)
-    for method, arguments in (("predict", "items"), ("save", "folder"), ("load", "folder")):
-        if not callable(getattr(found, method, None)):
-            raise ConfigError(f"agents.{spec.name}.class: {spec.class_!r} has no method {method}({arguments})")
-
-
-def _predictions(spec: AgentSpec, folder: Path, items: Sequence[Record]) -> list[float]:
-    predictions = predict_version(spec, folder, items)
-    for item, value in zip(items, predictions, strict=True):
-        if abs(value) > LARGEST:
-            raise PermanentError(
-                f"agent {spec.name!r} predicts {value:g} for item {item['id']!r}; "
-                f"beyond {LARGEST:g} nothing is measured"
-            )
-    return predictions
-
-
-def _rival(champion: Mapping[str, Any] | None, items: Sequence[Record]) -> tuple[list[float] | None, str | None]:
-    """Return the champion's predictions; where its class is gone, so that it cannot serve either, the reason instead.
-
-    Raises:
-        PermanentError: its class is there, but fails: nobody can tell whether the candidate is better.
-    """
-    if champion is None:
-        return None, None
-    rival = _spec(champion["agent"])
-    try:
-        _check_class(rival)
-    except ConfigError as error:
-        return None, f"champion {champion['number']} can no longer be loaded: {error}"
-    try:
-        return _predictions(rival, Path(champion["folder"]), items), None
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
+def _handed_over(spec: AgentSpec, ctx: ChildContext) -> Any:  # Any: the caller's own instance
+    """Return the instance that the host handed over; None for an agent that is made of its class."""
+    if spec.class_ is not None:
+        return None
+    agent = ctx.received()
+    if agent is None:
         raise PermanentError(
-            f"champion {champion['number']} of agent {rival.name!r} cannot be measured: {said_by(error)}; "
-            f"repair {rival.class_!r}, or give the agent a class of another name and remove this one"
-        ) from error
+            f"the instance of agent {spec.name!r} is gone with the process that made it; train it again"
+        )
+    return agent
 
 
-def _against(predictions: Sequence[float], truth: Sequence[float]) -> Measured:
-    """Return predictions and scores: minus the absolute error of each item, in the unit of the target."""
-    scores = [-abs(guess - true) for guess, true in zip(predictions, truth, strict=True)]
-    return {"predictions": list(predictions), "scores": scores, "truth": list(truth)}
+def _hand_back(agent: Any, ctx: ChildContext) -> bool:  # Any: as above
+    """Give the trained instance back; False where it cannot be transferred, so that its state is not kept."""
+    try:
+        ctx.hand_back(agent)
+    except UserMistake:
+        return False
+    return True
 
 
-def _summary(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
-    """Return mean absolute error (unit of the target) and Spearman's rank correlation (None where undefined)."""
-    mean_error = -math.fsum(values["scores"]) / len(values["scores"])
-    constant = len(set(values["predictions"])) < 2 or len(set(values["truth"])) < 2
-    return {
-        "mean_absolute_error": mean_error,
-        "spearman": None if constant else spearman(values["predictions"], values["truth"]),
-    }
-
-
-def read_scores(work: Path) -> dict[str, Any]:
+def read_answers(work: Path) -> dict[str, Any]:
     """Return what `train_job` wrote about every measured item.
 
     Raises:
         PermanentError: it is gone.
     """
     try:
-        text = (work / SCORES).read_text()
+        text = (work / ANSWERS).read_text()
     except FileNotFoundError as error:
-        raise PermanentError(f"the scores of the training are gone from {work}; train again") from error
+        raise PermanentError(f"the answers of the training are gone from {work}; train again") from error
     return json.loads(text)  # type: ignore[no-any-return]  # JSON
+
+
+def _reload(trained: Trained, folder: Path) -> Trained:
+    """Return what was saved: that is what will serve, so that is what is measured."""
+    if trained.spec.class_ is None:
+        # There is no class to make another one of: the instance itself takes in what it saved.
+        trained.agent.load(folder / AGENT)
+        return trained
+    return Trained.load(folder)
+
+
+def _champion(champion: Mapping[str, Any] | None, ctx: ChildContext) -> tuple[Trained | None, str | None]:
+    """Return the champion; where its class is gone, so that it cannot serve either, the reason instead.
+
+    Raises:
+        PermanentError: its class is there, but fails: nobody can tell whether the candidate is better.
+    """
+    if champion is None:
+        return None, None
+    try:
+        return Trained.load(Path(champion["folder"]), ctx.received()), None
+    except ConfigError as error:
+        return None, f"champion {champion['number']} can no longer be loaded: {error}"
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise _cannot_be_measured(champion, error) from error
+
+
+def _cannot_be_measured(champion: Mapping[str, Any], error: Exception) -> PermanentError:
+    about = json.loads((Path(champion["folder"]) / ABOUT).read_text())["spec"]
+    return PermanentError(
+        f"champion {champion['number']} of agent {about['name']!r} cannot be measured: {said_by(error)}; "
+        f"repair {about['class_']!r}, or give the agent a class of another name and remove this one"
+    )

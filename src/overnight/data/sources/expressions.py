@@ -1,5 +1,11 @@
-"""JMESPath expressions of a source's settings."""
+"""JMESPath expressions of a source's settings, with one function more: match(text, 'PATTERN').
 
+It gives what the pattern's first group (or the pattern) finds in a text, by Python's regular expressions, and null
+where it finds nothing or there is no text: `match(text, '(?m)^T: *(.+)')` is the title of a tune in ABC notation.
+"""
+
+import re
+from functools import cache
 from typing import Any
 
 from overnight.base.errors import ConfigError, MissingExtra, PermanentError, one_line
@@ -39,8 +45,8 @@ class Expression:
             DoesNotFit: it cannot be used on it.
         """
         try:
-            return self._compiled.search(content)
-        except (self._fault, RecursionError) as error:
+            return self._compiled.search(content, options=_options())
+        except (self._fault, RecursionError, re.error) as error:
             raise DoesNotFit(one_line(error)) from None
 
     def of(self, content: Any, number: int) -> Any:  # Any: whatever JSON holds
@@ -53,3 +59,18 @@ class Expression:
             return self.search(content)
         except DoesNotFit as error:
             raise PermanentError(f"{self.key}: {self.text!r} fails on page {number}: {error}") from None
+
+
+@cache
+def _options() -> Any:
+    """Return JMESPath's options with our function."""
+    import jmespath
+    from jmespath.functions import Functions, signature
+
+    class WithMatch(Functions):  # type: ignore[misc]  # jmespath has no types
+        @signature({"types": ["string", "null"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]  # as above
+        def _func_match(self, text: str | None, pattern: str) -> str | None:
+            found = None if text is None else re.search(pattern, text)
+            return None if found is None else found[1 if found.re.groups else 0]
+
+    return jmespath.Options(custom_functions=WithMatch())

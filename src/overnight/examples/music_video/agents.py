@@ -1,6 +1,6 @@
-"""The two learners of this project: what critics will say about a film, from what is known before they see it.
+"""A learner of this project's own: what critics will say about a film, from what is known before they see it.
 
-Both learn in the same way. A first model predicts the score from numbers (year, runtime, genres, lengths of lists).
+A first model predicts the score from numbers (year, runtime, genres, lengths of lists).
 What it leaves over is credited to the people who made the film, shrunken where a person made few. A second model joins
 both. The people's effects are taken out of fold, so that no film's own score is among its features.
 """
@@ -8,8 +8,7 @@ both. The people's effects are taken out of fold, so that no film's own score is
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from overnight.base.errors import NotMeasured
 from overnight.base.files import replace_file
 from overnight.training.agents import TrainContext
 from overnight.training.encoding import NameEffects, out_of_fold
+from overnight.training.trainers.basis import one_thread
 
 if TYPE_CHECKING:
     from overnight.training.encoding import Numbers, Rows
@@ -30,17 +30,6 @@ FEWEST_FILMS = 40
 LISTS = ("director", "writer", "cast", "crew")
 TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 """What may be in a saved model beside the types that skops trusts by itself."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep scikit-learn to one core: others work here too, and the order of a sum decides its last digit."""
-    # threadpoolctl limits the libraries that are loaded by now, so scikit-learn's must be.
-    import sklearn.ensemble  # noqa: F401
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with threadpool_limits(1):
-        yield
 
 
 def boosted_trees(iterations: int, rate: float, smallest_leaf: int) -> Any:
@@ -172,7 +161,7 @@ class FilmModel:
 
 
 class FilmAgent(ABC):
-    """What both agents share."""
+    """What agents that predict a film's score share."""
 
     model: FilmModel
     target: str
@@ -228,67 +217,18 @@ class FilmAgent(ABC):
         self.model = FilmModel.load(folder)
 
 
-class Critic(FilmAgent):
-    """Predicts the critics' mean rating (0-10), and keeps its out-of-fold predictions for agents that build on it."""
-
-    unseen: dict[str, float]
+class VideoConcept(FilmAgent):
+    """Predicts the critics' mean rating (0-10), with what the trend detective expects as one more number."""
 
     def learn(self, data: list[Record], scores: "Numbers", ctx: TrainContext) -> dict[str, float]:
-        """Fit on all films, and once per fold without it."""
-        import numpy as np
-
-        films = self.features(data)
-        predicted = out_of_fold(
-            films.ids,
-            lambda fit, apply: FilmModel.fit(films.take(fit), scores[fit], ctx.seed).predict(films.take(apply)),
-            folds=FOLDS,
-            salt=f"critic {ctx.seed}",
-        )
-        predicted = np.clip(predicted, *self.scale)
-        self.model = FilmModel.fit(films, scores, ctx.seed)
-        self.unseen = dict(zip(films.ids, predicted.tolist(), strict=True))
-        return {"out_of_fold_error": float(np.abs(scores - predicted).mean())}
-
-    def predict_unseen(self, items: Sequence[Record]) -> list[float]:
-        """Return a rating per film by a model that was not trained on it."""
-        fresh = [item for item in items if item["id"] not in self.unseen]
-        known = {**self.unseen, **dict(zip((item["id"] for item in fresh), self.predict(fresh), strict=True))}
-        return [known[item["id"]] for item in items]
-
-    def save(self, folder: Path) -> None:
-        """Write all that `load` needs."""
-        super().save(folder)
-        replace_file(folder / "out_of_fold.json", json.dumps(self.unseen))
-
-    def load(self, folder: Path) -> None:
-        """Become the agent that was saved."""
-        super().load(folder)
-        self.unseen = json.loads((folder / "out_of_fold.json").read_text())
-
-
-class Metacritic(FilmAgent):
-    """Predicts the Metacritic score (0-100), with what the critic would have said without knowing the film."""
-
-    critic: Critic
-
-    def learn(self, data: list[Record], scores: "Numbers", ctx: TrainContext) -> dict[str, float]:
-        """Fit with the critic's prediction as one more number; the critic is kept, for this version to stand alone."""
-        self.critic = Critic()
-        self.critic.load(Path(ctx.parents["critic"]))
+        """Fit on all films."""
         self.model = FilmModel.fit(self.features(data), scores, ctx.seed)
         return {}
 
     def features(self, records: Sequence[Record]) -> Films:
         """Return what the model looks at."""
-        return Films.read(records, self.genres, more=[self.critic.predict_unseen(records)])
+        return Films.read(records, self.genres, more=[[record["trend_detective"] for record in records]])
 
-    def save(self, folder: Path) -> None:
-        """Write all that `load` needs."""
-        super().save(folder)
-        self.critic.save(folder / "critic")
-
-    def load(self, folder: Path) -> None:
-        """Become the agent that was saved."""
-        super().load(folder)
-        self.critic = Critic()
-        self.critic.load(folder / "critic")
+    def act(self, item: Record, ctx: Any = None) -> dict[str, float]:
+        """Return the rating that the film of one input would get."""
+        return {"expected_rating": self.predict([item])[0]}

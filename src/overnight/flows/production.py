@@ -1,0 +1,95 @@
+"""Production: the agents act on one brief, one after another, each with what those before it have answered."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overnight.base.config import Config
+from overnight.db.blobs import Blobs
+from overnight.db.database import Database
+from overnight.engine.flow import Flow
+from overnight.engine.model import State, Task
+from overnight.fleet import roster
+from overnight.registry import store
+
+TASK, ACT = "production", "act"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Production:
+    """What the flow works with."""
+
+    config: Config
+    database: Database
+    blobs: Blobs
+    environment: Callable[[], Mapping[str, str]]
+    state_dir: Path
+
+
+def tasks(production: Production) -> list[Task]:
+    """Return the flow's task and the one in which an agent acts; none where the project has no agents."""
+    if not production.config.agents:
+        return []
+    roster.check_order(production.config.agents, production.config.production.order)
+
+    def run(flow: Flow, brief: Any = None) -> Json:  # Any: JSON
+        return produce(flow, production, dict(production.config.production.brief if brief is None else brief))
+
+    return [
+        Task(task_id=ACT, action="overnight.training.acting:act_job", max_retries=1, max_concurrent=None),
+        Task(task_id=TASK, action=run),
+    ]
+
+
+def produce(flow: Flow, production: Production, brief: Json) -> Json:
+    """Let each agent act once and return what came of it: `status`, and each agent's `output` or why it has none.
+
+    `status` is success if every agent acted, partial if some did, failed if none did.
+    """
+    agents: dict[str, Json] = {}
+    given = dict(brief)
+    for name in _order(production.config):
+        ready = flow.step(f"prepare {name}", _prepare, production, flow.run_id, name)
+        if "folder" in ready:
+            [ended] = flow.wait(flow.start(ACT, {"folder": ready["folder"], "given": given}, name=f"act {name}"))
+            done = ended.state is State.COMPLETED
+            error = None if done or ended.error is None else ended.error.message
+            ready = {"status": "done" if done else "failed", "output": ended.result, "error": error}
+        agents[name] = ready
+        if ready["status"] == "done":
+            given[name] = ready["output"]
+    flow.step("clean up", _clean_up, production, flow.run_id)
+    acted = [one for one in agents.values() if one["status"] == "done"]
+    status = "success" if len(acted) == len(agents) else "partial" if acted else "failed"
+    return {"status": status, "brief": brief, "agents": agents}
+
+
+def _order(config: Config) -> Sequence[str]:
+    return config.production.order or list(config.agents)
+
+
+def _work(production: Production, flow_id: int) -> Path:
+    return production.state_dir / "production" / str(flow_id)
+
+
+def _prepare(production: Production, flow_id: int, name: str) -> Json:
+    """Lay out the version that serves; say why the agent cannot act where there is none."""
+    agent = production.config.agents[name]
+    if agent.key is not None and not production.environment().get(agent.key):
+        return {"status": "not configured", "error": f"{agent.key} is not set"}
+    if agent.class_ is None:
+        return {"status": "not available", "error": "this service has no class that could call it"}
+    with production.database.read() as connection:
+        version = store.serving(connection, name)
+    if version is None or not version.manifest:
+        return {"status": "not available", "error": "no version serves"}
+    folder = _work(production, flow_id) / name
+    production.blobs.fetch_folder(version.manifest, folder)
+    return {"folder": str(folder), "version": version.number}
+
+
+def _clean_up(production: Production, flow_id: int) -> None:
+    shutil.rmtree(_work(production, flow_id), ignore_errors=True)

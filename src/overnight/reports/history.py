@@ -1,0 +1,116 @@
+"""What the nights before have measured: trends, and what follows from the figures. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]  # Any: whatever JSON holds
+
+LOOK_BACK = 7
+"""Trainings that the trend is taken from."""
+BAND = 0.01
+"""A change of the overall quality by less than this share counts as none."""
+MOST_RECOMMENDATIONS = 3
+PASSING = 0.95
+"""Share of records above the threshold from which on the threshold chooses hardly anything."""
+
+
+def trend(qualities: Sequence[float]) -> str | None:
+    """Return UP, DOWN or STABLE from the first to the last of the newest values; None for fewer than two."""
+    recent = qualities[-LOOK_BACK:]
+    if len(recent) < 2:
+        return None
+    change = recent[-1] - recent[0]
+    if abs(change) <= BAND * abs(recent[0]):
+        return "STABLE"
+    return "UP" if change > 0 else "DOWN"
+
+
+def qualities_of(results: Sequence[Json]) -> list[float]:
+    """Return the overall qualities of the nights on which something was measured, oldest first."""
+    return [result["overall_quality"] for result in results if result.get("overall_quality") is not None]
+
+
+def metrics_of(result: Json) -> Json:
+    """Return what `training_metrics.json` keeps of a night."""
+    kept = (
+        "status",
+        "version",
+        "serving",
+        "model_updated",
+        "quality",
+        "metric",
+        "metric_name",
+        "improvement",
+        "interval",
+        "decision",
+        "data_count",
+        "held_out",
+        "time_ms",
+        "error",
+    )
+    return {
+        "run": result["run"],
+        "timestamp": result["timestamp"],
+        "status": result["status"],
+        "overall_quality": result["overall_quality"],
+        "system_quality_delta": result["system_quality_delta"],
+        "total_time_seconds": result["total_time_seconds"],
+        "agents_trained": result["agents_trained"],
+        "figures": result.get("figures", {}),
+        "agents": {name: {key: agent.get(key) for key in kept} for name, agent in result["agents"].items()},
+    }
+
+
+def recommendations(result: Json) -> list[str]:
+    """Return at most three things to do, each of which follows from a figure of the night."""
+    found = [*_thresholds(result), *_failures(result), *_more_items(result), *_overruns(result)]
+    return found[:MOST_RECOMMENDATIONS]
+
+
+def _thresholds(result: Json) -> list[str]:
+    """Return the threshold that would have kept four fifths, for categories whose threshold sets hardly any aside."""
+    found = []
+    for name, category in result["phases"].get("harvesting", {"details": {}})["details"].items():
+        passing = (category.get("statistics") or {}).get("passing")
+        if passing and passing["measured"] and passing["passed"] > PASSING * passing["measured"]:
+            found.append(
+                f"{passing['passed']} of {passing['measured']} records of {name} pass its threshold: "
+                f"categories.{name}.threshold = {passing['threshold_for_80_percent']:.2f} would keep 80 %"
+            )
+    return found
+
+
+def _failures(result: Json) -> list[str]:
+    return [
+        f"{name} was not trained: {agent['error']}; `overnight runs logs {agent['run']}` shows its output"
+        if agent.get("run") is not None
+        else f"{name} was not trained: {agent['error']}"
+        for name, agent in result["agents"].items()
+        if agent["status"] == "failed"
+    ]
+
+
+def _more_items(result: Json) -> list[str]:
+    return [
+        f"{name}: {agent['held_out']} held-out items cannot tell whether its new version is better: {agent['reason']}"
+        for name, agent in result["agents"].items()
+        if agent.get("decision") == "UNDERPOWERED"
+    ]
+
+
+def _overruns(result: Json) -> list[str]:
+    return [
+        f"phase {name} {phase['overrun']}: nightly.budgets.{name} sets the time"
+        for name, phase in result["phases"].items()
+        if phase.get("overrun")
+    ]
+
+
+def speeds(results: Sequence[Json]) -> Mapping[str, float]:
+    """Return the mean time of a training by agent, in milliseconds, over all nights on which it was trained."""
+    times: dict[str, list[float]] = {}
+    for result in results:
+        for name, agent in result["agents"].items():
+            if agent.get("time_ms") is not None:
+                times.setdefault(name, []).append(agent["time_ms"])
+    return {name: sum(values) / len(values) for name, values in times.items()}

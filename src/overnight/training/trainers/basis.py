@@ -1,0 +1,107 @@
+"""What the built-in learners share: one thread, settings with known names, folds by hash, estimators as files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overnight.base.errors import ConfigError, MissingExtra, NotMeasured
+from overnight.base.files import replace_file
+from overnight.base.vocabulary import suggestion
+from overnight.proof.splits import fold_of
+from overnight.training.agents import TrainContext
+
+if TYPE_CHECKING:
+    from numpy import int64
+    from numpy.typing import NDArray
+
+Record = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
+
+FOLDS = 5
+FEWEST = 10
+"""Records below which nothing is learnt."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep scikit-learn to one core: others work here too, and the order of a sum decides its last digit.
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+    """
+    # threadpoolctl limits the libraries that are loaded by now, so scikit-learn's must be.
+    try:
+        import sklearn.ensemble  # noqa: F401
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtra("the built-in learners need the extra 'ml': pip install 'overnight[ml]'") from error
+
+    with threadpool_limits(1):
+        yield
+
+
+def settings_of(ctx: TrainContext, defaults: Mapping[str, float]) -> dict[str, float]:
+    """Return the agent's settings, with the defaults for those that are not set.
+
+    Raises:
+        ConfigError: there is no such setting, or its value is no number above 0.
+    """
+    for name, value in ctx.settings.items():
+        if name not in defaults:
+            known = suggestion(name, sorted(defaults)) if defaults else "; this learner has none"
+            raise ConfigError(f"settings: there is no {name!r}{known}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigError(f"settings.{name}: {value!r} is not a number above 0")
+    return {**defaults, **ctx.settings}
+
+
+def target_of(ctx: TrainContext) -> str:
+    """Return the column that is learnt.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if ctx.target is None:
+        raise ConfigError("target: missing; name the column that is to be learnt")
+    return ctx.target
+
+
+def inputs_of(ctx: TrainContext, data: Sequence[Record]) -> tuple[str, ...]:
+    """Return the columns that are learnt from: those of the settings, else all but id, target and group."""
+    if ctx.inputs:
+        return ctx.inputs
+    return tuple(sorted({name for record in data for name in record} - {"id", ctx.target, ctx.group}))
+
+
+def enough(data: Sequence[Record], fewest: int = FEWEST) -> list[Record]:
+    """Return the records sorted by id.
+
+    Raises:
+        NotMeasured: there are too few.
+    """
+    if len(data) < fewest:
+        raise NotMeasured(f"{len(data)} records are too few to learn from, at least {fewest} are needed")
+    return sorted(data, key=lambda record: str(record["id"]))
+
+
+def folds_of(data: Sequence[Record], seed: int) -> "list[tuple[NDArray[int64], NDArray[int64]]]":
+    """Return (rows to fit on, rows to apply to) for each fold; a record's fold follows from its id."""
+    import numpy as np
+
+    fold = np.array([fold_of(str(record["id"]), folds=FOLDS, salt=f"cv {seed}") for record in data])
+    rows = [np.flatnonzero(fold == number) for number in range(FOLDS)]
+    return [(np.setdiff1d(np.arange(len(data)), apply), apply) for apply in rows if 0 < len(apply) < len(data)]
+
+
+def save_estimator(estimator: Any, path: Path) -> None:  # Any: scikit-learn has no types
+    """Write a fitted scikit-learn estimator."""
+    import skops.io
+
+    replace_file(path, skops.io.dumps(estimator))
+
+
+def load_estimator(path: Path) -> Any:
+    """Read what `save_estimator` wrote; a file with types that skops does not trust by itself is refused."""
+    import skops.io
+
+    return skops.io.loads(path.read_bytes(), trusted=[])

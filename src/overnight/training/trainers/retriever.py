@@ -1,0 +1,139 @@
+"""The right document for a query: how much the words and trigrams of each column count is learnt from known pairs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overnight.base.errors import NotMeasured
+from overnight.base.files import replace_file
+from overnight.training.agents import TrainContext
+from overnight.training.trainers.basis import Record, enough, inputs_of, one_thread, settings_of, target_of
+from overnight.training.trainers.texts import Bags, Units, text_of
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+    Values = NDArray[float64]
+    Cosines = dict[tuple[str, Units], Values]
+
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Weights that are tried for each column and unit."""
+ROUNDS = 3
+SHRINKAGE = 0.002
+"""What a weight away from 1 must gain in mean reciprocal rank, so that noise in few pairs moves nothing."""
+UNITS: tuple[Units, ...] = ("words", "trigrams")
+Weights = dict[tuple[str, Units], float]
+ABOUT = "about.json"
+MOST_FOUND = 10
+"""Documents that `act` names."""
+
+
+class Retriever:
+    """Scores documents for a query; measured by the mean reciprocal rank of the right one. It has no settings.
+
+    Each record is a pair: its inputs are the query, its target is the text of the right document. The score is the
+    weighted sum of cosines between the TF-IDF weights of each input column and of the document.
+    """
+
+    metric = "reciprocal_rank"
+    bags: dict[str, Bags]
+    weights: Weights
+    known: dict[str, str]
+
+    def train(self, data: list[dict[str, Any]], ctx: TrainContext) -> dict[str, Any]:
+        """Learn from the pairs in which queries and documents go together.
+
+        Raises:
+            NotMeasured: there are too few pairs, or only one document.
+            ConfigError: a setting is unknown, or no target is named.
+        """
+        settings_of(ctx, {})
+        records, target = enough(data), target_of(ctx)
+        documents = [text_of(record[target]) for record in records]
+        if len(set(documents)) < 2:
+            raise NotMeasured(f"every record has the same {target!r}; there is nothing to find")
+        columns = inputs_of(ctx, records)
+        self.known = {str(record["id"]): text for record, text in zip(records, documents, strict=True)}
+        with one_thread():
+            texts = [*documents, *(_query(record, columns) for record in records)]
+            self.bags = {units: Bags.fit(texts, units) for units in UNITS}
+            cosines = {
+                (column, units): self._cosines([text_of(record.get(column)) for record in records], documents, units)
+                for column in columns
+                for units in UNITS
+            }
+            right = [[documents.index(text)] for text in documents]
+            self.weights, found = _climb(cosines, [one[0] for one in right])
+        return {"status": "completed", "metrics": {"pairs": len(records), "mrr_on_the_pairs": found}}
+
+    def rank(self, queries: Sequence[Record], documents: Sequence[str]) -> list[list[float]]:
+        """Return for each query a score of each document, higher is better."""
+        import numpy as np
+
+        scores = np.zeros((len(queries), len(documents)))
+        with one_thread():
+            for (column, units), weight in self.weights.items():
+                if weight:
+                    texts = [text_of(query.get(column)) for query in queries]
+                    scores += weight * self._cosines(texts, documents, units)
+        found: list[list[float]] = scores.tolist()
+        return found
+
+    def _cosines(self, texts: Sequence[str], documents: Sequence[str], units: Units) -> "Values":
+        bag = self.bags[units]
+        found: Values = (bag.rows(texts) @ bag.rows(documents).T).toarray()
+        return found
+
+    def act(self, item: dict[str, Any], ctx: Any = None) -> dict[str, Any]:
+        """Return the best documents for one input, the best first: of those that it lists under `documents`, else the
+        ids of those that were learnt from.
+        """
+        listed = [text_of(one) for one in item.get("documents", ())]
+        names, texts = (listed, listed) if listed else (list(self.known), list(self.known.values()))
+        [scores] = self.rank([item], texts)
+        order = sorted(range(len(texts)), key=lambda place: -scores[place])
+        return {"ranked": [names[place] for place in order[:MOST_FOUND]]}
+
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs."""
+        weights = [[*key, weight] for key, weight in self.weights.items()]
+        bags = {units: bag.to_dict() for units, bag in self.bags.items()}
+        replace_file(folder / ABOUT, json.dumps({"bags": bags, "weights": weights, "known": self.known}))
+
+    def load(self, folder: Path) -> None:
+        """Become the agent that was saved."""
+        about = json.loads((folder / ABOUT).read_text())
+        self.bags = {units: Bags.from_dict(bag) for units, bag in about["bags"].items()}
+        self.weights = {(column, units): weight for column, units, weight in about["weights"]}
+        self.known = about["known"]
+
+
+def _query(record: Record, columns: Sequence[str]) -> str:
+    return " ".join(text_of(record.get(column)) for column in columns)
+
+
+def _climb(cosines: "Cosines", right: Sequence[int]) -> tuple[Weights, float]:
+    """Return weights that rank the right documents well, found one after another, and their mean reciprocal rank."""
+    weights = dict.fromkeys(cosines, 1.0)
+    best = _mrr(cosines, weights, right)
+    for _ in range(ROUNDS):
+        before = best
+        for key in weights:
+            for weight in WEIGHTS:
+                found = _mrr(cosines, {**weights, key: weight}, right)
+                if found > best + SHRINKAGE:
+                    best, weights = found, {**weights, key: weight}
+        if best == before:
+            break
+    return weights, best
+
+
+def _mrr(cosines: "Cosines", weights: Weights, right: Sequence[int]) -> float:
+    import numpy as np
+
+    scores = np.sum([weights[key] * one for key, one in cosines.items()], axis=0)
+    mine = scores[np.arange(len(right)), right]
+    ranks = (scores >= mine[:, None] - 1e-12).sum(axis=1)
+    return float((1 / ranks).mean())

@@ -1,0 +1,144 @@
+"""The example's ten agents learn from real films and tunes, end to end, as `overnight train` and `make demo` do."""
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from overnight.app.examples import new_project
+from overnight.app.project import Project
+from overnight.base.clock import SystemClock
+from overnight.proof.metrics import measure, metric_named
+from overnight.registry import store
+
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, ("sklearn", "skops", "bokeh_sampledata", "music21"))), reason="needs the extras ml and demo"
+)
+
+TRAINED = {
+    "trend_detective": 50,
+    "audio_curator": 100,
+    "video_concept": 13_700,
+    "screenplay_generator": 75,
+    "influencer_matcher": 50,
+    "distribution_metadata": 100,
+    "sound_designer": 75,
+    "master_distributor": 100,
+}
+DAY_US = 86_400_000_000
+
+
+class Tomorrow(SystemClock):
+    """The clock of this machine, a day ahead."""
+
+    def now_us(self) -> int:
+        return super().now_us() + DAY_US
+
+
+class Nights:
+    """The results of two nights, and what the project says afterwards."""
+
+    def __init__(self, folder: Path) -> None:
+        new_project(folder, "music_video")
+        self.folder = folder
+        with Project.open(folder) as project:
+            self.first = project.train().to_json()
+        with Project.open(folder, clock=Tomorrow()) as project:
+            self.second = project.train().to_json()
+            self.health = project.health()
+            self.produced = self.production(project)
+
+    def production(self, project):
+        with project.running():
+            return project.result(project.submit("production"), 60)
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory):
+    yield Nights(tmp_path_factory.mktemp("demo") / "music_video")
+    sys.modules.pop("agents", None)
+
+
+def test_eight_of_ten_agents_train_and_beat_the_naive_baseline(nights):
+    result = nights.first
+    assert (result["status"], result["agents_trained"]) == ("partial", 8)
+    for name, records in TRAINED.items():
+        line = result["agents"][name]
+        assert (line["status"], line["decision"], line["compared_with"]) == ("trained", "ACCEPT", "baseline"), name
+        assert line["data_count"] == records and line["held_out"] >= 200
+        assert 0 < line["quality"] <= 10 and line["quality"] == line["quality_raw"]
+        assert line["improvement"] == pytest.approx(10 * line["quality"]), "from the baseline, 0"
+    skipped = {name: line["reason"] for name, line in result["agents"].items() if line["status"] == "skipped"}
+    assert skipped == {
+        "prompt_refiner": "no data: category 'prompts' has no source",
+        "meta_trainer": "0 of 20 trainings recorded",
+    }
+    services = {name for name, line in result["agents"].items() if line["status"] == "not configured"}
+    assert services == {"video_service_a", "video_service_b"}
+    qualities = [result["agents"][name]["quality"] for name in TRAINED]
+    assert result["overall_quality"] == pytest.approx(sum(qualities) / 8)
+
+
+def test_every_figure_follows_from_the_answers_that_the_version_names(nights):
+    with Project.open(nights.folder) as project:
+        for name in TRAINED:
+            line = nights.first["agents"][name]
+            with project.database.read() as connection:
+                version = store.of_run(connection, line["run"])
+            found = json.loads(project.blobs.get(version.metrics["answers"]))
+            metric = metric_named(found["metric"])
+            value = measure(metric, found["truths"], found["answers"]["candidate"], found["groups"])
+            assert abs(value) == pytest.approx(line["metric"]), name
+            about = json.loads(project.blobs.get(version.manifest["version.json"]["sha256"]))
+            assert len(found["ids"]) == line["held_out"] and not {*found["ids"]} & {*about["seen"]}
+
+
+def test_the_next_day_each_agent_meets_its_champion(nights):
+    assert nights.second["timestamp"] > nights.first["timestamp"]
+    for name in TRAINED:
+        line, before = nights.second["agents"][name], nights.first["agents"][name]
+        assert (line["compared_with"], line["decision"], line["serving"]) == ("champion", "REJECT", "v1.0.0"), name
+        assert "the same" in line["reason"] and line["metric"] == pytest.approx(before["metric"])
+        assert not line["model_updated"]
+    assert nights.second["agents"]["meta_trainer"]["reason"] == "8 of 20 trainings recorded"
+    assert nights.second["system_quality_delta"] == 0
+    logs = nights.folder / ".overnight" / "logs"
+    assert len(list(logs.glob("daily_report_*.txt"))) == len(list(logs.glob("daily_report_*.html"))) == 2
+    history = json.loads((logs / "training_metrics.json").read_text())["nights"]
+    assert [night["run"] for night in history] == [nights.first["run"], nights.second["run"]]
+
+
+def test_health_is_that_of_the_fleet_and_agents_are_online_that_really_load(nights):
+    health = nights.health
+    assert health["overall_quality"] == pytest.approx(nights.second["overall_quality"])
+    assert health["trend"] == "STABLE" and health["agents_needing_attention"] == []
+    assert health["agents_online"] == sorted(TRAINED)
+    assert health["next_training"].endswith("T03:00:00+00:00")
+    assert health["estimated_video_quality"] is None
+
+
+def test_the_agents_act_on_a_brief_each_with_what_the_ones_before_have_answered(nights):
+    agents = nights.produced["agents"]
+    assert list(agents)[:4] == ["trend_detective", "video_concept", "screenplay_generator", "audio_curator"]
+    assert {name for name, one in agents.items() if one["status"] == "done"} == set(TRAINED)
+    assert agents["video_service_a"]["status"] == "not configured"
+    assert nights.produced["status"] == "partial"
+    assert 0 <= agents["video_concept"]["output"]["expected_rating"] <= 10
+    assert agents["sound_designer"]["output"]["label"] in ("reel", "jig", "hornpipe", "strathspey", "clog")
+    assert not list((nights.folder / ".overnight" / "production").iterdir())
+
+
+def test_a_damaged_version_is_not_online(nights):
+    with Project.open(nights.folder) as project, project.database.read() as connection:
+        version = store.serving(connection, "sound_designer")
+    name = version.manifest["agent/model.skops"]["sha256"]
+    blob = nights.folder / ".overnight" / "blobs" / name[:2] / name
+    content = blob.read_bytes()
+    blob.write_bytes(b"x" * len(content))
+    try:
+        with Project.open(nights.folder) as project:
+            assert project.health()["agents_online"] == sorted(TRAINED.keys() - {"sound_designer"})
+    finally:
+        blob.write_bytes(content)
