@@ -4,37 +4,35 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overnight.app.runtime import import_from, load_function
 from overnight.base.config import Config, TaskSettings
 from overnight.base.errors import ConfigError, said_by
-from overnight.base.settings import FILE, environment
+from overnight.base.settings import FILE
 from overnight.engine.model import Needs, Priority, Task
 from overnight.flows import production as production_flow
 from overnight.flows.nightly import flow as nightly
+from overnight.flows.nightly.night import Nightly
 from overnight.flows.production import Production
 
-if TYPE_CHECKING:
-    from overnight.app.project import Project
 
-
-def configured_tasks(project: "Project") -> list[Task]:
+def configured_tasks(night: Nightly) -> list[Task]:
     """Return the tasks that the configuration describes: its own, the nightly training's, the production's.
 
     Raises:
         ConfigError, InvalidTask: a table is wrong.
     """
-    config = project.config
+    config = night.config
     production = Production(
         config=config,
-        database=project.database,
-        blobs=project.blobs,
-        environment=environment,
-        state_dir=project.state_dir,
+        database=night.database,
+        blobs=night.blobs,
+        environment=night.environment,
+        state_dir=night.state_dir,
     )
     own = [task_from(name, settings, config.project.timezone) for name, settings in config.tasks.items()]
-    return [*own, *nightly.tasks(project.nightly), *production_flow.tasks(production)]
+    return [*own, *nightly.tasks(night), *production_flow.tasks(production)]
 
 
 def load_setting(key: str, spec: str, folder: Path) -> Callable[..., Any]:
