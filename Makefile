@@ -31,7 +31,7 @@ $(BUILT):
 	  --no-build-isolation --editable '.[data,ml,demo,postgres,dev]'
 	@rm -f .venv/.built-* && touch $@
 
-demo: $(BUILT) ## train two agents on real films in ./demo; a second time they meet their champions
+demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions
 	@test -d demo || .venv/bin/overnight init --example music_video demo
 	cd demo && ../.venv/bin/overnight train
 

@@ -26,6 +26,15 @@ def test_the_ten_lines_of_the_readme_run(tmp_path):
     assert (done.returncode, done.stdout) == (0, "hello world\n"), done.stderr
 
 
+def test_the_fleet_of_the_concepts_is_trained(tmp_path):
+    [program] = code_blocks(ROOT / "docs" / "concepts-training.md")
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "success REJECT 6\n"), done.stderr
+
+
 def test_the_flow_of_the_concepts_runs(tmp_path):
     [program] = code_blocks(ROOT / "docs" / "concepts-engine.md")
     names: dict[str, object] = {"measure": lambda version: {"version": version, "error": 0.1}}

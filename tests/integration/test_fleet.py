@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -164,8 +163,10 @@ def test_the_trained_object_comes_back_by_its_files_or_through_the_pipe(trained,
         _ = trained.agents["nothing"].agent
 
 
-def test_nothing_is_left_behind_but_in_a_folder_that_is_named(trained, lines, tmp_path):
-    assert not list(Path(tempfile.gettempdir()).glob("overnight-fleet-*"))
+def test_nothing_is_left_behind_but_in_a_folder_that_is_named(lines, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert overnight.Fleet({"saved": lines.Saved()}).train(DATA).agents["saved"].agent.loaded
+    assert list(tmp_path.iterdir()) == []
     fleet = overnight.Fleet({"saved": lines.Saved()}, folder=tmp_path / "fleet")
     first, second = fleet.train(DATA), fleet.train(DATA)
     assert (first.agents["saved"].line["compared_with"], second.agents["saved"].line["compared_with"]) == (

@@ -23,8 +23,8 @@ from typing import IO, Any
 import sqlalchemy as sa
 
 from overnight.app import schema
-from overnight.app.core import STATE_FOLDER
 from overnight.app.lock import ProjectLock
+from overnight.app.workplace import STATE_FOLDER
 from overnight.base.clock import Clock
 from overnight.base.config import Config
 from overnight.base.errors import (

@@ -16,10 +16,14 @@ from overnight.base.refs import WorkOrder
 from overnight.executors.inside import Wire, serve
 
 _MAIN = "__mp_main__"
+serving = False
+"""True in a child process: what it loads of the host's program must not train a fleet again."""
 
 
 def main() -> None:
     """Take the boot message, prepare imports as in the host, and serve orders until the host goes away."""
+    global serving  # noqa: PLW0603 - one process, one life
+    serving = True
     control = socket.socket(fileno=int(sys.argv[-1]))
     control.set_inheritable(False)
     wire = Wire(control)

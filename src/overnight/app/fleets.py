@@ -59,7 +59,7 @@ class Fleet:
             UserMistake: the records cannot be used, or this is the main part of a program that a child process has
                 loaded.
         """
-        if "overnight.app.child" in sys.modules:
+        if getattr(sys.modules.get("overnight.app.child"), "serving", False):
             raise UserMistake("a child process has loaded this program: train below `if __name__ == '__main__':`")
         if self.folder is not None:
             return self._train(self.folder, data, verbose=verbose)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from overnight.app.core import Core
 from overnight.app.results import TrainingResult
 from overnight.app.training import stats, train
+from overnight.app.workplace import Workplace
 
 
-class Project(Core):
+class Project(Workplace):
     """A folder with `overnight.toml`, its tasks, its fleet, and the durable state in its `.overnight/`.
 
     Any process may open a project, submit, look and cancel. One at a time (on PostgreSQL: any number) works on it:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from overnight.app.core import Core
 from overnight.app.results import AgentResult, TrainingResult
 from overnight.app.runtime import import_from
+from overnight.app.workplace import Workplace
 from overnight.base.errors import ConfigError, NotMeasured, RunFailed, UserMistake
 from overnight.base.ids import RunId
 from overnight.base.instants import to_datetime
@@ -27,7 +27,7 @@ from overnight.reports.health import health
 Json = dict[str, Any]  # Any: whatever JSON holds
 
 
-def begin(project: Core, *, agents: Sequence[str] = (), force: bool = False) -> tuple[RunId, bool]:
+def begin(project: Workplace, *, agents: Sequence[str] = (), force: bool = False) -> tuple[RunId, bool]:
     """Return the run of the nightly training that has not ended, or submit one; and whether there was one already.
 
     `agents` are those that are trained (none named: all); with `force`, what sources gave before does not count.
@@ -53,7 +53,9 @@ def begin(project: Core, *, agents: Sequence[str] = (), force: bool = False) -> 
     return project.submit(TASK, wish or None), False
 
 
-def train(project: Core, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> TrainingResult:
+def train(
+    project: Workplace, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False
+) -> TrainingResult:
     """Begin or go on with the nightly training, work on it here unless another process does, and return the result.
 
     Raises:
@@ -79,7 +81,7 @@ STOP_S = 1.0
 LOOK_S = 0.2
 
 
-def _see_through(project: Core, run_id: RunId, *, verbose: bool) -> Run:
+def _see_through(project: Workplace, run_id: RunId, *, verbose: bool) -> Run:
     """Wait for the run; with `verbose` each change of it and of its trainings is a line on stderr."""
     said: dict[int, str] = {}
     while True:
@@ -96,7 +98,7 @@ def _see_through(project: Core, run_id: RunId, *, verbose: bool) -> Run:
             return run
 
 
-def result_of_run(project: Core, result: Json) -> TrainingResult:
+def result_of_run(project: Workplace, result: Json) -> TrainingResult:
     """Return the objects of a result; a trained agent is loaded when it is asked for."""
     return TrainingResult(
         result=result,
@@ -107,7 +109,7 @@ def result_of_run(project: Core, result: Json) -> TrainingResult:
     )
 
 
-def _agent_of(project: Core, name: str, line: Json) -> Any:  # Any: the project's own class
+def _agent_of(project: Workplace, name: str, line: Json) -> Any:  # Any: the project's own class
     """Return the agent that a training has made."""
     from overnight.training.versions import AGENT, Trained
 
@@ -129,7 +131,7 @@ def _agent_of(project: Core, name: str, line: Json) -> Any:  # Any: the project'
         return agent
 
 
-def stats(project: Core) -> Json:
+def stats(project: Workplace) -> Json:
     """Return how the fleet does; see `reports.health`."""
     names = list(roster.learners(project.nightly.agents))
     with project.database.read() as connection:
@@ -147,7 +149,7 @@ def stats(project: Core) -> Json:
     )
 
 
-def _loads(project: Core, version: Version | None) -> bool:
+def _loads(project: Workplace, version: Version | None) -> bool:
     """Tell whether a version that serves can really be loaded: with its files, its class and all that it builds on."""
     from overnight.training.versions import Trained
 

@@ -15,8 +15,8 @@ from typing import Literal
 
 from overnight.app import schema
 from overnight.app.backup import database_file
-from overnight.app.core import STATE_FOLDER
 from overnight.app.lock import is_held, may_ask
+from overnight.app.workplace import STATE_FOLDER
 from overnight.base.clock import SystemClock
 from overnight.base.config import Config
 from overnight.base.errors import NotAProject, OvernightError

@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 def open_database(place: Place) -> "Database":
     """Open the database as it is: nothing is created in it, nothing upgraded."""
-    from overnight.app.core import STATE_FOLDER
+    from overnight.app.workplace import STATE_FOLDER
     from overnight.base.clock import SystemClock
     from overnight.db.database import Database
 

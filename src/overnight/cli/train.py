@@ -98,7 +98,9 @@ def _show(run: "Run", *, as_json: bool) -> int:
 
 def _report(
     ctx: typer.Context,
-    date: Annotated[str | None, typer.Argument(help="The day, as 2026-11-26; without it, the newest report.")] = None,
+    date: Annotated[
+        str | None, typer.Argument(metavar="[DATE]", help="The day, as 2026-11-26; without it, the newest report.")
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in the browser.")] = False,
 ) -> None:
     """Show the report of a nightly training.

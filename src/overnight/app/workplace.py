@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 STATE_FOLDER = ".overnight"
 
 
-class Core:
+class Workplace:
     """A folder with `overnight.toml`, its tasks, and the durable state in its `.overnight/`.
 
     Any process may open a project, submit, look and cancel. One at a time (on PostgreSQL: any number) works on it:
