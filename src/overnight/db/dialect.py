@@ -1,6 +1,6 @@
 """What differs between SQLite and PostgreSQL, as one interface.
 
-The rest of the code builds SQLAlchemy Workplace statements that hold on both. Rows travel to the database in bulk as one
+The rest of the code builds SQLAlchemy Core statements that hold on both. Rows travel to the database in bulk as one
 JSON text: one statement and one round trip for a whole group, however many rows it has.
 """
 

@@ -21,7 +21,7 @@ class Cursor(Protocol):
 
 
 class Prepared:
-    """A SQLAlchemy Workplace statement that is compiled to text at its first use on each dialect.
+    """A SQLAlchemy Core statement that is compiled to text at its first use on each dialect.
 
     Run through SQLAlchemy, a statement is walked for its cache key and its result described at every call, which for
     the wide statements of the queue costs five times what the database's own work does. So the text goes straight to
