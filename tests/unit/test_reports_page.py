@@ -5,7 +5,7 @@ import re
 import pytest
 from test_reports_nightly import CRITIC, FAILED, PHASES, STARTED, critic, refused
 
-from overnight.reports.history import MOST_RECOMMENDATIONS, metrics_of, recommendations, trend
+from overnight.reports.history import MOST_RECOMMENDATIONS, left_s, metrics_of, recommendations, times_of, trend
 from overnight.reports.monitor import entry_of
 from overnight.reports.nightly import Phase, result_of
 from overnight.reports.page import daily_page
@@ -79,3 +79,11 @@ def test_the_history_keeps_the_figures_of_each_agent():
     )
     assert kept["agents"]["broken"]["error"] == "KeyError: 'x'" and kept["figures"]["views"]["value"] == 3.0
     assert CRITIC["metric"] == "absolute_error" and trend([1.0, 2.0]) == "UP"
+
+
+def test_the_time_that_is_left_follows_from_what_trainings_took_before():
+    nights = [result({"critic": critic(time_ms=2000)}), result({"critic": critic(time_ms=4000), "broken": FAILED})]
+    assert times_of(nights) == {"critic": 4.0}
+    assert left_s(["critic", "new"], {"critic": 4.0}, 2) == 4.0, "at the same time"
+    assert left_s(["critic", "new"], {"critic": 4.0, "old": 8.0}, 1) == 10.0
+    assert left_s(["critic"], {}, 2) is None and left_s([], {"critic": 4.0}, 2) == 0.0

@@ -15,6 +15,7 @@ from overnight.base.errors import ConfigError, NotMeasured, RunFailed, UserMista
 from overnight.base.ids import RunId
 from overnight.base.instants import to_datetime
 from overnight.base.vocabulary import suggestion
+from overnight.data.categories import categories
 from overnight.engine import store as runs
 from overnight.engine.model import Run, State
 from overnight.fleet import roster
@@ -23,6 +24,7 @@ from overnight.flows.nightly.night import TASK, training_task
 from overnight.registry import store as registry
 from overnight.registry.versions import Version
 from overnight.reports.health import health
+from overnight.reports.history import times_of
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 
@@ -51,6 +53,27 @@ def begin(project: Workplace, *, agents: Sequence[str] = (), force: bool = False
     if force:
         wish["force"] = True
     return project.submit(TASK, wish or None), False
+
+
+def expected_times(project: Workplace) -> dict[str, float]:
+    """Return how long each agent's newest training took, in seconds."""
+    return times_of(_results(project))
+
+
+def trained_by(project: Workplace, run_id: RunId) -> list[str]:
+    """Return the agents that a nightly run trains, as far as they have records to learn from."""
+    args = project.get(run_id).args
+    wish = {} if args is None else json.loads(args)
+    known = roster.learners(project.nightly.agents)
+    sourced = {*categories(project.config), roster.TRAININGS}
+    return [name for name, agent in known.items() if agent.data in sourced and name in (wish.get("agents") or known)]
+
+
+def _results(project: Workplace) -> list[Json]:
+    """Return the results of all nightly trainings, oldest first."""
+    with project.database.read() as connection:
+        nights = runs.newest(connection, limit=1_000_000, task_id=TASK, state=State.COMPLETED)
+    return [json.loads(run.result) for run in reversed(nights) if run.result is not None]
 
 
 def train(
@@ -136,8 +159,7 @@ def stats(project: Workplace) -> Json:
     names = list(roster.learners(project.nightly.agents))
     with project.database.read() as connection:
         champions = {name: registry.serving(connection, name) for name in names}
-        nights = runs.newest(connection, limit=1_000_000, task_id=TASK, state=State.COMPLETED)
-    results = [json.loads(run.result) for run in reversed(nights) if run.result is not None]
+    results = _results(project)
     serving = {name: version.number for name, version in champions.items() if version is not None}
     now = to_datetime(project.clock.now_us()).isoformat()
     return health(

@@ -145,9 +145,8 @@ def used(usage: "Usage") -> str:
 def waiting(run: "Run") -> str:
     """Return what a run waits for."""
     match dict(run.waiting_for or {}):
-        case {"runs": list(ids), **rest}:
-            until = f", until {iso(rest['until_us'])}" if "until_us" in rest else ""
-            return f"runs {', '.join(map(str, ids))}{until}"
+        case {"runs": list(ids), **_rest}:
+            return "runs " + ", ".join(map(str, ids))
         case {"question": number}:
             return f"an answer to question {number} (`overnight questions list`)"
         case {"until_us": at_us}:

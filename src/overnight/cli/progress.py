@@ -22,6 +22,10 @@ class Pace:
     left_s: float | None
 
 
+SumUp = Callable[[Sequence[Run]], tuple[float, float | None, str]]
+"""From runs to how much of how much is done, and words for it."""
+
+
 class Meter:
     """Measures the pace of each run from the progress that was seen; a new try starts anew."""
 
@@ -95,14 +99,17 @@ def asked(question: Question) -> str:
 
 @contextlib.contextmanager
 def watching(
-    project: Project, *, quiet: bool = False, lines: bool = False
+    project: Project, *, quiet: bool = False, lines: bool = False, sum_up: SumUp | None = None
 ) -> Iterator[Callable[[Sequence[Run]], None]]:
-    """Give what shows how runs stand, on stderr: a live line where that is a terminal and no `lines` are asked for."""
+    """Give what shows how runs stand, on stderr: a live line where that is a terminal and no `lines` are asked for.
+
+    `sum_up` tells how far the first of the runs is, which starts the others.
+    """
     if lines or not sys.stderr.isatty():
         news = News(project, every_change=True)
         yield (lambda runs: None) if quiet else (lambda runs: _tell(news.lines(runs)))
         return
-    with _live(project) as show:
+    with _live(project, sum_up) as show:
         yield show
 
 
@@ -112,7 +119,7 @@ def _tell(lines: Iterator[str]) -> None:
 
 
 @contextlib.contextmanager
-def _live(project: Project) -> Iterator[Callable[[Sequence[Run]], None]]:
+def _live(project: Project, sum_up: SumUp | None) -> Iterator[Callable[[Sequence[Run]], None]]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
     from overnight.cli.printing import console
@@ -134,8 +141,10 @@ def _live(project: Project) -> Iterator[Callable[[Sequence[Run]], None]]:
                 if run.run_id not in bars:
                     bars[run.run_id] = progress.add_task(f"run {run.run_id} {run.task_id}", total=None, status="")
                 done, total = done_of(run)
-                at, of = (1.0, 1.0) if run.state.final else (done or 0.0, total)
-                progress.update(bars[run.run_id], status=clean(status(run, meter)), completed=at, total=of)
+                at, of, said = (1.0, 1.0, "") if run.state.final else (done or 0.0, total, "")
+                if sum_up is not None and run is runs[0] and not run.state.final:
+                    at, of, said = sum_up(runs)
+                progress.update(bars[run.run_id], status=clean(said or status(run, meter)), completed=at, total=of)
 
         yield show
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from overnight.cli.place import place_of
-from overnight.cli.printing import note, print_json, say
+from overnight.cli.printing import note, print_json, say, span
 
 if TYPE_CHECKING:
     from overnight.app.project import Project
@@ -49,7 +50,7 @@ def train(
 ) -> int:
     """Begin or go on with the nightly training, see it through, show the report, and return the exit code."""
     from overnight.app.signals import stopping
-    from overnight.app.training import begin
+    from overnight.app.training import begin, expected_times, trained_by
     from overnight.cli.progress import watching
     from overnight.cli.running import begin_work, leave, see_through
 
@@ -60,7 +61,8 @@ def train(
             note(f"going on with training run {run_id}" + ("" if here else ", which another process works on"))
             if agents or force:
                 note("it was begun with options of its own: --agent and --force count for the next one")
-        with watching(project, quiet=as_json and not verbose, lines=verbose) as show:
+        sum_up = partial(_sum_up, expected_times(project), trained_by(project, run_id))
+        with watching(project, quiet=as_json and not verbose, lines=verbose, sum_up=sum_up) as show:
             runs = see_through(project, lambda: _with_children(project, run_id), stop, show)
     leave(project, interrupted=not runs[0].state.final)
     run = project.get(run_id)
@@ -68,6 +70,20 @@ def train(
         note(f"interrupted; `overnight train` goes on with run {run_id}")
         return 130
     return _show(run, as_json=as_json)
+
+
+def _sum_up(times: dict[str, float], names: "Sequence[str]", runs: "Sequence[Run]") -> tuple[float, float | None, str]:
+    """Return how many of the agents are through, and about how long the others will take."""
+    import os
+
+    from overnight.reports.history import left_s
+
+    begun = {run.task_id.partition(":")[2]: run for run in runs[1:]}
+    ended = [name for name in names if name in begun and begun[name].state.final]
+    known = {**times, **{name: begun[name].active_us / 1e6 for name in ended}}
+    left = left_s([name for name in names if name not in ended], known, os.cpu_count() or 1)
+    words = f"{len(ended)} of {len(names)} agents" + ("" if left is None else f", about {span(left)} left")
+    return float(len(ended)), float(len(names)), words
 
 
 def _with_children(project: "Project", run_id: int) -> "list[Run]":

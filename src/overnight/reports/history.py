@@ -106,11 +106,23 @@ def _overruns(result: Json) -> list[str]:
     ]
 
 
-def speeds(results: Sequence[Json]) -> Mapping[str, float]:
-    """Return the mean time of a training by agent, in milliseconds, over all nights on which it was trained."""
-    times: dict[str, list[float]] = {}
-    for result in results:
-        for name, agent in result["agents"].items():
-            if agent.get("time_ms") is not None:
-                times.setdefault(name, []).append(agent["time_ms"])
-    return {name: sum(values) / len(values) for name, values in times.items()}
+def times_of(results: Sequence[Json]) -> dict[str, float]:
+    """Return how long each agent's newest training took, in seconds; agents that were never trained are left out."""
+    return {
+        name: agent["time_ms"] / 1000
+        for result in results
+        for name, agent in result["agents"].items()
+        if agent.get("time_ms") is not None
+    }
+
+
+def left_s(waiting: Sequence[str], times: Mapping[str, float], at_once: int) -> float | None:
+    """Return about how many seconds the trainings of these agents will take, so many of them at once.
+
+    One whose time is not known counts as the mean of the others; None where none is known.
+    """
+    if not times:
+        return None
+    mean = sum(times.values()) / len(times)
+    each = [times.get(name, mean) for name in waiting]
+    return max([sum(each) / at_once, *each]) if each else 0.0
