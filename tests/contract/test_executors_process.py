@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import overnight
 from overnight.executors import process
 from overnight.executors.process import ProcessExecutor
 from overnight.processes import table, tree
@@ -584,3 +585,25 @@ def test_a_tree_is_ended_from_its_record_alone(folder):
     assert not is_dead(daemon)
     assert tree.end_tree(pid, started, 0.1) == []
     assert is_dead(daemon)
+
+
+def test_a_large_child_that_is_idle_ends_soon_and_a_small_one_stays(monkeypatch, tmp_path):
+    monkeypatch.setattr("overnight.executors.process.LARGE_GB", 0.05)
+    monkeypatch.setattr("overnight.executors.process.LARGE_IDLE_S", 0.2)
+    with overnight.Project.create(tmp_path) as project:
+        (tmp_path / "large_tasks.py").write_text(
+            "import os\n\ndef small():\n    return os.getpid()\n\ndef large():\n"
+            "    held = b'x' * 80_000_000\n    return os.getpid()\n"
+        )
+        for name in ("small", "large"):
+            project.add_task(overnight.Task(task_id=name, action=f"large_tasks:{name}"))
+        with project.running():
+            small = project.result(project.submit("small"), 20)
+            assert project.result(project.submit("small"), 20) == small, "it is used again"
+            large = project.result(project.submit("large"), 20)
+            assert large == small
+            deadline = time.monotonic() + 10
+            while Path(f"/proc/{large}").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert not Path(f"/proc/{large}").exists()
+            assert project.result(project.submit("small"), 20) != large

@@ -57,6 +57,8 @@ class Nights:
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory):
+    # Other tests of this process have a module of this name.
+    sys.modules.pop("agents", None)
     yield Nights(tmp_path_factory.mktemp("demo") / "music_video")
     sys.modules.pop("agents", None)
 
@@ -133,6 +135,7 @@ def test_the_agents_act_on_a_brief_each_with_what_the_ones_before_have_answered(
 def test_a_damaged_version_is_not_online(nights):
     with Project.open(nights.folder) as project, project.database.read() as connection:
         version = store.serving(connection, "sound_designer")
+    sys.modules.pop("agents", None)
     name = version.manifest["agent/model.skops"]["sha256"]
     blob = nights.folder / ".overnight" / "blobs" / name[:2] / name
     content = blob.read_bytes()

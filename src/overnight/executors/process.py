@@ -27,6 +27,8 @@ MAX_ORDERS = 1000
 """After so many attempts a child ends: what leaks in it has a bound."""
 IDLE_S = 60.0
 """After so long without an attempt a child ends."""
+LARGE_GB, LARGE_IDLE_S = 0.1, 0.3
+"""A child whose last attempt took so much memory ends after so long: others need more what it holds."""
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from overnight.app.child import main; main()"
 _LINE_LIMIT = 64 * 1024 * 1024
 _POLITE_SHARE = 0.75
@@ -52,6 +54,7 @@ class _Seat:
     unread: bytearray = field(default_factory=bytearray)
     served: int = 0
     idle_since: float = 0.0
+    idle_s: float = IDLE_S
     closed_pipe: bool = False
 
 
@@ -59,8 +62,8 @@ class ProcessExecutor(ChildExecutor):
     """Implements base/ports.Executor on warm child processes, as many as there are attempts at once.
 
     A child is used again unless the attempt was stopped or left processes, threads or open output behind; after
-    MAX_ORDERS attempts or IDLE_S without one it ends. When an attempt is stopped, `ctx.cancelled` is set at once,
-    SIGTERM follows after three quarters of the grace time, SIGKILL at its end.
+    MAX_ORDERS attempts or IDLE_S without one (a large one sooner) it ends. When an attempt is stopped,
+    `ctx.cancelled` is set at once, SIGTERM follows after three quarters of the grace time, SIGKILL at its end.
 
     `env` is what children get. `main_path` is the file that functions of the module `__main__` come from. `parcels` go
     along with orders and come back with results.
@@ -247,7 +250,11 @@ class ProcessExecutor(ChildExecutor):
             keep = reusable and attempt.reason is None and not self._closed and seat.served < MAX_ORDERS
             if keep:
                 seat.idle_since = self._clock.monotonic()
+                large = (outcome.usage.peak_memory_gb or 0.0) > LARGE_GB
+                seat.idle_s = min(LARGE_IDLE_S, IDLE_S) if large else IDLE_S
                 self._idle.append(seat)
+                if large:
+                    self._loop().later(seat.idle_s, self._retire_old)
             else:
                 self._retire(seat)
         self._finish(attempt, outcome)
@@ -326,12 +333,17 @@ class ProcessExecutor(ChildExecutor):
     def _sweep(self) -> None:
         with self._lock:
             self._sweeping = False
-            old = self._clock.monotonic() - IDLE_S
-            for seat in [seat for seat in self._idle if seat.idle_since <= old]:
-                self._idle.remove(seat)
-                self._retire(seat)
+            self._retire_old()
             if self._seats:
                 self._sweep_later()
+
+    def _retire_old(self) -> None:
+        """End the children that have been idle for too long."""
+        with self._lock:
+            now = self._clock.monotonic()
+            for seat in [seat for seat in self._idle if seat.idle_since + seat.idle_s <= now]:
+                self._idle.remove(seat)
+                self._retire(seat)
 
 
 def _open_pipe(attempt: Attempt) -> int | None:

@@ -18,7 +18,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem
 h1 { font-size: 1.5rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .7rem; vertical-align: top }
 th { border-bottom: 2px solid #c9d3dc; font-weight: 600 } td { border-bottom: 1px solid #e6ebf0 }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } .note { color: #5b6b7a; font-size: .85rem }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+.note { color: #5b6b7a; font-size: .85rem }
 .ACCEPT, .success, .trained { color: #11734b } .REJECT, .failed { color: #a3302a }
 .UNDERPOWERED, .partial { color: #8a6100 } .charts { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; border: 1px solid #e6ebf0; border-radius: .4rem; padding: .5rem } figcaption { font-weight: 600 }

@@ -22,7 +22,7 @@ from overnight.base.files import write_json
 from overnight.base.ports import ChildContext
 from overnight.proof.measures import spearman
 from overnight.proof.metrics import Metric, measure
-from overnight.training.agents import Record, train_agent
+from overnight.training.agents import Record, TrainContext, TrainReport, train_agent
 from overnight.training.measuring import Answers, Twin, answers_of, best_of, groups_of, metric_of, rival_of, truths_of
 from overnight.training.versions import ABOUT, AGENT, AgentSpec, Trained, context_of, save_version, train_version
 
@@ -69,14 +69,8 @@ def train_job(
             raise _too_few(spec, records, left, len(records) - left)
         ctx.progress(0, STEPS, step="training")
         context = context_of(spec, paths, seed)
-        trained, report = train_version(
-            spec, records, held_out=held_out, parents=paths, context=context, agent=_handed_over(spec, ctx)
-        )
-        kept = "saved" if save_version(trained, folder / VERSION, paths) else None
-        if spec.class_ is None and kept is None and _hand_back(trained.agent, ctx):
-            kept = "handed back"
+        candidate, report, kept = _train(ctx, spec, records, held_out, paths, context, folder / VERSION)
         ctx.progress(1, STEPS, step="measuring")
-        candidate = _reload(trained, folder / VERSION) if kept == "saved" else trained
 
         def twin(rows: Sequence[Record]) -> Any:  # Any: the project's own class
             other = ctx.received() if spec.class_ is None else spec.make()
@@ -85,6 +79,31 @@ def train_job(
 
         measured = _measure(ctx, candidate, records, held_out, folder, champion, twin)
         return {"records": report.records, "reported": report.reported, "kept": kept, **measured}
+
+
+def _train(  # noqa: PLR0917  # the parts of one training
+    ctx: ChildContext,
+    spec: AgentSpec,
+    records: Sequence[Record],
+    held_out: frozenset[str],
+    parents: Mapping[str, Path],
+    context: TrainContext,
+    folder: Path,
+) -> tuple[Trained, TrainReport, str | None]:
+    """Train and save the agent; return what will serve, what it says, and how its state was kept."""
+    trained, report = train_version(
+        spec, records, held_out=held_out, parents=parents, context=context, agent=_handed_over(spec, ctx)
+    )
+    if not save_version(trained, folder, parents):
+        kept = "handed back" if spec.class_ is None and _hand_back(trained.agent, ctx) else None
+        return trained, report, kept
+    if spec.class_ is None:
+        # There is no class to make another one of: the instance itself takes in what it saved.
+        trained.agent.load(folder / AGENT)
+        return trained, report, "saved"
+    # It goes before its saved version comes: both together would be the peak of the memory.
+    del trained
+    return Trained.load(folder), report, "saved"
 
 
 NOT_MEASURED: dict[str, Any] = {
@@ -218,15 +237,6 @@ def read_answers(work: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise PermanentError(f"the answers of the training are gone from {work}; train again") from error
     return json.loads(text)  # type: ignore[no-any-return]  # JSON
-
-
-def _reload(trained: Trained, folder: Path) -> Trained:
-    """Return what was saved: that is what will serve, so that is what is measured."""
-    if trained.spec.class_ is None:
-        # There is no class to make another one of: the instance itself takes in what it saved.
-        trained.agent.load(folder / AGENT)
-        return trained
-    return Trained.load(folder)
 
 
 def _champion(champion: Mapping[str, Any] | None, ctx: ChildContext) -> tuple[Trained | None, str | None]:
