@@ -15,12 +15,12 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from overnight.proof.distributions import binomial_mid_p, t_quantile
 from overnight.proof.gate import Decision, judge
-from overnight.proof.measures import bootstrap_difference, spearman_gain
+from overnight.proof.metrics import judge_answers, metric_named
 from overnight.proof.paired import compare
 from overnight.proof.power import items_needed
 
@@ -184,16 +184,132 @@ def advice(trials: int) -> list[dict]:
     return rows
 
 
-def rank_correlation(trials: int) -> list[dict]:
-    """How often the bootstrap calls one of two equally good rankings better (lower bound above zero)."""
+Answers = tuple[list, list, list, list[str] | None]
+"""Truths, the candidate's answers, the champion's, and the groups of the items where whole groups are drawn."""
+RESAMPLES = 400
+
+
+def labelled(
+    weights: str, random: Random, n: int, *, right: float = 0.7, other: float = 1.0, gain: float = 0.0
+) -> Answers:
+    """Labels that are right with a chance; of a share `other` of the items the two versions answer independently."""
+    classes = "abcdefghij"[: len(weights.split())]
+    truths = random.choices(classes, [float(weight) for weight in weights.split()], k=n)
+
+    def answer(truth: str, chance: float) -> str:
+        return truth if random.random() < chance else random.choice(classes)
+
+    champion = [answer(truth, right) for truth in truths]
+    candidate = [
+        answer(truth, right + gain) if random.random() < other else old
+        for truth, old in zip(truths, champion, strict=True)
+    ]
+    return truths, candidate, champion, None
+
+
+def other_mistakes(random: Random, n: int) -> Answers:
+    """One version takes a class for the next one, the other for any: as good by symmetry; roles are swapped."""
+    truths = random.choices("abc", k=n)
+    mistakes = [[truth if random.random() < 0.7 else "bca"["abc".index(truth)] for truth in truths]]
+    mistakes += [[truth if random.random() < 0.7 else random.choice("abc".replace(truth, "")) for truth in truths]]
+    random.shuffle(mistakes)
+    return truths, *mistakes, None
+
+
+def ranked(
+    random: Random, n: int, *, noise: float, other: float = 1.0, steps: float = 0.0, better: float = 1.0
+) -> Answers:
+    """Scores that are the truth and noise; `better` times the noise in the candidate's; rounded to `steps`."""
+    truths = [random.gauss(0, 1) for _ in range(n)]
+    champion = [truth + random.gauss(0, noise) for truth in truths]
+    candidate = [
+        truth + random.gauss(0, noise * better) if random.random() < other else old
+        for truth, old in zip(truths, champion, strict=True)
+    ]
+    sides = (truths, candidate, champion)
+    if steps:
+        sides = tuple([round(value / steps) * steps for value in side] for side in sides)
+    return *sides, None
+
+
+def grouped(answers: Answers, size: int) -> Answers:
+    """The same with groups of `size` items."""
+    truths, candidate, champion, _ = answers
+    return truths, candidate, champion, [str(at // size) for at in range(len(truths))]
+
+
+def moods(random: Random, n: int) -> Answers:
+    """n groups of 5 whose items share most of the noise of a version."""
+    truths, candidate, champion, groups = grouped(ranked(random, 5 * n, noise=0.5), 5)
+    for side in (candidate, champion):
+        shared = [random.gauss(0, 1) for _ in range(n)]
+        side[:] = [value + shared[at // 5] for at, value in enumerate(side)]
+    return truths, candidate, champion, groups
+
+
+def label_moods(random: Random, n: int) -> Answers:
+    """n groups of 5 items, of which a version is good at some and bad at others."""
+    truths = random.choices("abc", k=5 * n)
+    sides = []
+    for _ in range(2):
+        chances = [random.choice((0.3, 0.95)) for _ in range(n)]
+        sides.append([t if random.random() < chances[at // 5] else random.choice("abc") for at, t in enumerate(truths)])
+    return truths, *sides, [str(at // 5) for at in range(5 * n)]
+
+
+FIGURES: dict[str, tuple[str, Callable[[Random, int], Answers]]] = {
+    "macro-F1, 3 even classes": ("macro_f1", lambda random, n: labelled("1 1 1", random, n)),
+    "macro-F1, 3 even classes, other mistakes": ("macro_f1", other_mistakes),
+    "macro-F1, 2 classes, one of them 10 %": ("macro_f1", lambda random, n: labelled("9 1", random, n, right=0.8)),
+    "macro-F1, 5 classes, 52 % to 3 %": ("macro_f1", lambda random, n: labelled("16 8 4 2 1", random, n)),
+    "macro-F1, the same, 12 % differ": ("macro_f1", lambda random, n: labelled("16 8 4 2 1", random, n, other=0.3)),
+    "macro-F1, 10 classes, 33 % to 1 %": ("macro_f1", lambda random, n: labelled("30 20 10 8 6 4 3 2 1 1", random, n)),
+    "macro-F1, groups of 5": ("macro_f1", label_moods),
+    "Spearman, about 0.9": ("spearman", lambda random, n: ranked(random, n, noise=0.5)),
+    "Spearman, about 0.4": ("spearman", lambda random, n: ranked(random, n, noise=2.0)),
+    "Spearman, 15 % differ": ("spearman", lambda random, n: ranked(random, n, noise=1.0, other=0.15)),
+    "Spearman, ties": ("spearman", lambda random, n: ranked(random, n, noise=1.0, steps=1.0)),
+    "Spearman, groups of 5": ("spearman", moods),
+    "NDCG@10, one ranking": ("ndcg@10", lambda random, n: ranked(random, n, noise=1.0)),
+    "NDCG@10, one ranking, ties": ("ndcg@10", lambda random, n: ranked(random, n, noise=1.0, steps=1.0)),
+    "NDCG@10, queries of 20": ("ndcg@10", lambda random, n: grouped(ranked(random, 20 * n, noise=1.0), 20)),
+}
+BETTER: dict[str, tuple[str, Callable[[Random, int], Answers]]] = {
+    "macro-F1, 3 even classes, 0.8 against 0.7 right or guessed": (
+        "macro_f1",
+        lambda random, n: labelled("1 1 1", random, n, gain=0.1),
+    ),
+    "macro-F1, 5 classes, 0.85 against 0.7": (
+        "macro_f1",
+        lambda random, n: labelled("16 8 4 2 1", random, n, gain=0.15),
+    ),
+    "Spearman, noise 0.8 against 1": ("spearman", lambda random, n: ranked(random, n, noise=1.0, better=0.8)),
+    "NDCG@10, one ranking, noise 0.5 against 1": (
+        "ndcg@10",
+        lambda random, n: ranked(random, n, noise=1.0, better=0.5),
+    ),
+    "NDCG@10, queries of 20, noise 0.8 against 1": (
+        "ndcg@10",
+        lambda random, n: grouped(ranked(random, 20 * n, noise=1.0, better=0.8), 20),
+    ),
+}
+
+
+def figure_rates(
+    cases: dict[str, tuple[str, Callable[[Random, int], Answers]]], sizes: Sequence[int], trials: int
+) -> list:
+    """How often the gate accepts by a figure that is not a mean over items; NDCG of queries is one, for comparison."""
     rows = []
-    for n in (30, 100):
-        random, accepted = Random(n), 0
-        for _ in range(trials):
-            truths = [random.gauss(0, 1) for _ in range(n)]
-            new, old = ([truth + random.gauss(0, 1) for truth in truths] for _ in range(2))
-            accepted += bootstrap_difference(spearman_gain, truths, new, old, random=random, resamples=400).lower > 0
-        rows.append({"n": n, "trials": trials, "resamples": 400, "accepted": accepted / trials})
+    for name, (metric, case) in cases.items():
+        for n in sizes:
+            random, accepted = Random(f"{n}"), 0
+            for _ in range(trials):
+                truths, candidate, champion, groups = case(random, n)
+                verdict = judge_answers(
+                    metric_named(metric), truths, candidate, champion, groups=groups, random=random, resamples=RESAMPLES
+                )
+                accepted += verdict.decision is Decision.ACCEPT
+            rows.append({"case": name, "n": n, "trials": trials, "resamples": RESAMPLES, "accepted": accepted / trials})
     return rows
 
 
@@ -203,11 +319,15 @@ def seconds() -> dict:
     start = time.perf_counter()
     judge(*pairs)
     judged = time.perf_counter() - start
-    truths = [random.gauss(0, 1) for _ in range(2_000)]
-    new, old = ([truth + random.gauss(0, 1) for truth in truths] for _ in range(2))
-    start = time.perf_counter()
-    bootstrap_difference(spearman_gain, truths, new, old, random=random)
-    return {"judge_10000_pairs_s": judged, "bootstrap_spearman_2000_items_s": time.perf_counter() - start}
+    taken = {"judge_10000_pairs_s": judged}
+    for metric, answers in (
+        ("macro_f1", labelled("16 8 4 2 1", random, 3_500)),
+        ("spearman", ranked(random, 3_500, noise=1.0)),
+    ):
+        start = time.perf_counter()
+        judge_answers(metric_named(metric), *answers[:3], random=random)
+        taken[f"judge_{metric}_of_3500_items_s"] = time.perf_counter() - start
+    return taken
 
 
 def measure(quick: bool) -> dict:
@@ -225,7 +345,8 @@ def measure(quick: bool) -> dict:
         "exact_level_right_or_wrong": exact_levels(),
         "power": power(trials),
         "advice": advice(trials // 4),
-        "rank_correlation": rank_correlation(trials // 10),
+        "figures_of_equal_skill": figure_rates(FIGURES, (30, 100, 300), trials // 4),
+        "figures_of_a_better_candidate": figure_rates(BETTER, (30, 100, 300), trials // 10),
         "false_acceptance": false_acceptance(trials),
     }
 

@@ -184,9 +184,8 @@ def labels_of(values):
         ("ndcg@5", 300, 30),
     ],
 )
-def test_candidates_of_equal_skill_are_accepted_in_at_most_five_percent_by_any_metric(monkeypatch, name, n, groups):
+def test_candidates_of_equal_skill_are_accepted_in_at_most_five_percent_by_any_metric(name, n, groups):
     """Two noisy versions of one skill, which answer differently; the better one must be found by the same metric."""
-    monkeypatch.setattr("overnight.proof.bootstrap.bootstrap_difference.__kwdefaults__", {**KEYWORDS, "resamples": 200})
     source, trials = random.Random(11), 60
     metric = metric_named(name)
     places = None if groups is None else [str(place % groups) for place in range(n)]
@@ -203,7 +202,4 @@ def test_candidates_of_equal_skill_are_accepted_in_at_most_five_percent_by_any_m
 
 
 def judged(metric, truths, new, old, groups, source):
-    return judge_answers(metric, truths, new, old, groups=groups, random=source).decision
-
-
-KEYWORDS = bootstrap_difference.__kwdefaults__
+    return judge_answers(metric, truths, new, old, groups=groups, random=source, resamples=200).decision

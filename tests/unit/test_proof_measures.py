@@ -176,18 +176,26 @@ def counted(n: int, alpha: float, resamples: int = 999):
 
 
 @pytest.mark.parametrize("n", [2, 5, 400])
-def test_the_percentiles_are_widened_for_few_items(n):
-    tail = normal_tail(math.sqrt(n / (n - 1)) * t_quantile(0.2, n - 1))
+def test_bounds_are_the_outer_ones_of_percentile_and_standard_interval_widened_for_few_items(n):
+    widened = math.sqrt(n / (n - 1)) * t_quantile(0.2, n - 1)
+    tail, margin = normal_tail(widened), widened * statistics.stdev(range(1, 1000))
     assert tail < 0.2
     seen = counted(n, 0.2)
     assert (seen.value, seen.n) == (0, n)
-    assert seen.lower == pytest.approx(1_000 * tail)
-    assert seen.upper == pytest.approx(1_000 * (1 - tail))
+    assert seen.lower == pytest.approx(-margin), "the percentile lies above"
+    assert seen.upper == pytest.approx(max(1_000 * (1 - tail), margin))
 
 
-def test_bounds_beyond_the_resamples_end_at_the_outermost():
-    seen = counted(5, 1e-5, 200)
-    assert (seen.lower, seen.upper) == (1, 200)
+def test_with_five_wins_and_nothing_else_the_bounds_leave_zero_and_with_four_they_do_not():
+    """Four items that differ may all be won by luck: 1 / 16 is above 0.05."""
+
+    def gain(_truths, new, old):
+        return sum(new) - sum(old)
+
+    for wins, above in ((5, True), (4, False)):
+        new = [1.0] * wins + [0.0] * (6 - wins)
+        seen = bootstrap_difference(gain, new, new, [0.0] * 6, random=random.Random(1), resamples=400)
+        assert (seen.lower > 0) is above
 
 
 def test_resamples_that_cannot_be_measured_are_left_out():

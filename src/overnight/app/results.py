@@ -98,6 +98,11 @@ class TrainingResult:
         return float(self.result["total_time_seconds"])
 
     @property
+    def total_time_minutes(self) -> float:
+        """The same in minutes."""
+        return float(self.result["total_time_minutes"])
+
+    @property
     def phases(self) -> Json:
         """Status, seconds and details of each phase."""
         return self.result["phases"]  # type: ignore[no-any-return]  # JSON

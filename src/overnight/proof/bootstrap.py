@@ -1,16 +1,26 @@
 """How sure a difference is in a figure that is not a mean over items: by drawing the items again and again.
 
-An item that several records share an origin with is drawn with all of them: whole groups are drawn.
+Items (or whole groups, where several items share an origin) are drawn with replacement, both versions' answers
+together, and the figure is computed anew. Each bound is the outer one of two:
+
+- the percentile of the drawn differences, widened for small n (the expanded percentile interval of Hesterberg 2015, The
+  American Statistician 69:371);
+- the difference itself, minus or plus Student's t times the standard deviation of the drawn differences (the standard
+  interval of Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 12 and 13), widened in the same way.
+
+Either alone calls one of two equally good versions better too often somewhere: the first for macro-F1 of few items, the
+second where a class is rare. `docs/concepts-proof.md` has the rates that were measured.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import stdev
 from typing import Any, Protocol, TypeVar
 
 from overnight.base.errors import NotMeasured, UserMistake
 from overnight.proof.distributions import normal_tail, t_quantile
 from overnight.proof.measures import Estimate
-from overnight.proof.paired import check_alpha, check_finite
+from overnight.proof.paired import check_alpha, check_finite, fewest_untied
 
 _T = TypeVar("_T")
 Answer = float | str
@@ -41,10 +51,9 @@ def bootstrap_difference(
 ) -> Estimate:
     """Return the candidate's gain in a figure that is not a mean over items, by drawing items with replacement.
 
-    Both answers to an item are drawn together, and with `groups` (one for each item) all items of a group: `n` then
-    counts groups. Bounds are percentiles of the resampled differences, widened for small n (the expanded percentile
-    interval of Hesterberg 2015, The American Statistician 69:371). A resample on which `gain` raises NotMeasured is
-    left out. The same seed and the same items, in any order, give the same bounds.
+    With `groups` (one for each item) all items of a group are drawn together, and `n` counts groups. For the bounds see
+    the module; where so few units differ that all could be wins by luck, they include 0. A resample on which `gain`
+    raises NotMeasured is left out. The same seed and the same items, in any order, give the same bounds.
 
     Raises:
         NotMeasured: there are fewer than 2 items or groups, or fewer than half of the resamples could be measured.
@@ -74,8 +83,13 @@ def bootstrap_difference(
     if 2 * len(drawn) < resamples:
         raise NotMeasured(f"only {len(drawn)} of {resamples} resamples could be measured; more items are needed")
     drawn.sort()
-    tail = normal_tail(math.sqrt(n / (n - 1)) * t_quantile(alpha, n - 1))
-    return Estimate(value=value, lower=_quantile(drawn, tail), upper=_quantile(drawn, 1 - tail), n=n, alpha=alpha)
+    widened = math.sqrt(n / (n - 1)) * t_quantile(alpha, n - 1)
+    margin, tail = widened * stdev(drawn), normal_tail(widened)
+    lower = min(_quantile(drawn, tail), value - margin)
+    upper = max(_quantile(drawn, 1 - tail), value + margin)
+    if sum(any(new != old for _, new, old in unit) for unit in units) < fewest_untied(alpha):
+        lower, upper = min(lower, 0.0), max(upper, 0.0)
+    return Estimate(value=value, lower=lower, upper=upper, n=n, alpha=alpha)
 
 
 def _units(items: Sequence[tuple[Any, Any, Any]], groups: Sequence[str] | None) -> list[list[tuple[Any, Any, Any]]]:

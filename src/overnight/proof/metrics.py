@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from overnight.base.errors import UserMistake
-from overnight.proof.bootstrap import Draws, bootstrap_difference
+from overnight.proof.bootstrap import RESAMPLES, Draws, bootstrap_difference
 from overnight.proof.gate import Verdict, judge, judge_estimate
 from overnight.proof.labels import macro_f1
 from overnight.proof.measures import absolute_errors, mean, spearman
@@ -154,10 +154,11 @@ def judge_answers(
     groups: Sequence[str] | None = None,
     alpha: float = 0.05,
     smallest_effect: float | None = None,
+    resamples: int = RESAMPLES,
 ) -> Verdict:
     """Let the gate judge a candidate by its answers and the champion's to the same items, in the same order.
 
-    `random` is only used where the metric is no mean; the same seed gives the same verdict. See `gate.judge` and
+    `random` and `resamples` only count where the metric is no mean; a seed gives one verdict. See `gate.judge` and
     `gate.judge_estimate`.
 
     Raises:
@@ -172,6 +173,8 @@ def judge_answers(
     def gain(true: Answers, new: Answers, old: Answers) -> float:
         return figure(true, new) - figure(true, old)
 
-    seen = bootstrap_difference(gain, _needed(truths), candidate, champion, random=random, groups=groups, alpha=alpha)
+    seen = bootstrap_difference(
+        gain, _needed(truths), candidate, champion, random=random, groups=groups, alpha=alpha, resamples=resamples
+    )
     same = list(candidate) == list(champion)
     return judge_estimate(seen, same=same, smallest_effect=smallest_effect)
