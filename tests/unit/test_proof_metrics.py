@@ -167,6 +167,9 @@ def test_an_estimate_is_judged_like_the_gate_judges():
     assert "find a gain of 0.05 in 80 % of cases" in plain.reason, "a gain as large as the one that was seen"
     powered = judge_estimate(seen(0.006, 0.0065, 5000), same=False, smallest_effect=0.012)
     assert powered.decision == Decision.REJECT and "with enough items" in powered.reason
+    ranking = judge_estimate(seen(0.05, 0.06), same=False, shrinks=False, unit="groups")
+    assert (ranking.decision, ranking.more_items) == (Decision.UNDERPOWERED, None)
+    assert "cannot be told from one ranking" in ranking.reason and "over 100 groups" in ranking.reason
     for wrong in (0.0, -1.0, math.nan):
         with pytest.raises(UserMistake, match="smallest_effect"):
             judge_estimate(seen(0.1, 0.05), same=False, smallest_effect=wrong)
@@ -190,3 +193,9 @@ def test_groups_are_drawn_whole_and_the_order_of_items_does_not_matter():
     assert (again.lower, again.upper) == pytest.approx((seen.lower, seen.upper))
     with pytest.raises(UserMistake, match=r"got 60 and 1 \(groups\)"):
         bootstrap_difference(gain, truths, new, old, groups=["x"], random=Random(1))
+
+
+def test_three_items_are_never_enough_for_a_rank_correlation():
+    for seed in range(5):
+        verdict = judge_answers(metric_named("spearman"), [1, 2, 3], [1, 2, 3], [3, 2, 1], random=Random(seed))
+        assert verdict.decision != Decision.ACCEPT

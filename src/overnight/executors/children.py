@@ -224,7 +224,10 @@ class ChildExecutor(ABC):
         """The keeper has said something; when it is gone, so is the child with all that it started."""
         if child.listen():
             return
+        # Before it is closed: another thread may get its number for the line of a new child at once, and what is
+        # watched is known by its number.
         self._loop().forget(child.line)
+        child.collect()
         attempt = self._attempt_of(child)
         if attempt is not None:
             self._drain(attempt)

@@ -61,9 +61,9 @@ class Child:
         self._tell({"end": grace_s})
 
     def listen(self) -> bool:
-        """Read what the keeper says, waiting if the line blocks; False when the child is gone and collected.
+        """Read what the keeper says, waiting if the line blocks; False when nothing more will come.
 
-        Whatever a killed keeper left behind is ended first.
+        The child is gone then: call `collect`, after nobody watches the line any more.
         """
         try:
             piece = self.line.recv(65536)
@@ -72,7 +72,6 @@ class Child:
         except OSError:
             piece = b""
         if not piece:
-            self._collect()
             return False
         self._buffer += piece
         while b"\n" in self._buffer:
@@ -100,12 +99,13 @@ class Child:
     def abandon(self) -> None:
         """Take back a child that has not been told to go."""
         self.gone = True  # its keeper has started nothing
-        self._collect()
+        self.collect()
 
     def wait(self) -> None:
         """Wait until nothing is left of the child."""
         while self.listen():
             pass
+        self.collect()
 
     def describe_exit(self) -> str:
         """Return in words how the program ended."""
@@ -127,7 +127,8 @@ class Child:
             self.cpu_s, self.peak_bytes = message["gone"]["cpu_s"], message["gone"]["peak_bytes"]
             self.gone = True
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Close the line and take leave of the keeper; what a killed one left behind is ended first."""
         self.line.close()
         if not self.gone and self.error is None:
             tree.end_tree(self.pid, self.started, 0, known=self._seen.values())

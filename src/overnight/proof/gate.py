@@ -125,10 +125,14 @@ SMALL_DIFFERENCE = 0.02
 """The smallest gain of interest in a figure between 0 and 1 when none is given: two points of a hundred."""
 
 
-def judge_estimate(seen: Estimate, *, same: bool, smallest_effect: float | None = None) -> Verdict:
+def judge_estimate(
+    seen: Estimate, *, same: bool, smallest_effect: float | None = None, unit: str = "items", shrinks: bool = True
+) -> Verdict:
     """Judge a candidate by the estimated gain in a figure that is no mean over items; see `proof.bootstrap`.
 
-    The rules are those of `judge`; `same` says that both answer the same to every item. How many items are enough
+    The rules are those of `judge`; `same` says that both answer the same to every item, `unit` what was drawn, and
+    `shrinks` that the interval becomes narrower with more of them (one ranking's NDCG hardly does: then nothing is said
+    about how many more would be enough). How many items are enough
     follows from the width of the interval, which shrinks with the square root of their number: n (w / g)^2 items find a
     gain g in 80 % of cases, where w is the distance between value and bound, widened by the quantile of the power (the
     normal approximation; Lachin 1981, Controlled Clinical Trials 2:93, equation 1).
@@ -140,7 +144,9 @@ def judge_estimate(seen: Estimate, *, same: bool, smallest_effect: float | None 
     check_finite("smallest_effect", [wanted])
     if wanted <= 0:
         raise UserMistake(f"smallest_effect must be above 0, got {wanted!r}")
-    decision, finding, more = _decide_estimate(seen, same=same, gain=wanted, given=smallest_effect is not None)
+    decision, finding, more = _decide_estimate(
+        seen, same=same, gain=wanted, given=smallest_effect is not None, shrinks=shrinks
+    )
     return Verdict(
         decision=decision,
         difference=seen.value,
@@ -150,14 +156,16 @@ def judge_estimate(seen: Estimate, *, same: bool, smallest_effect: float | None 
         alpha=seen.alpha,
         method="paired bootstrap",
         reason=(
-            f"{finding}; difference {seen.value:+.4g} over {seen.n} items, "
+            f"{finding}; difference {seen.value:+.4g} over {seen.n} {unit}, "
             f"{100 * (1 - 2 * seen.alpha):.4g} % interval {seen.lower:+.4g} to {seen.upper:+.4g}."
         ),
         more_items=more,
     )
 
 
-def _decide_estimate(seen: Estimate, *, same: bool, gain: float, given: bool) -> tuple[Decision, str, int | None]:
+def _decide_estimate(
+    seen: Estimate, *, same: bool, gain: float, given: bool, shrinks: bool
+) -> tuple[Decision, str, int | None]:
     if seen.lower > 0:
         return Decision.ACCEPT, "The candidate is better", None
     if same:
@@ -166,6 +174,8 @@ def _decide_estimate(seen: Estimate, *, same: bool, gain: float, given: bool) ->
         return Decision.REJECT, "The candidate is worse", None
     if seen.upper < gain:
         return Decision.REJECT, f"The candidate is not better by {gain:.4g}, the smallest gain of interest", None
+    if not shrinks:
+        return Decision.UNDERPOWERED, "It cannot be told from one ranking; name the queries as `group`", None
     if seen.n >= _items_for(seen, gain):
         return Decision.REJECT, f"The candidate is not shown to be better, with enough items to find {gain:.4g}", None
     if not given:

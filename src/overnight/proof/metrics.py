@@ -177,4 +177,5 @@ def judge_answers(
         gain, _needed(truths), candidate, champion, random=random, groups=groups, alpha=alpha, resamples=resamples
     )
     same = list(candidate) == list(champion)
-    return judge_estimate(seen, same=same, smallest_effect=smallest_effect)
+    unit = "items" if groups is None else "groups"
+    return judge_estimate(seen, same=same, smallest_effect=smallest_effect, unit=unit, shrinks=metric.k == 0)
