@@ -168,12 +168,8 @@ def _decide_estimate(
 ) -> tuple[Decision, str, int | None]:
     if seen.lower > 0:
         return Decision.ACCEPT, "The candidate is better", None
-    if same:
-        return Decision.REJECT, "Candidate and champion answer the same to every item", None
-    if seen.upper < 0:
-        return Decision.REJECT, "The candidate is worse", None
-    if seen.upper < gain:
-        return Decision.REJECT, f"The candidate is not better by {gain:.4g}, the smallest gain of interest", None
+    if same or seen.upper < gain:
+        return Decision.REJECT, _refusal(seen, same=same, gain=gain), None
     if not shrinks:
         return Decision.UNDERPOWERED, "It cannot be told from one ranking; name the queries as `group`", None
     if seen.n >= _items_for(seen, gain):
@@ -183,6 +179,14 @@ def _decide_estimate(
     more = max(_items_for(seen, gain) - seen.n, 1)
     found = f"find a gain of {gain:.4g} in {100 * POWER:.0f} % of cases"
     return Decision.UNDERPOWERED, f"Too few items to tell: {more} more would {found}", more
+
+
+def _refusal(seen: Estimate, *, same: bool, gain: float) -> str:
+    if same:
+        return "Candidate and champion answer the same to every item"
+    if seen.upper < 0:
+        return "The candidate is worse"
+    return f"The candidate is not better by {gain:.4g}, the smallest gain of interest"
 
 
 def _items_for(seen: Estimate, gain: float) -> int:
