@@ -1,6 +1,7 @@
 """`overnight train` and `overnight stats` as a person uses them: twice, killed, interrupted, with nothing to train."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -65,7 +66,17 @@ def test_two_nights_show_reports_and_stats_that_agree(fleet):
     assert stats["agents"]["first"]["quality"] == result["agents"]["first"]["quality"]
     assert stats["trend"] == "UP"
     shown = overnight(fleet, "stats").stdout
+    lines = [line.partition(":")[0] for line in shown.splitlines()[:6]]
+    assert lines == [
+        "Overall Quality",
+        "Trend",
+        "Improvement",
+        "Agents Online",
+        "Agents Needing Attention",
+        "Next Training",
+    ]
     assert f"Overall Quality:          {stats['overall_quality']:.2f}/10" in shown
+    assert "Agents Online:            2 of 2" in shown and stats["agents_online"] == ["first", "second"]
 
 
 def test_killed_in_the_middle_the_same_command_ends_like_an_unkilled_one(fleet, tmp_path):
@@ -110,3 +121,49 @@ def test_a_night_in_which_nothing_was_trained_is_a_failure(tmp_path):
     assert "no such key" in done.stdout
     assert "1\n  first: " in overnight(fleet, "stats").stdout
     assert (fleet / ".overnight" / "holistic_training_result.json").exists()
+
+
+def test_the_report_of_a_day_is_shown_again_and_a_wrong_day_is_one_line(fleet):
+    assert "there is no report; `overnight train` writes one" in overnight(fleet, "report").stderr
+    trained = overnight(fleet, "train")
+    shown = overnight(fleet, "report")
+    assert shown.returncode == 0 and shown.stdout.strip() in trained.stdout
+    day = trained.stdout.strip()[-len("2026-11-26.txt") : -len(".txt")]
+    assert overnight(fleet, "report", day).stdout == shown.stdout
+    for wrong, says in (("1999-01-01", f"there is no report of 1999-01-01; there are {day}"), ("soon", "is not a day")):
+        refused = overnight(fleet, "report", wrong)
+        assert refused.returncode == 2 and says in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_open_shows_the_page_in_the_browser_or_says_where_it_is(fleet, tmp_path):
+    overnight(fleet, "train")
+    (tmp_path / "browser").write_text('#!/bin/sh\necho "$1" > "$(dirname "$0")/opened"\n')
+    (tmp_path / "browser").chmod(0o755)
+    environment = {**os.environ, "BROWSER": str(tmp_path / "browser")}
+    child = subprocess.run(
+        command(fleet, "report", "--open"), env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert child.stdout == ""
+    [page] = (fleet / ".overnight" / "logs").glob("daily_report_*.html")
+    assert (tmp_path / "opened").read_text().strip() == page.as_uri()
+    nowhere = {**environment, "BROWSER": str(tmp_path / "missing"), "PATH": "/nowhere"}
+    child = subprocess.run(
+        command(fleet, "report", "--open"), env=nowhere, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert child.stdout.strip() == page.as_uri()
+
+
+def test_one_agent_is_trained_and_each_change_is_a_line_where_that_is_wished(fleet):
+    done = overnight(fleet, "train", "--agent", "first", "--verbose", "--json")
+    assert list(json.loads(done.stdout)["agents"]) == ["first"]
+    assert "of train:first is in progress" in done.stderr
+    wrong = overnight(fleet, "train", "--agent", "frist")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "did you mean first" in wrong.stderr
+
+
+def test_force_asks_the_sources_anew(fleet):
+    overnight(fleet, "train")
+    (fleet / "numbers.db").unlink()
+    assert overnight(fleet, "train").returncode == 0
+    forced = overnight(fleet, "train", "--force")
+    assert forced.returncode == 1 and "no source gave anything" in forced.stdout
