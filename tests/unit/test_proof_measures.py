@@ -257,3 +257,8 @@ def test_an_interval_of_what_is_not_a_number_is_refused():
         interval_of_mean([1.0, math.nan])
     with pytest.raises(UserMistake, match="alpha must lie"):
         interval_of_mean([1.0, 2.0], alpha=0.7)
+
+
+def test_sides_of_unequal_length_have_no_correlation():
+    with pytest.raises(UserMistake, match="both sides must have the same length, got 2 and 1"):
+        spearman([1, 2], [1])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import PermanentError
-from overnight.data.quality import NEEDS, TERMS, own_scorer, scorer_of
+from overnight.data.quality import NEEDS, TERMS, computed_from, own_scorer, scorer_of
 from overnight.data.records import ENGAGEMENT, Origin, present, record_of
 
 AS_OF = datetime(2026, 11, 26, tzinfo=UTC)
@@ -201,3 +201,8 @@ def test_a_scorer_cannot_change_the_record():
 
     own_scorer("x", greedy)(record, AS_OF, frozenset())
     assert json.dumps(record) == before
+
+
+def test_what_the_built_in_quality_is_computed_from_is_known():
+    assert computed_from("trend", "quality_score") == {"views", "likes", "comments", "published_at"}
+    assert computed_from("trend", "views") == computed_from("films", "quality_score") == set()

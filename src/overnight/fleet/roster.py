@@ -113,18 +113,6 @@ def descendants(agents: Agents, name: str) -> set[str]:
     return children.union(*(descendants(agents, child) for child in children))
 
 
-def with_parents(agents: Agents, names: Sequence[str]) -> dict[str, AgentSettings]:
-    """Return these agents and all that they come after; the others' settings are left out."""
-    wanted: set[str] = set()
-    todo = list(names)
-    while todo:
-        name = todo.pop()
-        if name not in wanted:
-            wanted.add(name)
-            todo += agents[name].after
-    return {name: agent for name, agent in agents.items() if name in wanted}
-
-
 def batches(names: Sequence[str], memory_gb: Mapping[str, float], free_gb: float) -> list[list[str]]:
     """Divide agents that do not need each other into groups whose memory fits beside each other, in order.
 
