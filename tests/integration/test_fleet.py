@@ -93,6 +93,14 @@ class Nan(Mean):
 
 class Untrainable:
     pass
+
+
+class Majority:
+    def train(self, data):
+        return {"status": "ok"}
+
+    def predict(self, items):
+        return [False for _ in items]
 """
 
 
@@ -178,7 +186,7 @@ def test_nothing_is_left_behind_but_in_a_folder_that_is_named(lines, tmp_path, m
 
 def test_each_agent_may_have_records_and_settings_of_its_own(lines):
     fleet = overnight.Fleet(
-        {"first": lines.Line(), "second": lines.Mean()}, options={"second": {"after": ["first"], "records": 50}}
+        {"first": lines.Line(), "second": lines.Mean}, options={"second": {"after": ["first"], "records": 50}}
     )
     result = fleet.train({"first": DATA, "second": DATA[:300]}, verbose=True)
     assert result.status == "success" and result.agents["second"].data_count == 50
@@ -237,3 +245,16 @@ def test_classes_of_the_main_program_travel_too(tmp_path, guard, says):
         [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert says in done.stdout + done.stderr
+
+
+def test_truth_values_are_labels_and_not_numbers(lines):
+    class_ = "lines_of_tests:Majority"
+    data = [{"x": place, "y": place % 3 == 0} for place in range(300)]
+    result = overnight.Fleet({"majority": class_}, options={"majority": {"target": "y"}}).train(data)
+    assert result.agents["majority"].line["metric_name"] == "macro-F1"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few_records_are_a_line_and_no_success(lines, count):
+    result = overnight.Fleet({"mean": lines.Mean()}).train(DATA[:count])
+    assert result.status == "failed" and result.agents["mean"].error

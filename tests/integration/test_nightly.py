@@ -197,6 +197,10 @@ FAULTY = {
         agent(inputs=["a", "c"]),
         "category 'numbers' has no column 'c' (columns: a, b, comments, harvested_at, id, likes, other,",
     ),
+    "early": (
+        agent(inputs=["a", "good"]),
+        "agents.early.inputs: 'good' is an agent and no column: name it in `after` too",
+    ),
     "aimless": (agent(target="aim"), "agents.aimless.target: category 'numbers' has no column 'aim'"),
     "narrow": (
         agent(scale=[200, 201]),

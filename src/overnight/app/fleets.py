@@ -20,7 +20,7 @@ EVERYTHING = "records"
 
 
 class Fleet:
-    """A fleet of agents: objects (or "module:Class") by name.
+    """A fleet of agents: objects, classes, or "module:Class", by name.
 
     `options` are the settings of agents as in `[agents.NAME]` of `overnight.toml`, by name: {"trend": {"target":
     "views", "after": ["audio"]}}. `folder` keeps the state, so that a later training meets the versions of an earlier
@@ -41,7 +41,7 @@ class Fleet:
     ) -> None:
         if not agents:
             raise UserMistake("a fleet needs at least one agent")
-        self.agents = dict(agents)
+        self.agents = {name: agent() if isinstance(agent, type) else agent for name, agent in agents.items()}
         self.options = {name: dict(values) for name, values in (options or {}).items()}
         self.folder = None if folder is None else Path(folder)
         for name in self.options:

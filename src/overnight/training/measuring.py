@@ -57,9 +57,13 @@ def metric_of(trained: Trained, training: Sequence[Record]) -> Metric | None:
     if isinstance(named, str):
         return metric_named(named)
     if spec.target is not None and callable(getattr(agent, "predict", None)):
-        number = all(isinstance(record[spec.target], int | float) for record in training)
+        number = all(_is_number(record[spec.target]) for record in training)
         return metric_named("absolute_error" if number else "macro_f1")
     return metric_named("score") if callable(getattr(agent, "evaluate", None)) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def best_of(trained: Trained, metric: Metric, answers: Mapping[str, Answers]) -> float | None:

@@ -62,7 +62,7 @@ def lay_out(night: Nightly, name: str, harvested: Mapping[str, Json]) -> Json:
     def work() -> Json:
         assert agent.data is not None
         records = _records(night, agent.data, category)
-        _check_columns(name, agent, records)
+        _check_columns(night, name, agent, records)
         checked = validate(records, target=agent.target, scale=agent.scale)
         if not checked.kept:
             why = ", ".join(f"{count} {reason}" for reason, count in checked.counts.items())
@@ -85,11 +85,13 @@ def _records(night: Nightly, data: str, category: Json) -> list[Record]:
     return [flat(record) for record in records_of(night.blobs.get(category["snapshot"]))]
 
 
-def _check_columns(name: str, agent: AgentSettings, records: list[Record]) -> None:
+def _check_columns(night: Nightly, name: str, agent: AgentSettings, records: list[Record]) -> None:
     columns = sorted({column for record in records for column in record})
     wanted = [("inputs", column) for column in agent.inputs if column not in agent.after]
     wanted += [(key, getattr(agent, key)) for key in ("target", "group") if getattr(agent, key) is not None]
     for key, column in sorted(wanted, key=lambda one: one[0] != "target"):
+        if column not in columns and column in night.agents:
+            raise ConfigError(f"agents.{name}.{key}: {column!r} is an agent and no column: name it in `after` too")
         if column not in columns:
             raise ConfigError(
                 f"agents.{name}.{key}: category {agent.data!r} has no column {column!r} (columns: {', '.join(columns)})"
