@@ -206,7 +206,11 @@ def test_too_little_to_learn_from_is_one_line(name):
         train_agent(learner(name), same, context)
     for settings, says in (
         ({"stength": 1}, r"settings: there is no 'stength'"),
-        *([({"per_class": 0}, "0 is not a number above 0")] if name == "screenplay_generator" else []),
+        *(
+            [({"per_class": 0}, "0 is not a number above 0"), ({"per_class": 2.5}, "2.5 is not a whole number")]
+            if name == "screenplay_generator"
+            else []
+        ),
     ):
         wrong = context_of(spec_of(name, settings=settings), {}, 0)
         with pytest.raises(ConfigError, match=says):
@@ -263,3 +267,29 @@ def test_the_tunes_of_the_example_are_whole():
     dances = {one["dance"].lower() for one in tunes if one.get("dance")}
     assert dances == {"reel", "jig", "hornpipe", "strathspey", "clog"}
     assert not any("R:" in (one.get("notes") or "") for one in tunes)
+
+
+def test_of_many_records_exemplars_are_chosen_from_a_sample_that_does_not_follow_their_order():
+    spec = spec_of("screenplay_generator", target="kind", inputs=["text"])
+    records = [
+        {"id": f"{place:04}", "kind": f"k{place // 400}", "text": f"w{place // 400} x{place % 7}"}
+        for place in range(1200)
+    ]
+    trained, _ = train_version(spec, records, held_out=(), parents={}, context=context_of(spec, {}, 0))
+    assert {one["kind"] for one in trained.agent.exemplars()} == {"k0", "k1", "k2"}
+
+
+def test_weights_are_fitted_only_where_that_helps_on_other_pairs():
+    noise = Random(3)
+    records = [
+        {"id": str(n), "good": f"word{n}", "bad": f"word{noise.randrange(200)}", "text": f"a word{n}"}
+        for n in range(200)
+    ]
+    spec = spec_of("audio_curator", target="text", inputs=["good", "bad"], records=None)
+    trained, _ = train_version(spec, records, held_out=(), parents={}, context=context_of(spec, {}, 0))
+    weights = trained.agent.weights
+    good, bad = (max(weights[column, units] for units in ("words", "trigrams")) for column in ("good", "bad"))
+    assert bad < good
+    random = [{**one, "good": f"word{noise.randrange(200)}"} for one in records]
+    trained, _ = train_version(spec, random, held_out=(), parents={}, context=context_of(spec, {}, 0))
+    assert set(trained.agent.weights.values()) == {1.0}, "what tells nothing changes nothing"

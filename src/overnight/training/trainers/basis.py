@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from overnight.base.errors import ConfigError, MissingExtra, NotMeasured
 from overnight.base.files import replace_file
 from overnight.base.vocabulary import suggestion
-from overnight.proof.splits import fold_of
+from overnight.proof.splits import fold_of, position
 from overnight.training.agents import TrainContext
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def settings_of(ctx: TrainContext, defaults: Mapping[str, float]) -> dict[str, f
             raise ConfigError(f"settings: there is no {name!r}{known}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise ConfigError(f"settings.{name}: {value!r} is not a number above 0")
+        if isinstance(defaults[name], int) and value != int(value):
+            raise ConfigError(f"settings.{name}: {value!r} is not a whole number")
     return {**defaults, **ctx.settings}
 
 
@@ -82,6 +84,15 @@ def enough(data: Sequence[Record], fewest: int = FEWEST) -> list[Record]:
     if len(data) < fewest:
         raise NotMeasured(f"{len(data)} records are too few to learn from, at least {fewest} are needed")
     return sorted(data, key=lambda record: str(record["id"]))
+
+
+def sampled(records: Sequence[Record], most: int) -> list[Record]:
+    """Return at most so many records, chosen by a hash of their ids, in the order in which they came."""
+    if len(records) <= most:
+        return list(records)
+    places = {str(record["id"]): position(str(record["id"]), salt="", purpose="sample") for record in records}
+    kept = set(sorted(places, key=lambda name: (places[name], name))[:most])
+    return [record for record in records if str(record["id"]) in kept]
 
 
 def folds_of(data: Sequence[Record], seed: int) -> "list[tuple[NDArray[int64], NDArray[int64]]]":

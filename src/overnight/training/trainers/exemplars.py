@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from overnight.base.errors import NotMeasured
 from overnight.base.files import replace_file
 from overnight.training.agents import TrainContext
-from overnight.training.trainers.basis import Record, enough, inputs_of, one_thread, settings_of, target_of
+from overnight.training.trainers.basis import (
+    Record,
+    enough,
+    inputs_of,
+    one_thread,
+    sampled,
+    settings_of,
+    target_of,
+)
 from overnight.training.trainers.nearest import Nearest, similarities
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 PER_CLASS = 3
 MOST_RECORDS = 400
-"""Records that are looked at; more are chosen from by their order."""
+"""Records that are looked at; of more, these many are chosen by a hash of their ids."""
 ROUNDS = 4
 SHARPNESS = 16.0
 """How much nearer counts: similarities of texts lie close together."""
@@ -42,7 +50,7 @@ class ExemplarWriter:
             ConfigError: a setting is unknown, or no target is named.
         """
         per_class = int(settings_of(ctx, {"per_class": PER_CLASS})["per_class"])
-        records, self.target = enough(data)[:MOST_RECORDS], target_of(ctx)
+        records, self.target = sampled(enough(data), MOST_RECORDS), target_of(ctx)
         self.inputs = inputs_of(ctx, records)
         labels = [str(record[self.target]) for record in records]
         if len(set(labels)) < 2:

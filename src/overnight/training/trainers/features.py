@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
 
+MOSTLY = 0.9
+"""Share of a column's cells that are numbers, from which on the others count as missing."""
 REPEATED = 0.3
 """Share of a column's parts that occur again, from which on it is a list of names and not a text."""
 FEWEST_MARKS = 2
@@ -145,7 +147,7 @@ class Features:
 
 
 def _column(filled: Sequence[Any]) -> Column:
-    if all(is_number(cell) for cell in filled):
+    if sum(map(is_number, filled)) >= MOSTLY * len(filled):
         return Numbers.fit(filled)
     seen = Counter(part for cell in filled for part in parts(cell))
     again = sum(count for count in seen.values() if count > 1)

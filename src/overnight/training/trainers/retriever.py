@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Any
 from overnight.base.errors import NotMeasured
 from overnight.base.files import replace_file
 from overnight.training.agents import TrainContext
-from overnight.training.trainers.basis import Record, enough, inputs_of, one_thread, settings_of, target_of
+from overnight.training.trainers.basis import (
+    Record,
+    enough,
+    folds_of,
+    inputs_of,
+    one_thread,
+    sampled,
+    settings_of,
+    target_of,
+)
 from overnight.training.trainers.texts import Bags, Units, text_of
 
 if TYPE_CHECKING:
-    from numpy import float64
+    from numpy import float64, int64
     from numpy.typing import NDArray
 
     Values = NDArray[float64]
+    Rows = NDArray[int64]
     Cosines = dict[tuple[str, Units], Values]
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -26,6 +36,8 @@ SHRINKAGE = 0.002
 UNITS: tuple[Units, ...] = ("words", "trigrams")
 Weights = dict[tuple[str, Units], float]
 ABOUT = "about.json"
+MOST_PAIRS = 400
+"""Pairs that the weights are fitted on."""
 MOST_FOUND = 10
 """Documents that `act` names."""
 
@@ -57,16 +69,21 @@ class Retriever:
         columns = inputs_of(ctx, records)
         self.known = {str(record["id"]): text for record, text in zip(records, documents, strict=True)}
         with one_thread():
-            texts = [*documents, *(_query(record, columns) for record in records)]
-            self.bags = {units: Bags.fit(texts, units) for units in UNITS}
+            self.bags = {
+                units: Bags.fit([*documents, *(_query(record, columns) for record in records)], units)
+                for units in UNITS
+            }
+            # What a few hundred pairs cannot tell, more of them would not tell in reasonable memory.
+            some = sampled(records, MOST_PAIRS)
+            texts = [text_of(record[target]) for record in some]
             cosines = {
-                (column, units): self._cosines([text_of(record.get(column)) for record in records], documents, units)
+                (column, units): self._cosines([text_of(record.get(column)) for record in some], texts, units)
                 for column in columns
                 for units in UNITS
             }
-            right = [[documents.index(text)] for text in documents]
-            self.weights, found = _climb(cosines, [one[0] for one in right])
-        return {"status": "completed", "metrics": {"pairs": len(records), "mrr_on_the_pairs": found}}
+            right = [texts.index(text) for text in texts]
+            self.weights, found = _weights(cosines, right, folds_of(some, ctx.seed))
+        return {"status": "completed", "metrics": {"pairs": len(records), "mrr_in_cross_validation": found}}
 
     def rank(self, queries: Sequence[Record], documents: Sequence[str]) -> list[list[float]]:
         """Return for each query a score of each document, higher is better."""
@@ -114,8 +131,31 @@ def _query(record: Record, columns: Sequence[str]) -> str:
     return " ".join(text_of(record.get(column)) for column in columns)
 
 
-def _climb(cosines: "Cosines", right: Sequence[int]) -> tuple[Weights, float]:
-    """Return weights that rank the right documents well, found one after another, and their mean reciprocal rank."""
+def _weights(cosines: "Cosines", right: Sequence[int], folds: "Sequence[tuple[Rows, Rows]]") -> tuple[Weights, float]:
+    """Return the weights, and what they come to on pairs that they were not fitted on.
+
+    Fitted weights are taken only where they do better there than equal ones.
+    """
+    import numpy as np
+
+    equal = dict.fromkeys(cosines, 1.0)
+    fitted, plain = [], []
+    for fit, apply in folds:
+        inside = {key: one[np.ix_(fit, fit)] for key, one in cosines.items()}
+        places = {int(row): place for place, row in enumerate(fit)}
+        known = [places.get(right[int(row)], places[int(row)]) for row in fit]
+        weights = _climb(inside, known)
+        outside = {key: one[apply] for key, one in cosines.items()}
+        wanted = [right[int(row)] for row in apply]
+        fitted += _reciprocal(outside, weights, wanted)
+        plain += _reciprocal(outside, equal, wanted)
+    if sum(fitted) > sum(plain) + SHRINKAGE * len(plain):
+        return _climb(cosines, right), sum(fitted) / len(fitted)
+    return equal, sum(plain) / max(1, len(plain))
+
+
+def _climb(cosines: "Cosines", right: Sequence[int]) -> Weights:
+    """Return weights that rank the right documents well, found one after another."""
     weights = dict.fromkeys(cosines, 1.0)
     best = _mrr(cosines, weights, right)
     for _ in range(ROUNDS):
@@ -127,13 +167,20 @@ def _climb(cosines: "Cosines", right: Sequence[int]) -> tuple[Weights, float]:
                     best, weights = found, {**weights, key: weight}
         if best == before:
             break
-    return weights, best
+    return weights
 
 
 def _mrr(cosines: "Cosines", weights: Weights, right: Sequence[int]) -> float:
+    found = _reciprocal(cosines, weights, right)
+    return sum(found) / len(found)
+
+
+def _reciprocal(cosines: "Cosines", weights: Weights, right: Sequence[int]) -> list[float]:
+    """Return 1 / rank of the right document of each row."""
     import numpy as np
 
     scores = np.sum([weights[key] * one for key, one in cosines.items()], axis=0)
     mine = scores[np.arange(len(right)), right]
     ranks = (scores >= mine[:, None] - 1e-12).sum(axis=1)
-    return float((1 / ranks).mean())
+    found: list[float] = (1 / ranks).tolist()
+    return found
