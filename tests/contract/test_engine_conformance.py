@@ -9,6 +9,7 @@ from overnight.testing.bench import empty
 from overnight.testing.engine import RunConformance
 from overnight.testing.engine_cycles import CycleConformance
 from overnight.testing.engine_flows import FlowConformance
+from overnight.testing.engine_policies import PolicyConformance
 from overnight.testing.engine_recovery import RecoveryConformance
 from overnight.testing.postgres import create_database, drop_database
 
@@ -44,6 +45,10 @@ class TestRecovery(RecoveryConformance):
 
 
 class TestCycles(CycleConformance):
+    pass
+
+
+class TestPolicies(PolicyConformance):
     pass
 
 

@@ -9,12 +9,19 @@ from typing import get_args
 
 import pytest
 
-from overnight.base import config
+from overnight.base import config, engine_settings, fleet_settings, service_settings
+from overnight.base.engine_settings import PriorityName
 from overnight.base.refs import ExecutorName
 from overnight.base.schema import flatten
 from overnight.base.vocabulary import FOREIGN, nearest, suggestion
 
-TABLES = [value for value in vars(config).values() if is_dataclass(value) and value.__name__.endswith("Settings")]
+MODULES = (config, engine_settings, fleet_settings, service_settings)
+TABLES = [
+    value
+    for module in MODULES
+    for value in vars(module).values()
+    if is_dataclass(value) and value.__name__.endswith("Settings") and value.__module__ == module.__name__
+]
 
 
 def undocumented(source: str) -> list[str]:
@@ -39,7 +46,7 @@ def test_a_missing_description_is_found():
 
 def test_every_foreign_word_leads_to_one_of_ours():
     keys = {config.key_of(item.name, item.metadata) for table in TABLES for item in fields(table)}
-    values = {*get_args(config.PriorityName), *get_args(ExecutorName)}
+    values = {*get_args(PriorityName), *get_args(ExecutorName)}
     assert set(FOREIGN.values()) <= keys | values
     assert not set(FOREIGN) & keys
 

@@ -20,16 +20,18 @@ from overnight.engine.machine import (
     Effect,
     Event,
     Failed,
+    Held,
     Impossible,
     Lost,
     Parked,
+    Released,
     Stopped,
     Succeeded,
     Woken,
     add_usage,
     apply,
 )
-from overnight.engine.model import Priority, Queue, Run, State
+from overnight.engine.model import Cancel, Priority, Queue, Run, State
 
 T0 = 1_000_000_000
 LATER = ErrorRef(family="transient", type="E", message="later")
@@ -161,7 +163,7 @@ def test_parked_flow_is_in_progress_without_worker_and_forgets_losses() -> None:
 @pytest.mark.parametrize("event", [fail(), fail(NEVER), Stopped(), Lost(), Parked(waiting_for={"question": 1})])
 def test_run_that_is_to_be_cancelled_ends_cancelled_however_its_work_ends(event: Event) -> None:
     run, effects = apply(after(new(), CLAIM), CancelAsked(), T0)
-    assert (run.state, run.cancel, effects) == (State.IN_PROGRESS, True, ())
+    assert (run.state, run.cancel, effects) == (State.IN_PROGRESS, Cancel.PERSON, ())
     ended, effects = apply(run, event, T0)
     assert ended.state is State.CANCELLED
     assert set(effects) == {Effect.SETTLED, Effect.CANCEL_CHILDREN}
@@ -176,10 +178,33 @@ def test_work_that_succeeded_before_it_could_be_cancelled_counts() -> None:
     "run", [new(), new(queue=Queue.PARENTS, waiting_for={"after": ["x"]}), after(new(), CLAIM, fail())]
 )
 def test_run_that_nobody_works_on_is_cancelled_at_once_with_what_it_started(run: Run) -> None:
-    ended, effects = apply(run, CancelAsked(reason="because"), T0 + 5)
+    ended, effects = apply(run, CancelAsked(why=Cancel.OVERLAP), T0 + 5)
     assert (ended.state, ended.finished_us, ended.queue, ended.waiting_for) == (State.CANCELLED, T0 + 5, None, None)
-    assert ended.error == ErrorRef(family="user", type="Cancelled", message="because")
+    assert ended.error == ErrorRef(family="user", type="Cancelled", message=Cancel.OVERLAP.reason)
     assert effects == (Effect.SETTLED, Effect.CANCEL_CHILDREN)
+
+
+@pytest.mark.parametrize("run", [after(new(), CLAIM), new(queue=Queue.PAUSED)])
+def test_only_what_waits_for_its_start_can_be_held(run: Run) -> None:
+    with pytest.raises(InvalidTransition):
+        apply(run, Held(), T0)
+
+
+def test_only_what_is_held_can_be_released_and_goes_where_it_was() -> None:
+    with pytest.raises(InvalidTransition):
+        apply(new(), Released(), T0)
+    parents = new(queue=Queue.PARENTS, waiting_for={"after": ["x"]})
+    for run in (new(), new(queue=Queue.TIME, due_us=T0 + 9), parents):
+        assert after(run, Held(), Released()) == run
+    assert after(new(queue=Queue.TIME, due_us=T0 + 9), Held(), Released(), now_us=T0 + 9).queue == Queue.READY
+
+
+@pytest.mark.parametrize("why", [why for why in Cancel if why])
+def test_a_run_that_is_worked_on_ends_with_the_reason_of_who_cancelled_it(why: Cancel) -> None:
+    run = after(new(), CLAIM, CancelAsked(why=why))
+    assert (run.cancel, run.state) == (why, State.IN_PROGRESS)
+    for event in (Stopped(), fail(), Lost(), Parked(waiting_for={"question": 1})):
+        assert after(run, event).error == ErrorRef(family="user", type="Cancelled", message=why.reason)
 
 
 def test_blocked_and_impossible_runs_end_with_their_reason() -> None:
@@ -233,7 +258,7 @@ class RunMachine(RuleBasedStateMachine):
         self.now = T0
         self.max_retries = max_retries
         self.works = False
-        self.parked = False
+        self.parked = self.held = False
         self.claims = self.failures = self.losses = 0
         self.asked = False
         self.worked = self.since = 0
@@ -309,6 +334,21 @@ class RunMachine(RuleBasedStateMachine):
     def woken(self) -> None:
         self.go(Woken())
 
+    @precondition(lambda self: self.open() and not self.works and not self.parked and not self.held)
+    @rule()
+    def is_held(self) -> None:
+        before = self.run
+        self.go(Held())
+        assert self.run == before._replace(queue=Queue.PAUSED)
+        self.held = True
+
+    @precondition(lambda self: self.open() and self.held)
+    @rule()
+    def is_released(self) -> None:
+        self.go(Released())
+        assert self.run.queue == (Queue.READY if self.run.due_us <= self.now else Queue.TIME)
+        self.held = False
+
     @precondition(lambda self: self.open())
     @rule()
     def cancel(self) -> None:
@@ -318,6 +358,7 @@ class RunMachine(RuleBasedStateMachine):
             assert effects == ()
         else:
             self.end = State.CANCELLED
+            self.held = False
 
     @invariant()
     def agrees(self) -> None:
@@ -337,6 +378,8 @@ class RunMachine(RuleBasedStateMachine):
         assert run.cancel == self.asked
         if self.works:
             assert (run.state, run.queue) == (State.IN_PROGRESS, None)
+        elif self.held:
+            assert run.queue == Queue.PAUSED
         elif run.waiting_for is None:
             assert run.queue in (Queue.READY, Queue.TIME), "a run that waits for nothing is in the queue"
         assert run.rank is None or run.rank == run.due_us - run.priority.bonus_us

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from overnight.app import schedule
 from overnight.app.results import TrainingResult
+from overnight.app.schedule import Backfilled
 from overnight.app.training import stats, train
 from overnight.app.workplace import Workplace
 
@@ -27,6 +29,36 @@ class Project(Workplace):
             RunFailed: the training as a whole ended without a result.
         """
         return train(self, agents=agents, force=force, verbose=verbose)
+
+    def pause(self, task_id: str, why: str = "paused by a person") -> bool:
+        """Pause a task: its triggers do not fire, its scheduled runs do not start; runs by hand still work.
+
+        Return False where it was paused already.
+
+        Raises:
+            UnknownName: there is no such task.
+        """
+        return schedule.pause(self, task_id, why)
+
+    def resume(self, task_id: str) -> bool:
+        """Let a paused task go on from now; return False where it was not paused.
+
+        Raises:
+            UnknownName: there is no such task.
+        """
+        return schedule.resume(self, task_id)
+
+    def backfill(self, task_id: str, from_us: int, to_us: int) -> Backfilled:
+        """Make a run for each instant of a task's trigger, from `from_us` on and before `to_us`, that has none.
+
+        Instants are microseconds since the epoch, UTC.
+
+        Raises:
+            UnknownName: there is no such task.
+            InvalidTask: no trigger starts it.
+            UserMistake: the span is empty, reaches into the future, or holds more than 10,000 instants.
+        """
+        return schedule.backfill(self, task_id, from_us, to_us)
 
     def health(self) -> dict[str, Any]:  # Any: JSON
         """Return how the fleet does, from what its trainings measured; see `reports.health`."""

@@ -105,6 +105,7 @@ class Runtime:
             capacity=Capacity(slots=self._config.engine.max_concurrent, cpus=float(os.cpu_count() or 1)),
             project_dir=str(self._config.project_dir),
             logs_dir=str(self._state_dir / "logs" / "runs"),
+            timezone=self._config.project.timezone,
         )
         self._neighbours = Neighbours(presence.path)
         worker = Worker(

@@ -15,7 +15,7 @@ from overnight.registry import tables as registry_tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (engine_tables.metadata, stream.metadata, registry_tables.metadata, data_tables.metadata)

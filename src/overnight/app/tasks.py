@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from overnight.app.runtime import import_from, load_function
-from overnight.base.config import Config, TaskSettings
-from overnight.base.errors import ConfigError, said_by
+from overnight.base.config import Config
+from overnight.base.engine_settings import TaskSettings
+from overnight.base.errors import ConfigError, InvalidTask, said_by
 from overnight.base.settings import FILE
-from overnight.engine.model import Needs, Priority, Task
+from overnight.base.vocabulary import suggestion
+from overnight.engine.model import CatchUp, Needs, Overlap, Priority, Task
+from overnight.fleet import roster
 from overnight.flows import production as production_flow
 from overnight.flows.nightly import flow as nightly
 from overnight.flows.nightly.night import Nightly
 from overnight.flows.production import Production
+
+NIGHTLY, ACT, CAMPAIGN = "nightly", "act", "campaign:"
+"""Actions by a word of their own."""
 
 
 def configured_tasks(night: Nightly) -> list[Task]:
@@ -24,15 +30,43 @@ def configured_tasks(night: Nightly) -> list[Task]:
         ConfigError, InvalidTask: a table is wrong.
     """
     config = night.config
-    production = Production(
-        config=config,
+    production = production_of(night)
+    own = [task_from(name, settings, config.project.timezone) for name, settings in config.tasks.items()]
+    return [*own, *nightly.tasks(night), *production_flow.tasks(production)]
+
+
+def production_of(night: Nightly) -> Production:
+    """Return what the production flow works with."""
+    return Production(
+        config=night.config,
         database=night.database,
         blobs=night.blobs,
         environment=night.environment,
         state_dir=night.state_dir,
     )
-    own = [task_from(name, settings, config.project.timezone) for name, settings in config.tasks.items()]
-    return [*own, *nightly.tasks(night), *production_flow.tasks(production)]
+
+
+def spelled_out(task: Task, night: Nightly) -> Task:
+    """Return the task with the flow that its action names by a word; other tasks as they are.
+
+    Raises:
+        InvalidTask: the project has no such agent, or this program does not know the action.
+    """
+    action, name = task.action, task.agent_name
+    where = f"task {task.task_id!r}"
+    if isinstance(action, str) and action.startswith(CAMPAIGN):
+        raise InvalidTask(f"{where}: action: {action!r}: this version of Overnight runs no campaigns")
+    if action not in (NIGHTLY, ACT):
+        return task
+    known = roster.learners(night.agents) if action == NIGHTLY else night.config.agents
+    if (name is not None or action == ACT) and name not in known:
+        wrong = "is not an agent that learns here" if action == NIGHTLY else "is not an agent of this project"
+        raise InvalidTask(f"{where}: agent_name: {name!r} {wrong}{suggestion(str(name), sorted(known))}")
+    if action == NIGHTLY and not known:
+        raise InvalidTask(f"{where}: action: 'nightly' trains the fleet, and the project has no agents")
+    if action == NIGHTLY:
+        return replace(task, action=nightly.of_agents(night, () if name is None else (name,)), flow=True)
+    return replace(task, action=production_flow.of_agent(production_of(night), str(name)), flow=True)
 
 
 def load_setting(key: str, spec: str, folder: Path) -> Callable[..., Any]:
@@ -85,12 +119,21 @@ def task_from(name: str, settings: TaskSettings, timezone: str) -> Task:
         schedule=settings.schedule,
         every=settings.every,
         once=settings.once,
-        timezone=timezone,
+        timezone=settings.timezone or timezone,
         after=settings.after,
         max_retries=settings.max_retries,
         timeout_s=settings.timeout_s,
         needs=Needs(cpus=settings.needs.cpus, memory_gb=settings.needs.memory_gb, locks=settings.needs.locks),
         max_concurrent=settings.max_concurrent,
+        overlap=Overlap(settings.overlap),
+        catch_up=CatchUp(settings.catch_up),
+        catch_up_window_s=settings.catch_up_window_s,
+        jitter_s=settings.jitter_s,
+        rate_limit=settings.rate_limit,
+        pause_on_failure=settings.pause_on_failure,
+        keep_days=settings.keep_days,
+        keep_last=settings.keep_last,
+        tags=settings.tags,
         executor=settings.executor,
         args=settings.args,
         enabled=settings.enabled,

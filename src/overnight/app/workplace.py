@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from overnight.app import schema
 from overnight.app.lock import is_held
 from overnight.app.runtime import Runtime, check_threaded
-from overnight.app.tasks import configuration_of, configured_tasks, load_setting, without_parents
+from overnight.app.tasks import configuration_of, configured_tasks, load_setting, spelled_out, without_parents
 from overnight.app.waits import Waits
 from overnight.base.backoff import Backoff
 from overnight.base.clock import Clock, SystemClock
@@ -158,6 +158,7 @@ class Workplace:
         Raises:
             InvalidTask: the task cannot work; the message names the field.
         """
+        task = spelled_out(task, self.nightly)
         Book([without_parents(task)], self._retry())
         with self._adding:
             tasks = {**self._tasks, task.task_id: task}

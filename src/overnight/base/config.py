@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt
 
+from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
-from overnight.base.refs import ExecutorName
+from overnight.base.service_settings import LogSettings, NotifySettings, ServerSettings, TelemetrySettings
 from overnight.base.table import Table
 
-PriorityName = Literal["CRITICAL", "HIGH", "NORMAL", "LOW"]
 DEFAULT = "default"
 """The origin of a value that nobody set."""
 
@@ -44,109 +44,11 @@ class ProjectSettings(Table):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrySettings(Table):
-    """`[engine.retry]`: how long a failed run waits before its next try."""
-
-    base_s: Annotated[float, Ge(0)] = 60.0
-    """Wait after the first failure, in seconds."""
-
-    factor: Annotated[float, Ge(1)] = 2.0
-    """How much longer each further wait is."""
-
-    cap_s: Annotated[float, Ge(0)] = 3600.0
-    """Longest wait, in seconds."""
-
-    jitter: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Share of the wait by which it is made longer or shorter at random."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineSettings(Table):
-    """`[engine]`: how runs are executed."""
-
-    max_concurrent: Annotated[int, Ge(1)] = 3
-    """Runs at once in this project; parked flows do not count."""
-
-    database: Annotated[str, MinLen(1)] = "sqlite:///.overnight/overnight.db"
-    """URL of the database that holds all state: SQLite (relative to the project folder) or PostgreSQL."""
-
-    grace_s: Annotated[float, Ge(0)] = 300.0
-    """Seconds that running work gets when the project is stopped, before it goes back to the queue."""
-
-    retry: RetrySettings = field(default_factory=RetrySettings)
-    """Waits between tries."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class GateSettings(Table):
     """`[gate]`: when a new version counts as better."""
 
     alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05
     """Largest chance of accepting a version that is not better, one-sided."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeedsSettings(Table):
-    """`[tasks.NAME.needs]`: what a run reserves while it is worked on."""
-
-    cpus: Annotated[float, Ge(0)] = 0.0
-    """Cores; 0 means not counted."""
-
-    memory_gb: Annotated[float, Ge(0)] = 0.0
-    """Gigabytes (10^9 bytes) of memory that its processes may take before they are ended; 0 means any amount."""
-
-    locks: tuple[str, ...] = ()
-    """Names of locks that only one run holds at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskSettings(Table):
-    """`[tasks.NAME]`: a definition of work; NAME is the task's id."""
-
-    action: str | tuple[str, ...]
-    """What to run: "module:function", or a command as a list of words."""
-
-    flow: bool = False
-    """True if the function is a durable flow: its first parameter is then a `Flow`."""
-
-    agent_name: str | None = None
-    """The agent that the work is for."""
-
-    priority: PriorityName = "NORMAL"
-    """How urgent its runs are: CRITICAL, HIGH, NORMAL or LOW."""
-
-    schedule: str | None = None
-    """When it starts: minute, hour, day of month, month, day of week, as in cron."""
-
-    every: str | None = None
-    """The time between two starts, such as "30s"."""
-
-    once: str | None = None
-    """The one instant at which it starts, in ISO 8601."""
-
-    after: tuple[str, ...] = ()
-    """Tasks that must have COMPLETED in the same cycle."""
-
-    max_retries: Annotated[int, Ge(0)] = 3
-    """Tries after the first one."""
-
-    timeout_s: Annotated[float, Gt(0)] | None = None
-    """Seconds after which a run is stopped; without it, the default for this kind of action."""
-
-    needs: NeedsSettings = field(default_factory=NeedsSettings)
-    """What a run reserves."""
-
-    max_concurrent: Annotated[int, Ge(1)] | None = 1
-    """Runs of this task at once."""
-
-    enabled: bool = True
-    """Whether its triggers fire; a run by hand always works."""
-
-    executor: ExecutorName | None = None
-    """Where its runs execute: inline, thread, process or command; without it, what suits the action."""
-
-    args: Mapping[str, Any] = field(default_factory=dict)  # Any: the task's own JSON
-    """What the function is called with."""
 
 
 SourceKind = Literal["csv", "jsonl", "parquet", "folder", "json", "feed", "sql"]
@@ -294,6 +196,18 @@ class Settings(Table):
 
     production: ProductionSettings = field(default_factory=ProductionSettings)
     """The agents at work."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    """Where the daemon answers."""
+
+    log: LogSettings = field(default_factory=LogSettings)
+    """What the daemon writes down."""
+
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    """Who is told when something is wrong."""
+
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    """Where traces go."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What a function of a task may ask of the engine, and what the engine asks of an executor."""
 
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from overnight.base.ids import RunId, TaskId
@@ -14,6 +15,20 @@ class RunContext(Protocol):
     run_id: RunId
     task_id: TaskId
     attempt: int
+    scheduled: datetime | None
+    """The instant that the run is for (a trigger's, or a backfill's), in UTC; None for a run by hand."""
+
+    counts: dict[str, float]
+    """What `count` was told so far."""
+
+    def count(self, name: str, number: float = 1) -> None:
+        """Count something that the project produces, such as "videos_produced".
+
+        The sums of today and of all time are shown by `overnight status`; a run counts once, when it has completed.
+
+        Raises:
+            UserMistake: the name is not one of letters, digits and _, or the number is not finite.
+        """
 
     def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
         """Tell how far the work is; figures are shown beside it. Calls within 0.1 s are joined, the last wins."""

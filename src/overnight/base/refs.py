@@ -1,6 +1,6 @@
 """Frozen values that one part hands to another. They are JSON-able, so that a child or a remote host can get them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from overnight.base.ids import RunId, TaskId, Token
@@ -47,6 +47,8 @@ class Outcome:
     error: ErrorRef | None = None
     usage: Usage = NOTHING_USED
     waiting_for: dict[str, Any] | None = None
+    counts: dict[str, float] = field(default_factory=dict)
+    """What the work has counted (`ctx.count`); it counts once the run has completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class WorkOrder:
     project_dir: str = "."
     log_path: str | None = None
     memory_gb: float = 0.0
+    scheduled: str | None = None
+    """The instant that the run is for, in ISO 8601; None where no schedule asked for it."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "WorkOrder":

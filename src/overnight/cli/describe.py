@@ -55,7 +55,7 @@ def run_json(run: "Run") -> dict[str, Any]:  # Any: JSON
         "attempt": run.attempt,
         "losses": run.losses,
         "worker_id": run.worker_id,
-        "cancel_asked": run.cancel,
+        "cancel_asked": bool(run.cancel),
         "waiting_for": run.waiting_for,
         "parent_id": run.parent_id,
         "forked_from": run.forked_from,

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from overnight.base.backoff import Backoff
 from overnight.base.errors import InvalidTask, NotJson, UnknownName
 from overnight.base.files import to_json
-from overnight.base.instants import iso
+from overnight.base.instants import US, iso
 from overnight.base.refs import ExecutorName
 from overnight.base.vocabulary import suggestion
 from overnight.engine import graph
 from overnight.engine.cron import Schedule, parse_cron, parse_every, parse_once
 from overnight.engine.model import DEFAULT_TIMEOUT_S, Task
+from overnight.engine.ticks import CatchUpRule, parse_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,9 @@ class Entry:
     trigger_text: str | None
     retry: Backoff
     target: str | None
+    catch_up: CatchUpRule
+    rate_us: int | None
+    """The time between two starts at least; None where there is no rate limit."""
     dependants: tuple[str, ...] = ()
 
 
@@ -48,6 +52,8 @@ class Book:
             graph.order(self.after)
         children = graph.dependants(self.after)
         self._entries = {name: replace(entry, dependants=tuple(children[name])) for name, entry in entries.items()}
+        self.rated = frozenset(name for name, entry in entries.items() if entry.rate_us is not None)
+        """The tasks with a rate limit."""
 
     def __contains__(self, task_id: object) -> bool:
         return task_id in self._entries
@@ -90,6 +96,11 @@ def _entry(task: Task, retry: Backoff) -> Entry:
         trigger_text=text,
         retry=task.retry or retry,
         target=_target(task) if executor == "process" else None,
+        catch_up=CatchUpRule(
+            policy=task.catch_up,
+            window_us=None if task.catch_up_window_s is None else int(task.catch_up_window_s * US),
+        ),
+        rate_us=None if task.rate_limit is None else parse_rate(task.rate_limit),
     )
 
 

@@ -15,7 +15,7 @@ from overnight.engine import machine, moves, store
 from overnight.engine.book import Book, Entry
 from overnight.engine.model import Needs, Run
 from overnight.engine.queue import Busy, Candidate, Capacity, Why, choose, limit_us
-from overnight.engine.tables import LIVE, locks, runs, tasks
+from overnight.engine.tables import LIVE, READY, locks, runs, tasks
 
 WINDOW = 64
 """Ready runs looked at together, beyond the free slots."""
@@ -98,12 +98,14 @@ def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, windo
     known |= {run.run_id: (run, entry) for run, entry in search.ahead}
     candidates = [_candidate(run, entry) for run, entry in (*search.ahead, *fresh)]
     busy = [*search.busy, *_elsewhere(tx, claimant, search.busy, candidates)]
-    choice = choose(candidates, busy, claimant.capacity, tx.now_us)
+    closed = _closed(tx, {candidate.task_id for candidate in candidates if candidate.rated})
+    choice = choose(candidates, busy, claimant.capacity, tx.now_us, closed)
     never = [known[run_id][0] for run_id, why in choice.waiting.items() if why is Why.NEVER]
     _fail_impossible(tx, book, never, claimant.capacity)
     event = machine.Claimed(worker_id=claimant.worker_id)
     taken = moves.move(tx, book, [(known[run_id][0], event) for run_id in choice.start])
     _take_locks(tx, book, taken.values())
+    _space(tx, book, taken.values())
     for run in taken.values():
         search.claimed.append(run)
         search.busy.append(busy_with(run, book.get(run.task_id)))
@@ -134,6 +136,7 @@ def _candidate(run: Run, entry: Entry) -> Candidate:
         needs=entry.task.needs,
         limit_us=limit_us(entry.timeout_s, run.active_us),
         max_concurrent=entry.task.max_concurrent,
+        rated=entry.rate_us is not None,
     )
 
 
@@ -167,7 +170,9 @@ def _locked_elsewhere(tx: Tx, entries: Iterable[Entry]) -> set[str]:
 
     Two workers that count the runs of a task at the same time would both find room for one more.
     """
-    limited = {entry.task.task_id for entry in entries if entry.task.max_concurrent is not None}
+    limited = {
+        entry.task.task_id for entry in entries if entry.task.max_concurrent is not None or entry.rate_us is not None
+    }
     if not limited:
         return set()
     query = (
@@ -177,6 +182,33 @@ def _locked_elsewhere(tx: Tx, entries: Iterable[Entry]) -> set[str]:
         .with_for_update(skip_locked=True)
     )
     return limited - {task_id for (task_id,) in tx.connection.execute(query)}
+
+
+def _closed(tx: Tx, rated: set[str]) -> set[str]:
+    """Return those of the tasks whose next run may not start yet."""
+    if not rated:
+        return set()
+    query = sa.select(tasks.c.task_id).where(tasks.c.task_id.in_(rated), tasks.c.start_us > tx.now_us)
+    return {task_id for (task_id,) in tx.connection.execute(query)}
+
+
+def _space(tx: Tx, book: Book, taken: Iterable[Run]) -> None:
+    """Note when the next runs of tasks with a rate limit may start."""
+    for run in taken:
+        rate_us = book.get(run.task_id).rate_us
+        if rate_us is not None:
+            following = sa.update(tasks).values(start_us=tx.now_us + rate_us).where(tasks.c.task_id == run.task_id)
+            tx.connection.execute(following)
+
+
+def next_start_us(tx: Tx, book: Book) -> int | None:
+    """Return when the next ready run that a rate limit holds back may start."""
+    if not book.rated:
+        return None
+    waiting = sa.select(runs.c.task_id).where(READY, runs.c.task_id.in_(book.rated))
+    query = sa.select(sa.func.min(tasks.c.start_us)).where(tasks.c.start_us > tx.now_us, tasks.c.task_id.in_(waiting))
+    found: int | None = tx.connection.execute(query).scalar()
+    return found
 
 
 def _take_locks(tx: Tx, book: Book, taken: Iterable[Run]) -> None:

@@ -5,6 +5,7 @@ PENDING ----------claimed---------> IN_PROGRESS --succeeded--> COMPLETED
    |  `---yielded, worker lost-------'  |  |  `--woken, claimed-- (parked: IN_PROGRESS without a worker)
    |                                    |  `--failed for good---> FAILED
 RETRYING <------failed, tries left------'
+PENDING and RETRYING runs of a paused task are held, and released when it goes on: their state stays.
 any state but the final ones --cancel--> CANCELLED (at once where nobody works on it, else when the work has ended)
 """
 
@@ -18,7 +19,7 @@ from overnight.base.errors import InvalidTransition
 from overnight.base.ids import Token, WorkerId
 from overnight.base.instants import US
 from overnight.base.refs import NOTHING_USED, ErrorRef, Usage
-from overnight.engine.model import Queue, Run, State
+from overnight.engine.model import Cancel, Queue, Run, State
 
 if TYPE_CHECKING:
     from random import Random
@@ -70,7 +71,7 @@ class Stopped:
 class CancelAsked:
     """A person wants the run to end."""
 
-    reason: str = "cancelled by a person"
+    why: Cancel = Cancel.PERSON
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +93,16 @@ class Woken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """The run's task is paused, so that it does not start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """The run's task goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Blocked:
     """A parent ended badly, so the run cannot start in this cycle."""
 
@@ -105,7 +116,8 @@ class Impossible:
     error: ErrorRef
 
 
-Event = Claimed | Succeeded | Failed | Stopped | CancelAsked | Lost | Parked | Woken | Blocked | Impossible
+Ended = Succeeded | Failed | Stopped | Lost | Parked
+Event = Ended | Claimed | CancelAsked | Woken | Held | Released | Blocked | Impossible
 
 
 class Effect(StrEnum):
@@ -128,6 +140,16 @@ def apply(run: Run, event: Event, now_us: int) -> Step:
     """
     if run.state.final:
         raise InvalidTransition(f"run {run.run_id} is {run.state} since long; {_name(event)} comes too late")
+    if isinstance(event, Succeeded | Failed | Stopped | Lost | Parked):
+        if run.state is not State.IN_PROGRESS or run.worker_id is None:
+            raise InvalidTransition(f"run {run.run_id} is {run.state} and nobody works on it: no {_name(event)}")
+        return _ended(run, event, now_us)
+    return _while_waiting(run, event, now_us)
+
+
+def _while_waiting(
+    run: Run, event: Claimed | CancelAsked | Woken | Held | Released | Blocked | Impossible, now_us: int
+) -> Step:
     match event:
         case Claimed():
             return _claimed(run, event, now_us)
@@ -135,20 +157,22 @@ def apply(run: Run, event: Event, now_us: int) -> Step:
             return _cancel_asked(run, event, now_us)
         case Woken():
             return _woken(run, now_us)
-        case Blocked():
-            error = ErrorRef(family="permanent", type="Blocked", message=event.reason)
-            return _settle(run, State.CANCELLED, now_us, error=error)
-        case Impossible():
-            return _settle(run, State.FAILED, now_us, error=event.error)
-        case Succeeded() | Failed() | Stopped() | Lost() | Parked():
-            if run.state is not State.IN_PROGRESS or run.worker_id is None:
-                raise InvalidTransition(f"run {run.run_id} is {run.state} and nobody works on it: no {_name(event)}")
-            return _ended(run, event, now_us)
+        case Held() | Released():
+            return _pause(run, event, now_us)
+        case Blocked() | Impossible():
+            return _never(run, event, now_us)
         case _:
             assert_never(event)
 
 
-def _ended(run: Run, event: Succeeded | Failed | Stopped | Lost | Parked, now_us: int) -> Step:
+def _never(run: Run, event: Blocked | Impossible, now_us: int) -> Step:
+    if isinstance(event, Impossible):
+        return _settle(run, State.FAILED, now_us, error=event.error)
+    error = ErrorRef(family="permanent", type="Blocked", message=event.reason)
+    return _settle(run, State.CANCELLED, now_us, error=error)
+
+
+def _ended(run: Run, event: Ended, now_us: int) -> Step:
     match event:
         case Succeeded():
             return _settle(run, State.COMPLETED, now_us, result=event.result, usage=add_usage(run.usage, event.usage))
@@ -185,7 +209,7 @@ def _claimed(run: Run, event: Claimed, now_us: int) -> Step:
 def _failed(run: Run, event: Failed, now_us: int) -> Step:
     usage = add_usage(run.usage, event.usage)
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), usage=usage)
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled(run.cancel), usage=usage)
     if event.error.family != "transient" or run.attempt > event.max_retries:
         return _settle(run, State.FAILED, now_us, error=event.error, usage=usage)
     due = now_us + int(event.retry.wait_s(run.attempt, event.random) * US)
@@ -196,7 +220,7 @@ def _failed(run: Run, event: Failed, now_us: int) -> Step:
 def _stopped(run: Run, event: Stopped, now_us: int) -> Step:
     usage = add_usage(run.usage, event.usage)
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled(), usage=usage)
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled(run.cancel), usage=usage)
     # Given back: the try does not count, the place in the queue is kept.
     freed = _free(run, State.PENDING, run.due_us, now_us)
     return freed._replace(attempt=run.attempt - 1, usage=usage, history=_note(run, "yielded", now_us)), ()
@@ -205,7 +229,7 @@ def _stopped(run: Run, event: Stopped, now_us: int) -> Step:
 def _lost(run: Run, now_us: int) -> Step:
     losses = run.losses + 1
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled())
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled(run.cancel))
     if losses >= MAX_LOSSES:
         message = f"the worker died {losses} times while it worked on this run"
         return _settle(
@@ -218,7 +242,7 @@ def _lost(run: Run, now_us: int) -> Step:
 
 def _parked(run: Run, event: Parked, now_us: int) -> Step:
     if run.cancel:
-        return _settle(run, State.CANCELLED, now_us, error=_cancelled())
+        return _settle(run, State.CANCELLED, now_us, error=_cancelled(run.cancel))
     until_us = event.waiting_for.get("until_us")
     timed = (
         {} if until_us is None else {"queue": Queue.TIME, "due_us": until_us, "rank": until_us - run.priority.bonus_us}
@@ -244,11 +268,21 @@ def _woken(run: Run, now_us: int) -> Step:
     return run._replace(queue=Queue.READY, due_us=due_us, rank=due_us - run.priority.bonus_us, waiting_for=None), ()
 
 
+def _pause(run: Run, event: Held | Released, now_us: int) -> Step:
+    if isinstance(event, Held):
+        if run.state is State.IN_PROGRESS or run.queue == Queue.PAUSED:
+            raise InvalidTransition(f"run {run.run_id} is {run.state}: only what waits for its start can be held")
+        return run._replace(queue=Queue.PAUSED), ()
+    if run.queue != Queue.PAUSED:
+        raise InvalidTransition(f"run {run.run_id} is not held")
+    ready = Queue.READY if run.due_us <= now_us else Queue.TIME
+    return run._replace(queue=ready if run.waiting_for is None else Queue.PARENTS), ()
+
+
 def _cancel_asked(run: Run, event: CancelAsked, now_us: int) -> Step:
     if run.worker_id is not None:
-        return run._replace(cancel=True), ()
-    error = ErrorRef(family="user", type="Cancelled", message=event.reason)
-    return _settle(run, State.CANCELLED, now_us, error=error)
+        return run._replace(cancel=event.why), ()
+    return _settle(run, State.CANCELLED, now_us, error=_cancelled(event.why))
 
 
 def _settle(
@@ -305,8 +339,8 @@ def _active(run: Run, now_us: int) -> int:
     return run.active_us + max(0, now_us - run.started_us)
 
 
-def _cancelled() -> ErrorRef:
-    return ErrorRef(family="user", type="Cancelled", message="cancelled by a person")
+def _cancelled(why: Cancel) -> ErrorRef:
+    return ErrorRef(family="user", type="Cancelled", message=why.reason)
 
 
 def _note(run: Run, what: str, now_us: int, *more: str) -> tuple[tuple[Any, ...], ...]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, get_args
 
 from overnight.base.backoff import Backoff
@@ -14,6 +14,7 @@ from overnight.base.refs import NOTHING_USED, ErrorRef, ExecutorName, Usage
 
 LONGEST_S = 100 * 365 * 86400
 """No time limit is longer: what is added to an instant must stay one."""
+LONGEST_JITTER_S = 86400
 DEFAULT_TIMEOUT_S = 600.0
 """Time limit of a task that names none; flows, inline and thread tasks have no limit unless they can keep one."""
 
@@ -65,6 +66,46 @@ class Queue:
     TIME = 0
     READY = 1
     PARENTS = 2
+    PAUSED = 3
+
+
+class Overlap(StrEnum):
+    """What a trigger does while an earlier run of its task has not ended."""
+
+    SKIP = "skip"
+    QUEUE_ONE = "queue_one"
+    QUEUE_ALL = "queue_all"
+    CANCEL_OTHER = "cancel_other"
+
+
+class CatchUp(StrEnum):
+    """Which of the instants that nobody fired in time are made up for."""
+
+    LATEST = "latest"
+    ALL = "all"
+    NONE = "none"
+
+
+class Cancel(IntEnum):
+    """Who wants a run to end."""
+
+    NOBODY = 0
+    PERSON = 1
+    PARENT = 2
+    OVERLAP = 3
+
+    @property
+    def reason(self) -> str:
+        """Return it in words."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Cancel.NOBODY: "not cancelled",
+    Cancel.PERSON: "cancelled by a person",
+    Cancel.PARENT: "cancelled with the flow that started it",
+    Cancel.OVERLAP: "cancelled by overlap = 'cancel_other': the next instant of its task came",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +140,16 @@ class Task:
     `action` is a function, "module:function", or a command line as a tuple of words. A function whose first parameter
     is named `flow` is a durable flow; for one that is named by text, say `flow=True`. `timezone` is that of
     `schedule`, and of `once` where it has no offset. `max_concurrent` None means no limit. `timeout_s` and `executor`
-    None mean the default for this kind of action. `retry` None means the project's setting. `skip_while_busy` lets a
-    trigger pass, with a word in the events, while a run of the task has not ended; without it, one run waits behind it.
+    None mean the default for this kind of action. `retry` None means the project's setting.
+
+    `overlap` says what a trigger does while an earlier run has not ended: "skip" the instant, "queue_one" (one run
+    waits behind it, further instants are skipped), "queue_all", or "cancel_other" (the new run takes its place). Of
+    instants that were missed, `catch_up` runs the "latest" only, "all" of them one behind another, or "none" that is
+    more than a minute late; never one that is older than `catch_up_window_s` (None = any age).
+    Whatever does not run is recorded as missed. `jitter_s` delays each instant's run by a time below it, which follows
+    from task and instant. `rate_limit`, such as "10/m", spaces starts evenly. With `pause_on_failure` a run that FAILED
+    pauses the task. The newest `keep_last` finished runs are kept whatever their age, older ones for `keep_days`; None
+    means the project's setting.
 
     Raises:
         InvalidTask: a field cannot work; the message names it.
@@ -120,33 +169,64 @@ class Task:
     timeout_s: float | None = None
     needs: Needs = field(default_factory=Needs)
     max_concurrent: int | None = 1
-    skip_while_busy: bool = False
+    overlap: Overlap = Overlap.QUEUE_ONE
+    catch_up: CatchUp = CatchUp.LATEST
+    catch_up_window_s: float | None = None
+    jitter_s: float = 0.0
+    rate_limit: str | None = None
+    pause_on_failure: bool = False
     executor: ExecutorName | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     enabled: bool = True
+    tags: tuple[str, ...] = ()
     retry: Backoff | None = None
+    keep_days: float | None = None
+    keep_last: int | None = None
 
     def __post_init__(self) -> None:
         _check(self)
         object.__setattr__(self, "after", tuple(dict.fromkeys(self.after)))
-        object.__setattr__(self, "priority", Priority(self.priority))
+        object.__setattr__(self, "tags", tuple(dict.fromkeys(self.tags)))
+        for name, kind in _CHOICES:
+            object.__setattr__(self, name, kind(getattr(self, name)))
+
+
+_CHOICES: tuple[tuple[str, type[StrEnum]], ...] = (
+    ("priority", Priority),
+    ("overlap", Overlap),
+    ("catch_up", CatchUp),
+)
 
 
 _KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
-    ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone")),
-    ((int,), "a whole number", ("max_retries", "max_concurrent")),
-    ((int, float), "a number of seconds", ("timeout_s",)),
-    ((bool,), "True or False", ("enabled", "flow", "skip_while_busy")),
+    ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone", "rate_limit")),
+    ((int,), "a whole number", ("max_retries", "max_concurrent", "keep_last")),
+    ((int, float), "a number of seconds", ("timeout_s", "catch_up_window_s", "jitter_s")),
+    ((int, float), "a number of days", ("keep_days",)),
+    ((bool,), "True or False", ("enabled", "flow", "pause_on_failure")),
     ((Backoff,), "Backoff(base_s=..., factor=..., cap_s=..., jitter=...)", ("retry",)),
 )
-_OPTIONAL = ("agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "retry")
+_OPTIONAL = (
+    "agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "retry", "rate_limit",
+    "catch_up_window_s", "keep_days", "keep_last",
+)  # fmt: skip
+_MOST = 2**31 - 1
+_RANGES = (
+    ("max_retries", 0, _MOST, "a number of tries"),
+    ("max_concurrent", 1, _MOST, "a number of runs"),
+    ("catch_up_window_s", 0, LONGEST_S, "a time (at most 100 years)"),
+    ("jitter_s", 0, LONGEST_JITTER_S, "a delay (at most a day)"),
+    ("keep_days", 0, LONGEST_S / 86400, "a number of days (at most 100 years)"),
+    ("keep_last", 0, _MOST, "a number of runs"),
+)
 
 
 def _check_kinds(task: Task, where: str) -> None:
     if not isinstance(task.task_id, str):
         raise InvalidTask(f"task_id: {task.task_id!r} is not text")
-    if not isinstance(task.after, list | tuple) or not all(isinstance(name, str) for name in task.after):
-        raise InvalidTask(f"{where}: after: {task.after!r} is not a list of task ids, such as ('harvest',)")
+    for what, given, example in (("after", task.after, "task ids"), ("tags", task.tags, "words")):
+        if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+            raise InvalidTask(f"{where}: {what}: {given!r} is not a list of {example}, such as ('harvest',)")
     if not isinstance(task.needs, Needs):
         raise InvalidTask(f"{where}: needs: {task.needs!r} is not Needs(cpus=..., memory_gb=..., locks=(...,))")
     if task.executor is not None and task.executor not in get_args(ExecutorName):
@@ -164,18 +244,26 @@ def _check(task: Task) -> None:
     _check_kinds(task, where)
     if not task.task_id or not all(c.isalnum() or c in "_-.:/" for c in task.task_id):
         raise InvalidTask(f"task_id: {task.task_id!r} is not a name (letters, digits and _ - . : /)")
-    if task.priority not in tuple(Priority):
-        raise InvalidTask(f"{where}: priority: {task.priority!r} is not one of {', '.join(Priority)}")
+    for name, kind in _CHOICES:
+        if getattr(task, name) not in tuple(kind):
+            raise InvalidTask(f"{where}: {name}: {getattr(task, name)!r} is not one of {', '.join(kind)}")
     if sum(trigger is not None for trigger in (task.schedule, task.every, task.once)) > 1:
         raise InvalidTask(f"{where}: give one of schedule, every and once, not several")
-    if task.max_retries < 0:
-        raise InvalidTask(f"{where}: max_retries: {task.max_retries!r} is below 0")
-    if task.timeout_s is not None and not 0 < task.timeout_s <= LONGEST_S:
-        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a time (more than 0 s, at most 100 years)")
-    if task.max_concurrent is not None and task.max_concurrent < 1:
-        raise InvalidTask(f"{where}: max_concurrent: {task.max_concurrent!r} is below 1")
+    _check_ranges(task, where)
+    if task.catch_up == CatchUp.ALL and task.overlap in (Overlap.SKIP, Overlap.CANCEL_OTHER):
+        raise InvalidTask(f"{where}: catch_up 'all' queues every instant; overlap '{task.overlap}' would drop them")
     if task.task_id in task.after:
         raise InvalidTask(f"{where}: after: a task cannot come after itself")
+
+
+def _check_ranges(task: Task, where: str) -> None:
+    if task.timeout_s is not None and not 0 < task.timeout_s <= LONGEST_S:
+        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a time (more than 0 s, at most 100 years)")
+    for name, lowest, highest, meant in _RANGES:
+        value = getattr(task, name)
+        if value is not None and not lowest <= value <= highest:
+            below = value < lowest
+            raise InvalidTask(f"{where}: {name}: {value!r} is {f'below {lowest}' if below else f'not {meant}'}")
     for name, limit in (("timeout_s", task.timeout_s), ("needs.memory_gb", task.needs.memory_gb)):
         if task.executor in ("inline", "thread") and limit:
             raise InvalidTask(f"{where}: executor {task.executor!r} cannot keep a {name}; use 'process'")
@@ -205,7 +293,7 @@ class Run(NamedTuple):
     token: Token = Token(0)
     losses: int = 0
     worker_id: WorkerId | None = None
-    cancel: bool = False
+    cancel: Cancel = Cancel.NOBODY
     waiting_for: Mapping[str, Any] | None = None
     parent_id: RunId | None = None
     cycle: Cycle | None = None

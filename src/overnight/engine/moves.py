@@ -10,22 +10,25 @@ import sqlalchemy as sa
 from overnight.base.errors import InvalidTransition, UnknownName
 from overnight.base.ids import RunId
 from overnight.db.writer import Tx
-from overnight.engine import graph, machine, store
+from overnight.engine import gaps, graph, machine, pausing, store
 from overnight.engine.book import Book, Entry
 from overnight.engine.machine import Effect
-from overnight.engine.model import Run, State
+from overnight.engine.model import Cancel, Queue, Run, State
 from overnight.engine.submit import Request, submit
 from overnight.engine.tables import locks
+from overnight.engine.ticks import Gap, Missed
 
 Move = tuple[Run, machine.Event]
 
-SCHEDULE = 1
+SCHEDULE = pausing.SCHEDULE
 """Number of the lock on what depends on several cycles: the schedule, and due runs that wait for their parents."""
 
 _NAMES = {
     machine.Claimed: "started",
     machine.CancelAsked: "cancelled",
     machine.Woken: "woken",
+    machine.Held: "held",
+    machine.Released: "released",
     machine.Blocked: "blocked",
     machine.Lost: "lost",
     machine.Parked: "parked",
@@ -67,7 +70,10 @@ def _follow(tx: Tx, book: Book, old: Run, new: Run, effects: tuple[Effect, ...])
     if Effect.CANCEL_CHILDREN in effects:
         for child in store.children_of(tx.connection, new.run_id):
             if not child.state.final:
-                _cancel(tx, book, child, f"cancelled with run {new.run_id}, which started it")
+                _cancel(tx, book, child, Cancel.PARENT)
+    if new.state is State.FAILED and entry is not None and entry.task.pause_on_failure:
+        reason = "" if new.error is None else f": {new.error.message}"
+        pausing.pause(tx, new.task_id, f"run {new.run_id} failed{reason}")
     if Effect.SETTLED in effects:
         settled(tx, book, new)
 
@@ -120,6 +126,10 @@ def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
     found = store.in_cycle(tx.connection, tx.dialect, [name, *entry.task.after], parent.cycle)
     if name in found:
         return
+    if pausing.is_paused(tx, name):
+        if parent.cycle > 0:
+            gaps.record(tx, name, None, Gap(first_us=parent.cycle, last_us=parent.cycle), Missed.PAUSED)
+        return
     parents = _parents_in_cycle(tx, book, entry, parent.cycle)
     verdict = graph.decide({task_id: found[task_id].state if task_id in found else None for task_id in parents})
     if isinstance(verdict, graph.Wait):
@@ -171,7 +181,7 @@ def decide_waiting(tx: Tx, book: Book, run: Run) -> None:
             pass
 
 
-def cancel(tx: Tx, book: Book, run_id: int, reason: str = "cancelled by a person") -> Run:
+def cancel(tx: Tx, book: Book, run_id: int) -> Run:
     """End a run: at once where nobody works on it, else as soon as its worker has stopped the work.
 
     Raises:
@@ -183,13 +193,35 @@ def cancel(tx: Tx, book: Book, run_id: int, reason: str = "cancelled by a person
         raise UnknownName(f"there is no run {run_id}; `overnight runs list` shows the newest")
     if run.state.final:
         raise InvalidTransition(f"run {run_id} is {run.state} already; nothing to cancel")
-    _cancel(tx, book, run, reason)
+    _cancel(tx, book, run, Cancel.PERSON)
     return run
 
 
-def _cancel(tx: Tx, book: Book, run: Run, reason: str) -> None:
+def cancel_all(tx: Tx, book: Book, found: Sequence[Run], why: Cancel) -> None:
+    """End unfinished runs, as `cancel` does."""
+    for run in found:
+        _cancel(tx, book, run, why)
+
+
+def resume(tx: Tx, book: Book, task_id: str) -> bool:
+    """Let a paused task go on, with the runs that were held; the instants meanwhile are recorded as missed.
+
+    Return False where it was not paused.
+    """
+    held = store.held(tx.connection, task_id)
+    if not pausing.resume(tx, book.get(task_id)):
+        return False
+    move(tx, book, [(run, machine.Released()) for run in held])
+    for run in held:
+        now = store.peek(tx, run.run_id)
+        if now is not None and now.queue == Queue.PARENTS:
+            decide_waiting(tx, book, now)
+    return True
+
+
+def _cancel(tx: Tx, book: Book, run: Run, why: Cancel) -> None:
     if run.worker_id is not None:
-        store.mark_cancel(tx, run.run_id)
+        store.mark_cancel(tx, run.run_id, why)
         tx.emit({"run": run.run_id, "task": run.task_id, "event": "cancel_asked"})
     else:
-        move(tx, book, [(run, machine.CancelAsked(reason=reason))])
+        move(tx, book, [(run, machine.CancelAsked(why=why))])

@@ -25,6 +25,8 @@ class Candidate:
     needs: Needs = field(default_factory=Needs)
     limit_us: int | None = None
     max_concurrent: int | None = 1
+    rated: bool = False
+    """True for a task with a rate limit: one of its runs starts in a turn, if it may start at all (`closed`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,7 @@ class Capacity:
 class Why(StrEnum):
     """Why a ready run did not start."""
 
+    RATE = "its task's rate limit lets the next run start later"
     TASK_LIMIT = "as many runs of its task as allowed are being worked on"
     LOCK = "a lock that it needs is taken"
     CPUS = "not enough cores are free"
@@ -74,6 +77,7 @@ class _Room:
     taken: set[str]
     per_task: dict[str, int]
     busy: list[Busy]
+    closed: set[str]
     # The reservation of the first run that waits for cores or a lock: when it can start, and what is over beside it
     # then.
     shadow_us: float | None = None
@@ -81,12 +85,18 @@ class _Room:
     spare_slots: float = math.inf
 
 
-def choose(candidates: Sequence[Candidate], busy: Iterable[Busy], capacity: Capacity, now_us: int) -> Choice:
-    """Return which candidates start now.
+def choose(
+    candidates: Sequence[Candidate],
+    busy: Iterable[Busy],
+    capacity: Capacity,
+    now_us: int,
+    closed: Iterable[str] = (),
+) -> Choice:
+    """Return which candidates start now; `closed` are the tasks whose rate limit lets none start.
 
     Raises nothing; a run that can never fit is among the waiting ones with the reason NEVER.
     """
-    room = _room(busy, capacity)
+    room = _room(busy, capacity, closed)
     start: list[RunId] = []
     waiting: dict[RunId, Why] = {}
     for candidate in candidates:
@@ -100,7 +110,7 @@ def choose(candidates: Sequence[Candidate], busy: Iterable[Busy], capacity: Capa
     return Choice(start=tuple(start), waiting=waiting)
 
 
-def _room(busy: Iterable[Busy], capacity: Capacity) -> _Room:
+def _room(busy: Iterable[Busy], capacity: Capacity, closed: Iterable[str]) -> _Room:
     held = list(busy)
     per_task: dict[str, int] = {}
     for run in held:
@@ -111,6 +121,7 @@ def _room(busy: Iterable[Busy], capacity: Capacity) -> _Room:
         taken={lock for run in held for lock in run.needs.locks},
         per_task=per_task,
         busy=held,
+        closed=set(closed),
     )
 
 
@@ -119,8 +130,8 @@ def _obstacle(candidate: Candidate, room: _Room, capacity: Capacity, now_us: int
     limit = candidate.max_concurrent
     if needs.cpus > capacity.cpus:
         return Why.NEVER
-    if limit is not None and room.per_task.get(candidate.task_id, 0) >= limit:
-        return Why.TASK_LIMIT
+    if candidate.task_id in room.closed or (limit is not None and room.per_task.get(candidate.task_id, 0) >= limit):
+        return Why.RATE if candidate.task_id in room.closed else Why.TASK_LIMIT
     if not room.taken.isdisjoint(needs.locks):
         return Why.LOCK
     if room.slots < 1:
@@ -145,6 +156,8 @@ def _take(candidate: Candidate, room: _Room, now_us: int) -> None:
     room.cpus -= candidate.needs.cpus
     room.taken.update(candidate.needs.locks)
     room.per_task[candidate.task_id] = room.per_task.get(candidate.task_id, 0) + 1
+    if candidate.rated:
+        room.closed.add(candidate.task_id)
     room.busy.append(Busy(task_id=candidate.task_id, needs=candidate.needs, ends_us=ends_us))
     if room.shadow_us is not None and (ends_us is None or ends_us > room.shadow_us):
         room.spare_cpus -= candidate.needs.cpus

@@ -1,17 +1,20 @@
 """When tasks fire: due schedules become runs, each nominal instant once, however many daemons look."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from overnight.base.ids import Cycle, RunId
-from overnight.base.instants import US, iso
+from overnight.base.instants import iso
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
-from overnight.engine import moves, store
+from overnight.engine import gaps, moves, store
 from overnight.engine.book import Book, Entry
-from overnight.engine.cron import Schedule, next_after
-from overnight.engine.model import State
+from overnight.engine.cron import next_after
+from overnight.engine.model import Cancel, CatchUp, Overlap, Run, State
 from overnight.engine.submit import Request, submit
 from overnight.engine.tables import tasks
+from overnight.engine.ticks import Due, Gap, Missed, due, jitter_us
 
 _DUE = Prepared(
     lambda dialect: (
@@ -24,27 +27,54 @@ _NEXT = Prepared(lambda dialect: sa.select(sa.func.min(tasks.c.next_us)).where(t
 
 
 def sync(tx: Tx, book: Book) -> None:
-    """Make the schedule table say what the book says; an unchanged trigger keeps its next instant."""
+    """Make the schedule table say what the book says; an unchanged trigger keeps its next instant.
+
+    One that lies further ahead than the clock can mean is set anew: the clock was ahead when it was written.
+    """
     tx.dialect.serialize(tx.connection, moves.SCHEDULE)
-    rows = tx.connection.execute(sa.select(tasks.c.task_id, tasks.c.trigger, tasks.c.next_us))
-    known = {task_id: (trigger, next_us) for task_id, trigger, next_us in rows}
+    rows = tx.connection.execute(
+        sa.select(tasks.c.task_id, tasks.c.trigger, tasks.c.next_us, tasks.c.held_us, tasks.c.paused_us)
+    )
+    known = {row.task_id: row for row in rows}
+    fresh = []
     for entry in book:
         name = entry.task.task_id
         wanted = entry.trigger_text if entry.task.enabled else None
-        if name in known and known[name][0] == wanted:
+        row = known.get(name)
+        if row is None:
+            next_us = None if wanted is None else _first(entry, tx.now_us)
+            fresh.append({"task_id": name, "trigger": wanted, "next_us": next_us})
             continue
-        next_us = _first(entry, tx.now_us) if wanted is not None else None
-        tx.connection.execute(sa.delete(tasks).where(tasks.c.task_id == name))
-        tx.connection.execute(sa.insert(tasks).values(task_id=name, trigger=wanted, next_us=next_us))
-    gone = [name for name, (trigger, _) in known.items() if trigger is not None and name not in book]
+        planned_us = row.next_us if row.paused_us is None else row.held_us
+        if row.trigger == wanted and not _too_far(entry, planned_us, tx.now_us):
+            continue
+        next_us = None if wanted is None else _first(entry, tx.now_us)
+        _plan(tx, name, wanted, next_us, paused=row.paused_us is not None)
+    if fresh:
+        tx.connection.execute(sa.insert(tasks), fresh)
+    gone = [name for name, row in known.items() if row.trigger is not None and name not in book]
     if gone:
-        tx.connection.execute(sa.update(tasks).values(trigger=None, next_us=None).where(tasks.c.task_id.in_(gone)))
+        tx.connection.execute(
+            sa.update(tasks).values(trigger=None, next_us=None, held_us=None).where(tasks.c.task_id.in_(gone))
+        )
+
+
+def _plan(tx: Tx, name: str, trigger: str | None, next_us: int | None, *, paused: bool) -> None:
+    columns = {"next_us": None, "held_us": next_us} if paused else {"next_us": next_us}
+    tx.connection.execute(sa.update(tasks).values(trigger=trigger, **columns).where(tasks.c.task_id == name))
 
 
 def _first(entry: Entry, now_us: int) -> int | None:
     assert entry.trigger is not None
     # `once` in the past still fires, because it never did; the run's key keeps it from firing twice.
     return next_after(entry.trigger, 0 if entry.task.once is not None else now_us)
+
+
+def _too_far(entry: Entry, planned_us: int | None, now_us: int) -> bool:
+    if planned_us is None or planned_us <= now_us or entry.trigger is None or entry.task.once is not None:
+        return False
+    following = next_after(entry.trigger, now_us)
+    return following is not None and planned_us > following
 
 
 def next_fire_us(tx: Tx) -> int | None:
@@ -54,26 +84,26 @@ def next_fire_us(tx: Tx) -> int | None:
 
 
 def fire(tx: Tx, book: Book) -> None:
-    """Make a run for every task that is due. Of instants that were missed the latest counts, the others are told."""
-    due = _DUE(tx.connection, tx.dialect, now_us=tx.now_us).fetchall()
-    if not due:
+    """Make runs for the tasks that are due, as their rules say, and record the instants that get none."""
+    rows = _DUE(tx.connection, tx.dialect, now_us=tx.now_us).fetchall()
+    if not rows:
         return
     tx.dialect.serialize(tx.connection, moves.SCHEDULE)
     waiting: list[RunId] = []
-    for task_id, planned_us in map(tuple, due):
+    for task_id, planned_us in map(tuple, rows):
         entry = book.find(task_id)
         if entry is None or entry.trigger is None:
             tx.connection.execute(sa.update(tasks).values(next_us=None).where(tasks.c.task_id == task_id))
             continue
-        nominal_us = latest(entry.trigger, planned_us, tx.now_us)
-        following = None if entry.task.once is not None else next_after(entry.trigger, nominal_us)
+        decided = due(entry.trigger, planned_us, tx.now_us, entry.catch_up)
         won = tx.connection.execute(
-            sa.update(tasks).values(next_us=following).where(tasks.c.task_id == task_id, tasks.c.next_us == planned_us)
+            sa.update(tasks)
+            .values(next_us=decided.next_us)
+            .where(tasks.c.task_id == task_id, tasks.c.next_us == planned_us)
         )
         if won.rowcount == 1:
-            run_id = _fire_one(tx, book, entry, planned_us, nominal_us)
-            if run_id is not None and entry.task.after:
-                waiting.append(run_id)
+            run_ids = _fire_task(tx, book, entry, decided)
+            waiting += run_ids if entry.task.after else ()
     # Only now: a parent that is due at the same instant may come later in the list.
     for run_id in waiting:
         run = store.peek(tx, run_id)
@@ -81,41 +111,49 @@ def fire(tx: Tx, book: Book) -> None:
         moves.decide_waiting(tx, book, run)
 
 
-def _fire_one(tx: Tx, book: Book, entry: Entry, planned_us: int, nominal_us: int) -> RunId | None:
+def _fire_task(tx: Tx, book: Book, entry: Entry, decided: Due) -> list[RunId]:
     name = entry.task.task_id
-    if nominal_us > planned_us:
-        tx.emit({"task": name, "event": "missed", "from": iso(planned_us), "latest": iso(nominal_us)})
-    previous = store.latest_due(tx.connection, name, nominal_us)
+    if decided.gap is not None:
+        gaps.record(tx, name, entry.trigger, decided.gap, Missed.LATE)
+    run_ids = []
+    for nominal_us in decided.fire:
+        blocked_by = _in_the_way(tx, entry, nominal_us)
+        if blocked_by and entry.task.overlap is Overlap.CANCEL_OTHER:
+            moves.cancel_all(tx, book, blocked_by, Cancel.OVERLAP)
+        elif blocked_by:
+            gaps.record(tx, name, entry.trigger, Gap(first_us=nominal_us, last_us=nominal_us), Missed.OVERLAP)
+            continue
+        run_ids += submit(tx, [_request(entry, nominal_us)])
+    return run_ids
+
+
+def _in_the_way(tx: Tx, entry: Entry, nominal_us: int) -> Sequence[Run]:
+    """Return the runs for which this instant has to stand back, or which have to make way for it."""
+    task = entry.task
+    if task.overlap is Overlap.QUEUE_ALL or task.catch_up is CatchUp.ALL:
+        return ()
+    if task.overlap is Overlap.CANCEL_OTHER:
+        return store.unfinished(tx.connection, task_id=task.task_id)
+    if task.overlap is Overlap.SKIP:
+        return store.unfinished(tx.connection, task_id=task.task_id, limit=1)
+    previous = store.latest_due(tx.connection, task.task_id, nominal_us)
+    # One run waits already; a second would do the same work behind it.
     waits = previous is not None and previous.state is State.PENDING and previous.worker_id is None
-    if not waits and entry.task.skip_while_busy:
-        previous = next(iter(store.unfinished(tx.connection, task_id=name, limit=1)), None)
-        waits = previous is not None
-    if waits and previous is not None:
-        # One run waits or works already; a second would do the same work behind it.
-        tx.emit({"task": name, "event": "skipped", "due": iso(nominal_us), "run": previous.run_id})
-        return None
-    request = Request(
-        task_id=name,
-        priority=entry.task.priority,
-        key=f"{name}@{iso(nominal_us)}",
-        due_us=nominal_us,
+    return (previous,) if previous is not None and waits and previous.cycle != nominal_us else ()
+
+
+def _request(entry: Entry, nominal_us: int) -> Request:
+    task = entry.task
+    return Request(
+        task_id=task.task_id,
+        priority=task.priority,
+        key=key_of(task.task_id, nominal_us),
+        due_us=nominal_us + jitter_us(task.task_id, nominal_us, task.jitter_s),
         cycle=Cycle(nominal_us),
-        waiting_for={"after": list(entry.task.after)} if entry.task.after else None,
+        waiting_for={"after": list(task.after)} if task.after else None,
     )
-    return submit(tx, [request])[0]
 
 
-def latest(schedule: Schedule, first_us: int, now_us: int) -> int:
-    """Return the newest nominal instant that is not after `now_us`, given that `first_us` is one of them."""
-    window_us = 3600 * US
-    while now_us - window_us > first_us:
-        instant = next_after(schedule, now_us - window_us)
-        if instant is not None and instant <= now_us:
-            first_us = instant
-            break
-        window_us *= 4
-    while True:
-        instant = next_after(schedule, first_us)
-        if instant is None or instant > now_us:
-            return first_us
-        first_us = instant
+def key_of(task_id: str, nominal_us: int) -> str:
+    """Return the key of an instant's run: any number of daemons, and a backfill, make it once."""
+    return f"{task_id}@{iso(nominal_us)}"

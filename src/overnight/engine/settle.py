@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from overnight.base.ids import RunId
 from overnight.base.refs import ErrorRef, Outcome
 from overnight.db.writer import Tx
-from overnight.engine import approvals, machine, moves, recovery, scheduler, store
+from overnight.engine import approvals, counters, machine, moves, recovery, scheduler, store
 from overnight.engine.book import Book, Entry
-from overnight.engine.claim import Claimant, claim
+from overnight.engine.claim import Claimant, claim, next_start_us
 from overnight.engine.flow import YIELD
-from overnight.engine.model import Run
+from overnight.engine.model import Run, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +20,10 @@ class Turn:
     ended: Sequence[tuple[Run, Outcome]]
     claimant: Claimant | None
     """None while the worker closes: nothing new is taken."""
+    replan: bool = False
+    """True where the clock was set back: what was planned by the earlier one is planned anew."""
+    timezone: str = "UTC"
+    """Where days begin and end, for the counters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Report:
     """What a turn did."""
 
     claimed: Sequence[Run]
-    to_stop: Sequence[RunId]
+    to_stop: Sequence[Run]
     """Runs of this worker that somebody asked to cancel."""
     next_us: int | None
     """When there is something to do at the latest; None means not before somebody rings."""
@@ -36,27 +39,33 @@ class Report:
 
 def settle(tx: Tx, book: Book, turn: Turn, worker_id: str) -> Report:
     """Take one turn."""
-    _record(tx, book, turn.ended)
-    to_stop = _cancel(tx, book, worker_id)
+    _record(tx, book, turn.ended, turn.timezone)
     if turn.claimant is None or (tx.dialect.shared and not recovery.is_known(tx, worker_id)):
-        return Report(claimed=(), to_stop=to_stop, next_us=None)
+        return Report(claimed=(), to_stop=_cancel(tx, book, worker_id), next_us=None)
+    if turn.replan:
+        scheduler.sync(tx, book)
     scheduler.fire(tx, book)
+    # After the firing, which may cancel the runs before.
+    to_stop = _cancel(tx, book, worker_id)
     store.promote(tx)
     claimed = claim(tx, book, turn.claimant)
-    return Report(claimed=claimed, to_stop=to_stop, next_us=_next_us(tx))
+    return Report(claimed=claimed, to_stop=to_stop, next_us=_next_us(tx, book))
 
 
-def _next_us(tx: Tx) -> int | None:
-    instants = [instant for instant in (scheduler.next_fire_us(tx), store.next_due_us(tx)) if instant is not None]
-    return min(instants, default=None)
+def _next_us(tx: Tx, book: Book) -> int | None:
+    instants = (scheduler.next_fire_us(tx), store.next_due_us(tx), next_start_us(tx, book))
+    return min((instant for instant in instants if instant is not None), default=None)
 
 
-def _record(tx: Tx, book: Book, ended: Sequence[tuple[Run, Outcome]]) -> None:
+def _record(tx: Tx, book: Book, ended: Sequence[tuple[Run, Outcome]], timezone: str) -> None:
     parking = [run.run_id for run, outcome in ended if outcome.kind == "parked"]
     for run_id in parking:
         # Children that end at this moment wait for this lock and then see the parked flow, or are seen here.
         store.get_for_update(tx, run_id)
     moved = moves.move(tx, book, [(run, event_of(run, outcome, book.find(run.task_id))) for run, outcome in ended])
+    for run, outcome in ended:
+        if outcome.counts and run.run_id in moved and moved[run.run_id].state is State.COMPLETED:
+            counters.add(tx, outcome.counts, timezone)
     for run_id in parking:
         if run_id in moved:
             _wake_at_once(tx, book, moved[run_id])
@@ -72,12 +81,12 @@ def _wake_at_once(tx: Tx, book: Book, run: Run) -> None:
         moves.move(tx, book, [(run, machine.Woken())])
 
 
-def _cancel(tx: Tx, book: Book, worker_id: str) -> list[RunId]:
+def _cancel(tx: Tx, book: Book, worker_id: str) -> list[Run]:
     """End runs that are to be cancelled and that nobody works on; return those that this worker has to stop."""
     asked = store.to_cancel(tx)
     idle = [run for run in asked if run.worker_id is None]
-    moves.move(tx, book, [(run, machine.CancelAsked()) for run in idle])
-    return [run.run_id for run in asked if run.worker_id == worker_id]
+    moves.move(tx, book, [(run, machine.CancelAsked(why=run.cancel)) for run in idle])
+    return [run for run in asked if run.worker_id == worker_id]
 
 
 def event_of(run: Run, outcome: Outcome, entry: Entry | None) -> machine.Event:

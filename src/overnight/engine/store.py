@@ -11,12 +11,13 @@ from overnight.base.refs import NOTHING_USED, ErrorRef, Usage
 from overnight.db.dialect import ColumnSpec, Dialect
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
-from overnight.engine.model import FINAL, Priority, Run, State
-from overnight.engine.tables import CANCEL, LIVE, PARENTS, PARKED, READY, WAITING, runs
+from overnight.engine.model import FINAL, Cancel, Priority, Run, State
+from overnight.engine.tables import CANCEL, LIVE, PARENTS, PARKED, PAUSED, READY, WAITING, runs
 
 Row = Sequence[Any]  # Any: a database row
 
 _SELECT = sa.select(*runs.columns)
+_CANCELS = tuple(Cancel)
 
 
 def to_run(row: Row) -> Run:
@@ -40,7 +41,7 @@ def to_run(row: Row) -> Run:
         token=token,
         losses=losses,
         worker_id=worker_id,
-        cancel=bool(cancel),
+        cancel=_CANCELS[cancel or 0],
         waiting_for=None if waiting_for is None else json.loads(waiting_for),
         parent_id=parent_id,
         cycle=cycle,
@@ -317,6 +318,11 @@ def to_cancel(tx: Tx) -> list[Run]:
     return [to_run(row) for row in _TO_CANCEL(tx.connection, tx.dialect).fetchall()]
 
 
+def held(connection: sa.Connection, task_id: str) -> list[Run]:
+    """Return the runs that wait because their task is paused."""
+    return _find(connection, PAUSED, runs.c.task_id == task_id)
+
+
 def waiting_for_parents(connection: sa.Connection) -> list[Run]:
     """Return the due runs whose parents have not ended."""
     return _find(connection, PARENTS)
@@ -386,9 +392,11 @@ def with_keys(tx: Tx, keys: Iterable[str]) -> dict[str, RunId]:
     return {key: RunId(run_id) for key, run_id in map(tuple, rows.fetchall())}
 
 
-def mark_cancel(tx: Tx, run_id: int) -> None:
+def mark_cancel(tx: Tx, run_id: int, why: Cancel) -> None:
     """Note that an unfinished run is to be cancelled; whoever works on it sees the note."""
-    tx.connection.execute(sa.update(runs).values(cancel=1).where(runs.c.run_id == run_id, runs.c.finished_us.is_(None)))
+    tx.connection.execute(
+        sa.update(runs).values(cancel=int(why)).where(runs.c.run_id == run_id, runs.c.finished_us.is_(None))
+    )
 
 
 def save_progress(tx: Tx, figures: Iterable[tuple[int, int, str]]) -> None:
@@ -412,7 +420,7 @@ def _unfinished(*where: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
 
     What waits for its parents is among the parked ones here: it says what it waits for.
     """
-    return sa.union(*(sa.select(runs.c.run_id).where(held, *where) for held in (LIVE, READY, WAITING, PARKED)))
+    return sa.union(*(sa.select(runs.c.run_id).where(held, *where) for held in (LIVE, READY, WAITING, PARKED, PAUSED)))
 
 
 def unfinished(connection: sa.Connection, *, task_id: str | None = None, limit: int | None = None) -> list[Run]:

@@ -63,6 +63,7 @@ READY = runs.c.queue == sa.literal_column("1")
 WAITING = runs.c.queue == sa.literal_column("0")
 PARENTS = runs.c.queue == sa.literal_column("2")
 LIVE = runs.c.worker_id.is_not(None)
+PAUSED = runs.c.queue == sa.literal_column("3")
 PARKED = runs.c.waiting_for.is_not(None)
 CANCEL = runs.c.cancel.is_not(None)
 
@@ -70,6 +71,7 @@ _partial("runs_ready", runs.c.rank, runs.c.run_id, where=READY)
 _partial("runs_ready_task", runs.c.task_id, runs.c.rank, runs.c.run_id, where=READY)
 _partial("runs_waiting", runs.c.due_us, where=WAITING)
 _partial("runs_parents", runs.c.run_id, where=PARENTS)
+_partial("runs_paused", runs.c.task_id, where=PAUSED)
 _partial("runs_live", runs.c.worker_id, where=LIVE)
 _partial("runs_parked", runs.c.run_id, where=PARKED)
 _partial("runs_cancel", runs.c.run_id, where=CANCEL)
@@ -113,9 +115,53 @@ tasks = sa.Table(
     sa.Column("task_id", sa.Text, primary_key=True),
     sa.Column("trigger", sa.Text),
     sa.Column("next_us", _BIG),
+    # The next instant of a paused task, and since when and why it is paused.
+    sa.Column("held_us", _BIG),
+    sa.Column("paused_us", _BIG),
+    sa.Column("paused_why", sa.Text),
+    # When the next run may start, for a task with a rate limit.
+    sa.Column("start_us", _BIG),
 )
 _timed = tasks.c.next_us.is_not(None)
 _partial("tasks_next", tasks.c.next_us, where=_timed)
+
+missed = sa.Table(
+    "missed",
+    metadata,
+    sa.Column("missed_id", _BIG, primary_key=True),
+    sa.Column("task_id", sa.Text, nullable=False),
+    sa.Column("first_us", _BIG, nullable=False),
+    sa.Column("last_us", _BIG, nullable=False),
+    sa.Column("instants", sa.Integer),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("noted_us", _BIG, nullable=False),
+    sa.Index("missed_task", "task_id", "missed_id"),
+    sqlite_autoincrement=True,
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("value", sa.Double, nullable=False),
+)
+
+vitals = sa.Table(
+    "vitals",
+    metadata,
+    sa.Column("at_us", _BIG, primary_key=True, autoincrement=False),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("cause", sa.Text, primary_key=True),
+    sa.Column("told_us", _BIG, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
 
 workers = sa.Table(
     "workers",

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy, NotJson, family_of
 from overnight.base.files import to_json
 from overnight.base.ids import RunId, Token, WorkerId
-from overnight.base.instants import US
+from overnight.base.instants import US, iso
 from overnight.base.points import Hook, Point, no_hook
 from overnight.base.ports import Executor, StopReason
 from overnight.base.refs import ErrorRef, ExecutorName, Outcome, WorkOrder
@@ -44,6 +44,8 @@ RETRY_AFTER_S = 1.0
 LONGEST_SLEEP_S = 5.0
 """Bounds the harm of a ring that was lost, as when a program dies between commit and ring, and of a civil clock that
 jumps while a due time is awaited."""
+CLOCK_BACK_US = 5 * US
+"""A civil clock that was set back by more than this has the schedule planned anew."""
 STOP_GRACE_S = 5.0
 """Between the request to end and the SIGKILL, for a run that is cancelled or past its time."""
 
@@ -68,6 +70,7 @@ class Looks:
     capacity: Capacity
     project_dir: str
     logs_dir: str
+    timezone: str = "UTC"
 
 
 class Worker:
@@ -111,6 +114,8 @@ class Worker:
         self._progress_at = 0.0
         self._renew_at = self._clock.monotonic() + RENEW_EVERY_S
         self._neighbours_at = 0.0
+        self._civil_ahead_us = self._ahead_us()
+        self._replan = False
         self.closing = threading.Event()
         self.fenced = False
         """True once others have declared this worker dead and taken its runs."""
@@ -176,6 +181,7 @@ class Worker:
         """Look at the messages, then take a turn if there is reason to; return whether one was taken."""
         self._read(wait_s)
         now = self._clock.monotonic()
+        self._mind_the_clock()
         self._stop_late(now)
         self._write_progress(now)
         self._renew(now)
@@ -187,6 +193,17 @@ class Worker:
             return False
         self._turn()
         return True
+
+    def _ahead_us(self) -> int:
+        """Return by how much the civil clock is ahead of the one that only moves forward."""
+        return self._clock.now_us() - int(self._clock.monotonic() * US)
+
+    def _mind_the_clock(self) -> None:
+        """Notice that the civil clock was set back: what is planned may then lie much too far ahead."""
+        ahead_us = self._ahead_us()
+        if ahead_us < self._civil_ahead_us - CLOCK_BACK_US:
+            self._replan = self._look = True
+        self._civil_ahead_us = ahead_us
 
     def _read(self, wait_s: float) -> None:
         with contextlib.suppress(queue.Empty):
@@ -243,6 +260,8 @@ class Worker:
         turn = Turn(
             ended=[(entry.run, entry.outcome) for entry in ended if entry.outcome is not None],
             claimant=None if self.closing.is_set() or self.fenced else self._claimant(),
+            replan=self._replan,
+            timezone=self._looks.timezone,
         )
         book = self._book()
         worker_id = self._looks.worker_id
@@ -256,6 +275,7 @@ class Worker:
         except (DatabaseBusy, DatabaseBroken):
             self._look_later(RETRY_AFTER_S)
             return
+        self._replan = False
         for entry in ended:
             self._forget(entry)
         self._hook(Point.ENGINE_SETTLED)
@@ -299,13 +319,13 @@ class Worker:
             self._hook(Point.ENGINE_CLAIMED)
         for run in report.claimed:
             self._hand_out(run, book)
-        for run_id in report.to_stop:
-            self._cancel(run_id)
+        for run in report.to_stop:
+            self._cancel(run)
 
-    def _cancel(self, run_id: RunId) -> None:
-        entry = self._running.get(run_id)
+    def _cancel(self, run: Run) -> None:
+        entry = self._running.get(run.run_id)
         if entry is not None:
-            entry.run = entry.run._replace(cancel=True)
+            entry.run = entry.run._replace(cancel=run.cancel)
             self._stop(entry, "cancelled", STOP_GRACE_S)
 
     def _hand_out(self, run: Run, book: Book) -> None:
@@ -336,6 +356,7 @@ class Worker:
             project_dir=self._looks.project_dir,
             log_path=f"{self._looks.logs_dir}{os.sep}{run.run_id}.log",
             memory_gb=entry.task.needs.memory_gb,
+            scheduled=iso(run.cycle) if run.cycle is not None and run.cycle > 0 else None,
         )
 
     def _stop_late(self, now: float) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 from overnight.base.clock import cpu_s
@@ -27,7 +28,7 @@ def call(order: WorkOrder, fn: Callable[..., object], ctx: RunContext, log: Log)
     """
     try:
         value = fn(**order.args, ctx=ctx) if takes_ctx(fn) else fn(**order.args)
-        return Outcome(kind="succeeded", result=to_json(value, what="the result"))
+        return Outcome(kind="succeeded", result=to_json(value, what="the result"), counts=dict(ctx.counts))
     except Parking as parking:
         return Outcome(kind="parked", waiting_for=parking.waiting_for)
     except TypeError as error:
@@ -52,13 +53,7 @@ def perform_here(order: WorkOrder, resolve: Resolve, ctx: RunContext, log: Log) 
     """Perform the order in this thread and measure the CPU time of this thread."""
     before = cpu_s()
     outcome = perform(order, resolve, ctx, log)
-    return Outcome(
-        kind=outcome.kind,
-        result=outcome.result,
-        error=outcome.error,
-        waiting_for=outcome.waiting_for,
-        usage=Usage(cpu_s=cpu_s() - before),
-    )
+    return replace(outcome, usage=Usage(cpu_s=cpu_s() - before))
 
 
 def failure(error: BaseException, log: Log) -> Outcome:

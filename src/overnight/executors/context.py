@@ -1,7 +1,9 @@
 """The `ctx` of a task's function, the same in every executor."""
 
+import math
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from overnight.base.clock import Clock
@@ -31,6 +33,8 @@ class Context:
         self.run_id = order.run_id
         self.task_id = order.task_id
         self.attempt = order.attempt
+        self.scheduled = None if order.scheduled is None else datetime.fromisoformat(order.scheduled)
+        self.counts: dict[str, float] = {}
         self.reason: StopReason | None = None
         self._clock = clock
         self._send = send
@@ -58,6 +62,19 @@ class Context:
                 return
             self._next_send = now + _JOIN_S
             self._send(values)
+
+    def count(self, name: str, number: float = 1) -> None:
+        """Count something that the project produces; it counts once the run has completed.
+
+        Raises:
+            UserMistake: the name is not one of letters, digits and _, or the number is not finite.
+        """
+        if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+            raise UserMistake(f"ctx.count: {name!r} is not a name (letters, digits and _), such as 'videos_produced'")
+        if type(number) not in (int, float) or not math.isfinite(number):
+            raise UserMistake(f"ctx.count: {name}: {number!r} is not a finite number")
+        with self._lock:
+            self.counts[name] = self.counts.get(name, 0) + number
 
     @property
     def cancelled(self) -> bool:

@@ -166,6 +166,7 @@ def _values(outcome: Outcome, cpu_s: float, peak_bytes: int) -> dict[str, Any]:
         "result": outcome.result,
         "error": vars(outcome.error) if outcome.error is not None else None,
         "waiting_for": outcome.waiting_for,
+        "counts": outcome.counts,
         "cpu_s": cpu_s,
         "peak_bytes": peak_bytes,
     }

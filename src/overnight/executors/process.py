@@ -210,7 +210,7 @@ class ProcessExecutor(ChildExecutor):
                 if message.get("parcel") is not None:
                     self._parcels.keep(attempt.order.run_id, message["parcel"])
                 self._result(seat, attempt, outcome, reusable=bool(message["reusable"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self._babble(seat, "wrote something else than results into its pipe")
 
     def _read_result(self, attempt: Attempt, values: dict[str, Any]) -> Outcome:
@@ -220,6 +220,7 @@ class ProcessExecutor(ChildExecutor):
             result=values["result"],
             error=error,
             waiting_for=values["waiting_for"],
+            counts={str(name): float(number) for name, number in values["counts"].items()},
             usage=self._usage(attempt, values["cpu_s"], values["peak_bytes"]),
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.config import Config
+from overnight.base.errors import PermanentError
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.engine.flow import Flow
@@ -44,6 +45,20 @@ def tasks(production: Production) -> list[Task]:
     ]
 
 
+def of_agent(production: Production, name: str) -> Callable[..., Json]:
+    """Return a flow in which one agent acts on the brief that it is given, or on the configured one."""
+
+    def run(flow: Flow, brief: Any = None) -> Json:  # Any: JSON
+        given = dict(production.config.production.brief if brief is None else brief)
+        acted = _act(flow, production, name, given)
+        flow.step("clean up", _clean_up, production, flow.run_id)
+        if acted["status"] != "done":
+            raise PermanentError(f"agent {name!r}: {acted['error']}")
+        return {"agent": name, "output": acted["output"]}
+
+    return run
+
+
 def produce(flow: Flow, production: Production, brief: Json) -> Json:
     """Let each agent act once and return what came of it: `status`, and each agent's `output` or why it has none.
 
@@ -52,19 +67,23 @@ def produce(flow: Flow, production: Production, brief: Json) -> Json:
     agents: dict[str, Json] = {}
     given = dict(brief)
     for name in _order(production.config):
-        ready = flow.step(f"prepare {name}", _prepare, production, flow.run_id, name)
-        if "folder" in ready:
-            [ended] = flow.wait(flow.start(ACT, {"folder": ready["folder"], "given": given}, name=f"act {name}"))
-            done = ended.state is State.COMPLETED
-            error = None if done or ended.error is None else ended.error.message
-            ready = {"status": "done" if done else "failed", "output": ended.result, "error": error}
-        agents[name] = ready
-        if ready["status"] == "done":
-            given[name] = ready["output"]
+        agents[name] = acted = _act(flow, production, name, given)
+        if acted["status"] == "done":
+            given[name] = acted["output"]
     flow.step("clean up", _clean_up, production, flow.run_id)
-    acted = [one for one in agents.values() if one["status"] == "done"]
-    status = "success" if len(acted) == len(agents) else "partial" if acted else "failed"
+    done = [one for one in agents.values() if one["status"] == "done"]
+    status = "success" if len(done) == len(agents) else "partial" if done else "failed"
     return {"status": status, "brief": brief, "agents": agents}
+
+
+def _act(flow: Flow, production: Production, name: str, given: Json) -> Json:
+    ready = flow.step(f"prepare {name}", _prepare, production, flow.run_id, name)
+    if "folder" not in ready:
+        return ready
+    [ended] = flow.wait(flow.start(ACT, {"folder": ready["folder"], "given": given}, name=f"act {name}"))
+    done = ended.state is State.COMPLETED
+    error = None if done or ended.error is None else ended.error.message
+    return {"status": "done" if done else "failed", "output": ended.result, "error": error}
 
 
 def _order(config: Config) -> Sequence[str]:

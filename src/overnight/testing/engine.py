@@ -27,7 +27,7 @@ from overnight.base.errors import (
 )
 from overnight.base.instants import to_datetime
 from overnight.base.ports import RunContext
-from overnight.engine.model import Needs, Priority, State
+from overnight.engine.model import Cancel, Needs, Priority, State
 from overnight.engine.tables import locks
 from overnight.testing.bench import Bench
 
@@ -344,7 +344,7 @@ class RunConformance(Suite):
         bench.project.cancel(run_id)
         bench.work_until(lambda: bench.state(run_id).final)
         run = bench.get(run_id)
-        assert (run.state, run.cancel) == (State.CANCELLED, False)
+        assert (run.state, run.cancel) == (State.CANCELLED, Cancel.NOBODY)
         told = [event["event"] for event in bench.tell() if event.get("run") == run_id]
         assert told == ["submitted", "started", "cancel_asked", "cancel_asked", "cancelled"]
 

@@ -58,7 +58,7 @@ class CycleConformance(Suite):
         bench.after(600)
         assert bench.calls == ["tick", "tick"]
         [missed] = _told(bench, "missed")
-        assert (missed["task"], missed["from"] < missed["latest"]) == ("tick", True)
+        assert (missed["task"], missed["count"], missed["reason"]) == ("tick", 9, "late")
         assert _newest(bench, "tick").due_us == bench.clock.now_us()
 
     def test_once_follows_the_time_zone_of_its_task_also_when_that_changes(self, bench: Bench) -> None:
@@ -82,12 +82,12 @@ class CycleConformance(Suite):
             flow.sleep(90)
 
         self._at_midnight(bench)
-        bench.add("busy", flow, every="60s", skip_while_busy=True)
+        bench.add("busy", flow, every="60s", overlap="skip")
         by_hand = bench.project.submit("busy")
         bench.work()
         bench.after(61)
         assert [run.run_id for run in bench.project.runs(task_id="busy")] == [by_hand]
-        assert [event["run"] for event in _told(bench, "skipped")] == [by_hand]
+        assert [event["reason"] for event in _told(bench, "missed")] == ["overlap"]
         bench.after(40)
         assert bench.get(by_hand).state is State.COMPLETED
         bench.after(30)
@@ -108,7 +108,7 @@ class CycleConformance(Suite):
         for _ in range(3):
             bench.after(60)
         assert [run.state for run in bench.project.runs()] == [State.PENDING, State.IN_PROGRESS]
-        assert len(_told(bench, "skipped")) == 2
+        assert len(_told(bench, "missed")) == 2
         gate.set()
         bench.work_until(lambda: not bench.project.runs(state="PENDING") and bench.runtime.worker.idle)
         assert len(bench.project.runs(state="COMPLETED")) == 2

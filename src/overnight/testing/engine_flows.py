@@ -20,7 +20,7 @@ from overnight.base.errors import (
 )
 from overnight.base.points import Point
 from overnight.engine.flow import Flow
-from overnight.engine.model import Run, State, Task
+from overnight.engine.model import Cancel, Run, State, Task
 from overnight.engine.tables import steps
 from overnight.testing.bench import Bench
 from overnight.testing.engine import Suite
@@ -308,9 +308,7 @@ class FlowConformance(Suite):
         bench.project.cancel(run_id)
         ended = [bench.get(run.run_id) for run in children]
         assert [run.state for run in ended] == [State.CANCELLED] * 2
-        assert [run.error and run.error.message for run in ended] == [
-            f"cancelled with run {run_id}, which started it"
-        ] * 2
+        assert [run.error and run.error.message for run in ended] == [Cancel.PARENT.reason] * 2
         assert bench.project.questions() == []
 
     def test_flow_that_fails_for_good_takes_its_children_along_and_one_that_will_be_tried_again_does_not(
@@ -330,7 +328,7 @@ class FlowConformance(Suite):
         assert bench.state(run_id) is State.FAILED
         ended = bench.get(child.run_id)
         assert (ended.state, ended.error and ended.error.message) == (
-            State.CANCELLED, f"cancelled with run {run_id}, which started it",
+            State.CANCELLED, Cancel.PARENT.reason,
         )  # fmt: skip
         assert len(bench.project.runs(task_id="asking")) == 1
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -37,6 +38,11 @@ class _Context:
     task_id: TaskId
     attempt: int
     cancelled: bool = False
+    scheduled: datetime | None = None
+    counts: dict[str, float] = field(default_factory=dict)
+
+    def count(self, name: str, number: float = 1) -> None:
+        """Do nothing."""
 
     def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
         """Do nothing."""

@@ -26,7 +26,7 @@ from overnight.data.categories import categories
 from overnight.data.quality import computed_from
 from overnight.engine import store as runs
 from overnight.engine.flow import Flow
-from overnight.engine.model import Needs, Priority, State, Task
+from overnight.engine.model import Needs, Overlap, Priority, State, Task
 from overnight.fleet import roster
 from overnight.flows.nightly import closing, records, trainings
 from overnight.flows.nightly.night import TASK, Json, Nightly, Parts, Wish, training_task
@@ -66,21 +66,27 @@ def tasks(night: Nightly) -> list[Task]:
         for name, agent in roster.learners(agents).items()
     ]
 
-    def run(flow: Flow, agents: Any = (), force: bool = False) -> Json:  # Any: JSON
-        return nightly(flow, night, Wish(agents=tuple(agents), force=force))
-
     return [
         *found,
         Task(
             task_id=TASK,
-            action=run,
+            action=of_agents(night, ()),
             priority=Priority.HIGH,
             schedule=settings.schedule if settings.enabled else None,
             timezone=config.project.timezone,
             # A training that was begun by hand is tonight's.
-            skip_while_busy=True,
+            overlap=Overlap.SKIP,
         ),
     ]
+
+
+def of_agents(night: Nightly, chosen: tuple[str, ...]) -> Callable[..., Json]:
+    """Return the flow as a task's action; without a word of the run itself it trains the chosen agents, or all."""
+
+    def run(flow: Flow, agents: Any = chosen, force: bool = False) -> Json:  # Any: JSON
+        return nightly(flow, night, Wish(agents=tuple(agents), force=force))
+
+    return run
 
 
 def nightly(flow: Flow, night: Nightly, wish: Wish) -> Json:

@@ -1,0 +1,69 @@
+"""The tables of `overnight.toml` that describe the daemon: its address, log, alerts and traces; see `base.config`."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from overnight.base.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings(Table):
+    """`[server]`: where `overnight up` answers, on this machine alone (127.0.0.1)."""
+
+    port: Annotated[int, Ge(0), Le(65535)] = 8090
+    """Port of `GET /health` and `GET /metrics`; 0 means any free one, which `overnight status` names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings(Table):
+    """`[log]`: what the daemon writes into `master_orchestrator.log`."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least important lines that are written."""
+
+    max_mb: Annotated[float, Gt(0)] = 10.0
+    """Megabytes (10^6 bytes) from which a new file is begun."""
+
+    keep: Annotated[int, Ge(0)] = 5
+    """Older files that are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsSettings(Table):
+    """`[notify.stats]`: how the fleet does, told regularly."""
+
+    schedule: str | None = None
+    """When what `overnight stats` prints is sent, as a cron line in the project's time zone; without it, never."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifySettings(Table):
+    """`[notify]`: who is told when something is wrong, once for each cause and hour. Needs the extra `notify`."""
+
+    urls: tuple[str, ...] = ()
+    """Where alerts go, as Apprise URLs; "${NAME}" stands for a variable of the environment."""
+
+    failed: bool = True
+    """Whether a run that FAILED is told."""
+
+    missed: bool = True
+    """Whether instants of a trigger that nobody worked on are told."""
+
+    failure_rate: Annotated[float, Gt(0), Le(1)] | None = 0.5
+    """Share of the runs that ended in the last hour (10 at least) from which failures are told as such."""
+
+    queue_age_s: Annotated[float, Gt(0)] | None = 3600.0
+    """Seconds that a ready run may wait for its start before that is told."""
+
+    stats: StatsSettings = field(default_factory=StatsSettings)
+    """How the fleet does, told regularly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TelemetrySettings(Table):
+    """`[telemetry]`: where traces of runs go. Needs the extra `otel`."""
+
+    otlp_endpoint: str | None = None
+    """Address of an OpenTelemetry collector that takes OTLP over HTTP, such as "http://127.0.0.1:4318"."""
