@@ -28,7 +28,7 @@ $(BUILT):
 	@echo "Installing into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --no-build-isolation --editable '.[data,ml,demo,postgres,dev]'
+	  --no-build-isolation --editable '.[data,ml,demo,postgres,notify,otel,dev]'
 	@rm -f .venv/.built-* && touch $@
 
 demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions
@@ -79,7 +79,7 @@ $(PEERS): | $(BUILT)
 	@echo "Installing into .venv-bench"
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --no-build-isolation --editable '.[data,ml,demo,postgres,dev]' --requirement benchmarks/peers.txt
+	  --no-build-isolation --editable '.[data,ml,demo,postgres,notify,otel,dev]' --requirement benchmarks/peers.txt
 	@rm -f .venv-bench/.built-* && touch $@
 
 fmt: $(BUILT) ## put the code into its format, and fix what can be fixed safely

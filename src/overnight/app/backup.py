@@ -24,7 +24,6 @@ import sqlalchemy as sa
 
 from overnight.app import schema
 from overnight.app.lock import ProjectLock
-from overnight.app.workplace import STATE_FOLDER
 from overnight.base.clock import Clock
 from overnight.base.config import Config
 from overnight.base.errors import (
@@ -37,6 +36,7 @@ from overnight.base.errors import (
 )
 from overnight.base.files import sync_folder
 from overnight.base.instants import iso
+from overnight.base.settings import STATE_FOLDER
 from overnight.db.database import dialect_of
 
 FORMAT = 1

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -28,6 +28,16 @@ class Stop:
         except queue.Empty:
             return False
         return True
+
+
+@contextlib.contextmanager
+def hearing_hangup(heard: Callable[[], None]) -> Iterator[None]:
+    """Call `heard` at each SIGHUP, for the length of a block in the main thread."""
+    before = signal.signal(signal.SIGHUP, lambda number, frame: heard())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextlib.contextmanager

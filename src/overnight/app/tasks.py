@@ -1,6 +1,9 @@
 """From the `[tasks.NAME]` tables to tasks."""
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -101,6 +104,25 @@ def configuration_of(config: Config) -> Callable[[Any], object] | None:
     if not callable(configure):
         raise ConfigError(f"{FILE}: project.module: {name!r} has no function configure(project)")
     return configure  # type: ignore[no-any-return]  # a callable of the project's own
+
+
+@contextmanager
+def fresh_modules(folder: Path) -> Iterator[None]:
+    """Let the modules of the folder be loaded anew within the block; where it fails, those from before stay."""
+    own = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name != "__main__" and Path(getattr(module, "__file__", None) or "/").is_relative_to(folder)
+    }
+    own = {name: module for name, module in own.items() if ".venv" not in str(module.__file__)}
+    for name in own:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        sys.modules.update(own)
+        raise
 
 
 def without_parents(task: Task) -> Task:

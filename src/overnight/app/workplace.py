@@ -1,10 +1,9 @@
 """A project without its fleet: its tasks, its runs, its records and the durable state; see `app.project`."""
 
 import contextlib
-import getpass
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,37 +11,36 @@ from typing import TYPE_CHECKING, Any, Self
 
 from overnight.app import schema
 from overnight.app.lock import is_held
+from overnight.app.runs import Runs
 from overnight.app.runtime import Runtime, check_threaded
-from overnight.app.tasks import configuration_of, configured_tasks, load_setting, spelled_out, without_parents
-from overnight.app.waits import Waits
+from overnight.app.tasks import (
+    configuration_of,
+    configured_tasks,
+    fresh_modules,
+    load_setting,
+    spelled_out,
+    without_parents,
+)
 from overnight.base.backoff import Backoff
 from overnight.base.clock import Clock, SystemClock
 from overnight.base.config import Config
-from overnight.base.errors import InvalidTransition, RunFailed, UnknownName, UserMistake
+from overnight.base.errors import InvalidTransition
 from overnight.base.files import replace_file
-from overnight.base.ids import RunId
 from overnight.base.points import Hook, no_hook
-from overnight.base.settings import FILE, environment, find_project, load_config
+from overnight.base.settings import FILE, STATE_FOLDER, environment, find_project, load_config
 from overnight.data.sources.kinds import check as check_source
-from overnight.db import stream
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
-from overnight.db.writer import Tx
-from overnight.engine import approvals, moves, store
 from overnight.engine.book import Book
-from overnight.engine.forks import check_fork, fork
-from overnight.engine.model import Priority, Question, Run, State, Task
-from overnight.engine.submit import Request, args_text, due_instant, submit
+from overnight.engine.model import Task
 from overnight.executors.parcels import Parcels
 from overnight.flows.nightly.night import Nightly
 
 if TYPE_CHECKING:
     from overnight.data.harvest import Harvest, Harvester, Told
 
-STATE_FOLDER = ".overnight"
 
-
-class Workplace:
+class Workplace(Runs):
     """A folder with `overnight.toml`, its tasks, and the durable state in its `.overnight/`.
 
     Any process may open a project, submit, look and cancel. One at a time (on PostgreSQL: any number) works on it:
@@ -63,37 +61,38 @@ class Workplace:
         self.state_dir = self.folder / STATE_FOLDER
         self.clock = clock or SystemClock()
         self.state_dir.mkdir(exist_ok=True)
-        self.database = Database(config.database_url, self.clock, self.state_dir, hook=hook)
+        super().__init__(Database(config.database_url, self.clock, self.state_dir, hook=hook))
         self._hook = hook
         self._tasks: dict[str, Task] = {}
         self._book: Book | None = None
-        self._adding = threading.Lock()
-        self._runtime: Runtime | None = None
-        self._waits = Waits(self.clock)
+        self._adding = threading.RLock()
+        self._drafting = False
+        self._overrides: Mapping[str, Any] = {}
+        self._instances = frozenset(instances)
         self.parcels = Parcels()
-        self._end_listening: Callable[[], None] | None = None
-        self._listening = threading.Lock()
-        self.database.writer.told = lambda events, news: self._waits.tell(events)
         self.blobs = Blobs(str(self.state_dir / "blobs"))
         try:
-            for name, source in config.sources.items():
-                check_source(name, source)
-            self.nightly = Nightly(
-                config=config,
-                database=self.database,
-                blobs=self.blobs,
-                harvest=self.harvest,
-                load=lambda key, spec: load_setting(key, spec, self.folder),
-                environment=environment,
-                state_dir=self.state_dir,
-                instances=frozenset(instances),
-            )
+            self.nightly = self._nightly_of(config)
             schema.prepare(self.database)
             for task in configured_tasks(self.nightly):
                 self.add_task(task)
         except BaseException:
             self.database.close()
             raise
+
+    def _nightly_of(self, config: Config) -> Nightly:
+        for name, source in config.sources.items():
+            check_source(name, source)
+        return Nightly(
+            config=config,
+            database=self.database,
+            blobs=self.blobs,
+            harvest=self.harvest,
+            load=lambda key, spec: load_setting(key, spec, self.folder),
+            environment=environment,
+            state_dir=self.state_dir,
+            instances=self._instances,
+        )
 
     @classmethod
     def open(
@@ -115,6 +114,7 @@ class Workplace:
         """
         config = load_config(find_project(Path(path)), overrides)
         project = cls(config, clock=clock, hook=hook, instances=instances)
+        project._overrides = overrides or {}
         try:
             own = configuration_of(project.config)
             if own is not None:
@@ -161,6 +161,9 @@ class Workplace:
         task = spelled_out(task, self.nightly)
         Book([without_parents(task)], self._retry())
         with self._adding:
+            if self._drafting:
+                self._tasks[task.task_id] = task
+                return task
             tasks = {**self._tasks, task.task_id: task}
             book = None
             if self._runtime is not None:
@@ -169,6 +172,36 @@ class Workplace:
         if self._runtime is not None:
             self._runtime.resync()
         return task
+
+    def reload(self) -> None:
+        """Read configuration and module again and take up what they say now, all of it or, where it is wrong, nothing.
+
+        Runs that are worked on end as they began. Tasks that were added by `add_task` from outside are gone.
+
+        Raises:
+            ConfigError, InvalidTask: something is wrong; everything stays as it was. The module may raise anything.
+        """
+        config = load_config(self.folder, self._overrides)
+        with self._adding, fresh_modules(self.folder):
+            before = (self.config, self.nightly, self._tasks)
+            self._tasks, self._drafting = {}, True
+            try:
+                self.config, self.nightly = config, self._nightly_of(config)
+                for task in configured_tasks(self.nightly):
+                    self.add_task(task)
+                own = configuration_of(config)
+                if own is not None:
+                    own(self)
+                book = self._checked(self._tasks)
+            except BaseException:
+                self.config, self.nightly, self._tasks = before
+                raise
+            finally:
+                self._drafting = False
+            self._book = book
+            self.__dict__.pop("harvester", None)
+        if self._runtime is not None:
+            self._runtime.resync()
 
     def _checked(self, tasks: Mapping[str, Task]) -> Book:
         """Return the book of tasks that may be worked on in threads."""
@@ -187,175 +220,12 @@ class Workplace:
             self._book = Book(self._tasks.values(), self._retry())
         return self._book
 
+    def _loose_book(self) -> Book:
+        return self._book or Book(self._tasks.values(), self._retry(), whole=False)
+
     def _retry(self) -> Backoff:
         retry = self.config.engine.retry
         return Backoff(base_s=retry.base_s, factor=retry.factor, cap_s=retry.cap_s, jitter=retry.jitter)
-
-    # Runs.
-
-    def submit(
-        self,
-        task_id: str,
-        args: Mapping[str, Any] | None = None,
-        *,
-        key: str | None = None,
-        priority: Priority | str | None = None,
-        due: Any = None,  # Any: a datetime, checked below
-        with_dependants: bool = False,
-    ) -> RunId:
-        """Ask for a run and return its id once the wish is on disk.
-
-        Two submits with one `key` give one run. `due` (an aware datetime) is the earliest start.
-
-        Raises:
-            UnknownName: there is no such task.
-            UserMistake: the arguments are no mapping, or the priority, due time or key cannot be used.
-            NotJson: the arguments are not JSON.
-            DatabaseBusy, DatabaseBroken, CommitInDoubt: nothing was acknowledged; with a `key` it is safe to ask again.
-        """
-        request = self._request(task_id, args, key=key, priority=priority, due=due, with_dependants=with_dependants)
-        writer = self.database.writer
-        return writer.wait(writer.join(_submit_all, request))
-
-    def _request(
-        self,
-        task_id: str,
-        args: Mapping[str, Any] | None,
-        *,
-        key: str | None,
-        priority: Priority | str | None,
-        due: Any,  # Any: a datetime, checked here
-        with_dependants: bool,
-    ) -> Request:
-        entry = self.book.get(task_id)
-        if priority is not None and priority not in tuple(Priority):
-            raise UserMistake(f"priority: {priority!r} is not one of {', '.join(Priority)}")
-        return Request(
-            task_id=task_id,
-            priority=entry.task.priority if priority is None else Priority(priority),
-            args=args_text(task_id, args),
-            key=key,
-            due_us=due_instant(due),
-            own_cycle=with_dependants,
-        )
-
-    def get(self, run_id: int) -> Run:
-        """Return the run as it is on disk.
-
-        Raises:
-            UnknownName: there is no such run.
-        """
-        with self.database.read() as connection:
-            run = store.get(connection, run_id)
-        if run is None:
-            raise UnknownName(f"there is no run {run_id}; `overnight runs list` shows the newest")
-        return run
-
-    def runs(self, *, limit: int = 20, task_id: str | None = None, state: State | str | None = None) -> list[Run]:
-        """Return the newest runs, newest first."""
-        with self.database.read() as connection:
-            return store.newest(connection, limit=limit, task_id=task_id, state=state)
-
-    def wait(self, run_id: int, timeout_s: float | None = None) -> Run:
-        """Wait until the run has ended, or the time is over, and return it as it is then.
-
-        Raises whatever has ended the work in this process against its will, if the run has not ended before.
-        """
-        self._listen()
-        before = self._runtime
-
-        def look() -> list[Run]:
-            run = self.get(run_id)
-            runtime = self._runtime or before
-            if not run.state.final and runtime is not None and runtime.failure is not None:
-                raise runtime.failure
-            return [run]
-
-        return self._waits.wait([run_id], look, timeout_s)[0]
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What has ended the work in this process against its will; `stop` raises it too."""
-        return None if self._runtime is None else self._runtime.failure
-
-    def result(self, run_id: int, timeout_s: float | None = None) -> Any:  # Any: whatever JSON the run returned
-        """Wait for the run and return what its function returned.
-
-        Raises:
-            RunFailed: it ended FAILED or CANCELLED, or has not ended in time.
-        """
-        run = self.wait(run_id, timeout_s)
-        if run.state is not State.COMPLETED:
-            reason = run.error.message if run.error is not None else "it has not ended yet"
-            raise RunFailed(f"run {run_id} of task {run.task_id!r} is {run.state}: {reason}")
-        return None if run.result is None else json.loads(run.result)
-
-    def _listen(self) -> None:
-        """Hear the worker of another process."""
-        with self._listening:
-            if self._end_listening is None and self._runtime is None:
-                self._end_listening = self.database.doorbell.listen(self._waits.wake_all)
-
-    def _end_to_listen(self) -> None:
-        with self._listening:
-            end, self._end_listening = self._end_listening, None
-        if end is not None:
-            end()
-
-    def cancel(self, run_id: int) -> Run:
-        """End a run, in whatever state it is, and return it as it is now.
-
-        Raises:
-            UnknownName: there is no such run.
-            InvalidTransition: it has ended already.
-        """
-
-        # Also while `after` of some task is wrong.
-        book = self._book or Book(self._tasks.values(), self._retry(), whole=False)
-
-        def change(tx: Tx) -> None:
-            tx.news = True
-            moves.cancel(tx, book, run_id)
-
-        self.database.writer.do(change)
-        return self.get(run_id)
-
-    def fork(self, run_id: int, step: int = 0) -> RunId:
-        """Start a new run of an ended one, which takes the recorded steps before the ordinal `step` as done.
-
-        Raises:
-            UnknownName: there is no such run, or its task is gone.
-            InvalidTransition: it has not ended yet.
-            UserMistake: it has recorded fewer steps.
-        """
-        source = self.get(run_id)
-        self.book.get(source.task_id)
-        check_fork(self.database, source, step)
-        return self.database.writer.do(lambda tx: fork(tx, source, step))
-
-    def questions(self) -> list[Question]:
-        """Return what flows have asked and nobody has answered yet."""
-        with self.database.read() as connection:
-            return approvals.open_questions(connection)
-
-    def answer(self, question_id: int, choice: str, *, by: str | None = None) -> None:
-        """Answer a flow's question.
-
-        Raises:
-            UnknownName, InvalidTransition, UserMistake: no such question, answered already, not one of the choices.
-        """
-        name = by or getpass.getuser()
-
-        def change(tx: Tx) -> None:
-            tx.news = True
-            approvals.answer(tx, self.book, question_id, choice, name)
-
-        self.database.writer.do(change)
-
-    def events(self, after: int = 0, limit: int = 1000) -> list[stream.Batch]:
-        """Return what happened behind the cursor `after`, oldest first; go on after the last batch's cursor."""
-        with self.database.read() as connection:
-            return list(stream.read(connection, self.database.dialect, after, limit))
 
     # Data.
 
@@ -420,6 +290,10 @@ class Workplace:
         """
         self._stop(self.config.engine.grace_s if grace_s is None else grace_s, lambda: False)
 
+    def stop_unless(self, hurry: Callable[[], bool]) -> None:
+        """Stop working as `stop` does, within the configured grace time; at once when `hurry` says so."""
+        self._stop(self.config.engine.grace_s, hurry)
+
     def _stop(self, grace_s: float, hurry: Callable[[], bool]) -> None:
         if self._runtime is not None:
             runtime, self._runtime = self._runtime, None
@@ -453,14 +327,14 @@ class Workplace:
                 if runtime is not None:
                     runtime.watch(stop, until_idle=until_idle)
             finally:
-                self._stop(self.config.engine.grace_s, lambda: stop.count > 1)
+                self.stop_unless(lambda: stop.count > 1)
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """What works on the project in this process; None while nothing does."""
+        return self._runtime
 
     @property
     def is_worked_on(self) -> bool:
         """True while some process works on the project (on a local database)."""
         return self._runtime is not None or is_held(self.state_dir / "lock")
-
-
-def _submit_all(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
-    tx.news = True
-    return submit(tx, requests)

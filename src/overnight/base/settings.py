@@ -16,6 +16,8 @@ from overnight.base.errors import ConfigError, NotAProject
 from overnight.base.schema import Key, Value, flatten, from_text, resolve, sections, validate
 
 FILE = "overnight.toml"
+STATE_FOLDER = ".overnight"
+"""Where a project keeps its state."""
 PREFIX = "OVERNIGHT_"
 FLAG = "flag"
 

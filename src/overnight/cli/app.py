@@ -13,13 +13,27 @@ from typing import Annotated
 import typer
 
 from overnight.base.errors import OvernightError, UserMistake
-from overnight.cli import backup, data, database, doctor, init, questions, runs, settings, tasks, train, work
+from overnight.cli import (
+    backup,
+    daemon,
+    data,
+    database,
+    doctor,
+    init,
+    questions,
+    runs,
+    schedule,
+    settings,
+    tasks,
+    train,
+    work,
+)
 from overnight.cli.place import Place
 from overnight.cli.printing import clean, give_up_stdout, to_stdout
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
-GROUPS = (init, train, data, tasks, work, runs, questions, settings, doctor, database, backup)
+GROUPS = (init, daemon, train, data, tasks, schedule, work, runs, questions, settings, doctor, database, backup)
 _EVERYWHERE = {"--project": True, "--debug": False}
 """Options that may stand anywhere, and whether a value follows."""
 

@@ -67,7 +67,7 @@ def _restore(
 
 
 def _hand_over(line: str, config: "Config") -> None:
-    from overnight.app.workplace import STATE_FOLDER
+    from overnight.base.settings import STATE_FOLDER
 
     with to_stdout():
         sys.stdout.write(f"{line}\n")

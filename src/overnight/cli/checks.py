@@ -16,11 +16,10 @@ from typing import Literal
 from overnight.app import schema
 from overnight.app.backup import database_file
 from overnight.app.lock import is_held, may_ask
-from overnight.app.workplace import STATE_FOLDER
 from overnight.base.clock import SystemClock
 from overnight.base.config import Config
 from overnight.base.errors import NotAProject, OvernightError
-from overnight.base.settings import environment
+from overnight.base.settings import STATE_FOLDER, environment
 from overnight.cli.place import Place
 from overnight.cli.printing import amount, span
 from overnight.db.database import Database

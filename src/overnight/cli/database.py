@@ -25,8 +25,8 @@ def add_to(app: typer.Typer) -> None:
 
 def open_database(place: Place) -> "Database":
     """Open the database as it is: nothing is created in it, nothing upgraded."""
-    from overnight.app.workplace import STATE_FOLDER
     from overnight.base.clock import SystemClock
+    from overnight.base.settings import STATE_FOLDER
     from overnight.db.database import Database
 
     config = place.config()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from overnight.base.errors import ConfigError, NotAProject, OvernightError, UserMistake
-from overnight.base.settings import FILE, find_project, load_config
+from overnight.base.settings import FILE, STATE_FOLDER, find_project, load_config
 
 if TYPE_CHECKING:
     from overnight.app.project import Project
@@ -32,6 +32,14 @@ class Place:
         if not (self.folder / FILE).is_file():
             raise NotAProject(f"--project: there is no {FILE} in {self.folder}; `overnight init DIR` makes a project")
         return self.folder.resolve()
+
+    def state_dir(self) -> Path:
+        """Return the folder of the project's durable state.
+
+        Raises:
+            NotAProject: there is no project.
+        """
+        return self.find() / STATE_FOLDER
 
     def config(self) -> "Config":
         """Return the project's configuration."""

@@ -13,6 +13,7 @@ from overnight.db.dialect import Dialect
 from overnight.db.doorbell import Doorbell, NotifyDoorbell, SocketDoorbell
 from overnight.db.sqlite import Sqlite
 from overnight.db.writer import Writer
+from overnight.telemetry.measures import Measures
 
 
 class Database:
@@ -24,6 +25,7 @@ class Database:
         self.url = url
         self.clock = clock
         self.dialect = dialect or dialect_of(url)
+        self.measures = Measures()
         self.engine = self.dialect.create_engine(url)
         self.doorbell: Doorbell = (
             SocketDoorbell(state_folder / "bells") if self.dialect.name == "sqlite" else NotifyDoorbell(self.engine)
@@ -35,6 +37,7 @@ class Database:
             ring=self.doorbell.ring,
             ring_inside=self.doorbell.ring_inside,
             hook=hook,
+            measures=self.measures,
         )
 
     @contextlib.contextmanager

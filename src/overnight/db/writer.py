@@ -26,6 +26,7 @@ from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy
 from overnight.base.points import Hook, Point, no_hook
 from overnight.db import stream
 from overnight.db.dialect import Dialect
+from overnight.telemetry.measures import Measures
 
 T = TypeVar("T")
 
@@ -86,7 +87,9 @@ class Writer:
         ring: Callable[[], None] = lambda: None,
         ring_inside: Callable[[sa.Connection], None] = lambda _: None,
         hook: Hook = no_hook,
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Measures()
         self._engine = engine
         self._dialect = dialect
         self._clock = clock
@@ -107,6 +110,8 @@ class Writer:
         self._failure: BaseException | None = None
         """What ended the thread against its will."""
         self._held_since = 0.0
+        self._moved_at = clock.monotonic()
+        """When the last group was done with, or the first change came into the empty queue."""
         self._connection: sa.Connection | None = None
         self._commits = 0
         self._closing = False
@@ -130,6 +135,8 @@ class Writer:
         return self._ask(_Change(change, item, True))
 
     def _ask(self, wish: _Change) -> "Future[Any]":  # Any: see _Change
+        if not self.waiting:
+            self._moved_at = self._clock.monotonic()
         self._queue.put(wish)
         if self._failure is not None:
             # The thread looked through the queue when it ended; nobody else will.
@@ -160,8 +167,13 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many changes wait for a transaction."""
-        return self._queue.qsize() + len(self._held)
+        """How many changes wait for a transaction, or are in the one that is under way."""
+        return self._queue.qsize() + len(self._held) + len(self._writing)
+
+    @property
+    def stalled_s(self) -> float:
+        """How long changes have waited without any group being written; 0 while none waits."""
+        return self._clock.monotonic() - self._moved_at if self.waiting else 0.0
 
     def start(self) -> None:
         """Begin to work in a thread of its own."""
@@ -270,6 +282,7 @@ class Writer:
 
     def _transact(self, group: list[_Change], run: "_Run") -> tuple[Tx, list[Any]]:  # Any: each caller's own type
         committing = False
+        begun = self._clock.monotonic()
         try:
             connection = self._connect()
             tx = Tx(connection, self._dialect, self._clock.now_us())
@@ -283,6 +296,8 @@ class Writer:
             self._hook(Point.WRITER_BEFORE_COMMIT)
             committing = True
             connection.commit()
+            self._measures.commit_s.observe(self._clock.monotonic() - begun)
+            self._measures.commit_changes.observe(len(group))
         except sa.exc.DBAPIError as error:
             self.drop_connection()
             failure = self._dialect.translate(error, committing=committing)
@@ -297,6 +312,7 @@ class Writer:
 
     def _finish(self, group: list[_Change], tx: Tx, answers: list[Any]) -> None:  # Any: each caller's own type
         self._held_since = 0.0
+        self._moved_at = self._clock.monotonic()
         self._hook(Point.WRITER_AFTER_COMMIT)
         for callback in tx.callbacks:
             _pass_on(callback)
@@ -315,6 +331,7 @@ class Writer:
             self.submit(lambda tx: stream.trim(tx.connection))
 
     def _tell(self, tx: Tx) -> None:
+        self._measures.events.update(event["event"] for event in tx.events)
         _pass_on(lambda: self.told(tx.events, tx.news))
         _pass_on(self._ring)
 

@@ -1,6 +1,5 @@
 """Instants that have no run, and why: recorded, so that nothing is missed in silence."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -88,10 +87,11 @@ def spans(connection: sa.Connection, *, since_us: int = 0, task_id: str | None =
     ]
 
 
-def forget(tx: Tx, task_ids: Iterable[str], before_us: int) -> int:
+def forget(tx: Tx, before_us: int) -> int:
     """Delete what was noted before then, but for the newest records of each task; return how many there were."""
     total = 0
-    for task_id in task_ids:
+    names = tx.connection.execute(sa.select(missed.c.task_id).where(missed.c.noted_us < before_us).distinct())
+    for (task_id,) in names.fetchall():
         kept = (
             sa.select(missed.c.missed_id)
             .where(missed.c.task_id == task_id)

@@ -56,6 +56,9 @@ class _Running:
     order: WorkOrder
     busy: Busy
     deadline: float | None
+    """When it is to be asked to end; None once it has been."""
+    ends_at: float | None
+    """When its time is over."""
     heard_at: float
     """When it is next worth a note that the child lives."""
     outcome: Outcome | None = None
@@ -116,6 +119,7 @@ class Worker:
         self._neighbours_at = 0.0
         self._civil_ahead_us = self._ahead_us()
         self._replan = False
+        self._decided_at = self._clock.monotonic()
         self.closing = threading.Event()
         self.fenced = False
         """True once others have declared this worker dead and taken its runs."""
@@ -156,6 +160,17 @@ class Worker:
     def idle(self) -> bool:
         """True while nothing is being worked on."""
         return not self._running
+
+    @property
+    def decided_s_ago(self) -> float:
+        """How long ago the worker last looked at schedule and queue and wrote what follows; from any thread."""
+        return self._clock.monotonic() - self._decided_at
+
+    def overdue(self, slack_s: float) -> list[tuple[Run, float]]:
+        """Return the runs whose time limit passed more than `slack_s` ago, and by how much; from any thread."""
+        now = self._clock.monotonic()
+        late = ((entry.run, now - entry.ends_at) for entry in list(self._running.values()) if entry.ends_at is not None)
+        return [(run, by_s) for run, by_s in late if by_s > slack_s]
 
     def run(self) -> None:
         """Work until `closing` is set and everything that was being worked on has ended."""
@@ -276,6 +291,7 @@ class Worker:
             self._look_later(RETRY_AFTER_S)
             return
         self._replan = False
+        self._decided_at = self._clock.monotonic()
         for entry in ended:
             self._forget(entry)
         self._hook(Point.ENGINE_SETTLED)
@@ -318,6 +334,8 @@ class Worker:
         if report.claimed:
             self._hook(Point.ENGINE_CLAIMED)
         for run in report.claimed:
+            if run.token == 1 and run.started_us is not None:
+                self._database.measures.start_lag_s.observe((run.started_us - run.due_us) / US)
             self._hand_out(run, book)
         for run in report.to_stop:
             self._cancel(run)
@@ -335,7 +353,7 @@ class Worker:
         limit = limit_us(entry.timeout_s, run.active_us)
         now = self._clock.monotonic()
         deadline = None if limit is None else now + limit / US
-        self._running[run.run_id] = _Running(run, order, busy_with(run, entry), deadline, now + HEARD_EVERY_S)
+        self._running[run.run_id] = _Running(run, order, busy_with(run, entry), deadline, deadline, now + HEARD_EVERY_S)
         try:
             self._executors[entry.executor].start(order, self)
         except Exception as error:  # noqa: BLE001  # an executor that breaks its promise must not end all other runs

@@ -77,6 +77,11 @@ def of_run(connection: sa.Connection, run_id: int) -> Version | None:
     return _one(connection, sa.select(versions).where(versions.c.run_id == run_id))
 
 
+def runs_of_versions(connection: sa.Connection) -> set[int]:
+    """Return the training runs that gave a version: its figures are traced to them."""
+    return {run_id for (run_id,) in connection.execute(sa.select(versions.c.run_id))}
+
+
 def newest(connection: sa.Connection, model: str) -> Version | None:
     """Return the version that was trained last, whether it serves or not."""
     query = sa.select(versions).where(versions.c.model == model).order_by(versions.c.version_id.desc()).limit(1)

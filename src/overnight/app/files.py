@@ -1,0 +1,125 @@
+"""The files in which a daemon tells others how it stands; see docs/reference/files.md."""
+
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from overnight.app import schedule
+from overnight.app.project import Project
+from overnight.base.config import Config
+from overnight.base.files import to_json, write_json
+from overnight.base.instants import US, iso, to_datetime
+from overnight.db.writer import Tx
+from overnight.engine import counters
+from overnight.engine.model import Run
+from overnight.engine.overview import first_later, first_ready, standing
+from overnight.engine.recovery import this_host
+from overnight.engine.store import worked_on
+from overnight.engine.tables import vitals as history
+from overnight.reports.vitals import MOST_FIRINGS, Doings, Queue, Vitals, health_file, next_file, state_file
+
+STATE = Path("data") / "tasks" / "orchestrator_state.json"
+NEXT = Path("data") / "schedules" / "next.json"
+LOGS = Path("data") / "logs"
+AHEAD_H = 24
+MOST_LISTED = 100
+"""Runs that the state file lists as waiting."""
+STILL_US = 60 * US
+"""A state in which nothing changes is written this often all the same, so that its age tells whether somebody lives."""
+KEEP_HISTORY_US = 90 * 86400 * US
+
+
+class StatusFiles:
+    """Looks at the queue, remembers what it saw, and writes it down. Used by one thread; what it saw is for any."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._written: tuple[int, dict[str, Any]] = (0, {})  # Any: JSON
+        self.queue = Queue()
+        self.doings = Doings()
+
+    def look(self) -> None:
+        """Ask the database how the queue stands."""
+        project, now_us = self._project, self._project.clock.now_us()
+        with project.database.read() as connection:
+            found = standing(connection)
+            active = worked_on(connection)
+            queued = [*first_ready(connection, MOST_LISTED), *first_later(connection, MOST_LISTED)]
+            counted = counters.figures(connection, now_us, project.config.project.timezone)
+        events = project.database.measures.events
+        self.queue = Queue(
+            ready=found.ready,
+            later=found.later,
+            waiting=found.waiting,
+            held=found.held,
+            active=found.active,
+            oldest_ready_us=found.oldest_ready_us,
+        )
+        self.doings = Doings(
+            active=[_active(run) for run in active],
+            queued=[_queued(run) for run in queued[:MOST_LISTED]],
+            completed=events["completed"],
+            failed=events["failed"],
+            counted=counted,
+        )
+
+    def write_state(self, vitals: Vitals) -> None:
+        """Write `orchestrator_state.json` where something has changed, or nothing was written for a minute.
+
+        A file that somebody else has damaged or removed is written anew.
+        """
+        body = state_file(vitals, self.doings)
+        moving = ("timestamp", "uptime_hours", "metrics")
+        told = {key: value for key, value in body.items() if key not in moving} | {"counted": dict(self.doings.counted)}
+        at_us, before = self._written
+        path = self._project.state_dir / STATE
+        if told == before and vitals.at_us - at_us < STILL_US and _stamp(path) == self._stamp:
+            return
+        write_json(path, body)
+        self._written, self._stamp = (vitals.at_us, told), _stamp(path)
+
+    _stamp: tuple[int, int] | None = None
+    """What the file looked like when it was written."""
+
+    def write_plan(self) -> None:
+        """Write `next.json`."""
+        now_us = self._project.clock.now_us()
+        coming = schedule.coming(self._project, now_us + AHEAD_H * 3600 * US, most=MOST_FIRINGS)
+        write_json(self._project.state_dir / NEXT, next_file(now_us, AHEAD_H, coming))
+
+    def write_health(self, vitals: Vitals) -> None:
+        """Write the day's `health_YYYYMMDD.json` and a row of its history."""
+        body = health_file(vitals, self.queue, self.doings)
+        day = to_datetime(vitals.at_us).astimezone(zone(self._project.config))
+        write_json(self._project.state_dir / LOGS / f"health_{day:%Y%m%d}.json", body)
+        text, host = to_json(body), this_host()
+
+        def change(tx: Tx) -> None:
+            tx.connection.execute(sa.delete(history).where(history.c.at_us < vitals.at_us - KEEP_HISTORY_US))
+            tx.connection.execute(sa.insert(history).values(at_us=vitals.at_us, host=host, body=text))
+
+        self._project.database.writer.do(change)
+
+
+def zone(config: Config) -> tzinfo:
+    """Return the project's time zone."""
+    return ZoneInfo(config.project.timezone)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size
+
+
+def _active(run: Run) -> dict[str, Any]:  # Any: JSON
+    return {"run_id": run.run_id, "task_id": run.task_id, "attempt": run.attempt, "started": iso(run.started_us)}
+
+
+def _queued(run: Run) -> dict[str, Any]:  # Any: JSON
+    return {"run_id": run.run_id, "task_id": run.task_id, "state": run.state, "due": iso(run.due_us)}

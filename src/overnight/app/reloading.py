@@ -1,0 +1,88 @@
+"""Takes up a changed configuration while the daemon works, whole or not at all."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from overnight.app.journal import logfmt
+from overnight.app.project import Project
+from overnight.base.config import Config
+from overnight.base.errors import said_by
+from overnight.base.settings import FILE
+
+NEEDS_RESTART = ("engine.database", "engine.max_concurrent", "server.port")
+"""Settings that a daemon reads once."""
+_log = logging.getLogger("overnight.reload")
+
+
+class Reloader:
+    """Reads configuration and module of the project again when their files change, or when somebody asks."""
+
+    def __init__(self, project: Project, taken_up: Callable[[Config], None], told: Callable[[], None]) -> None:
+        """`taken_up` gets the new configuration, `told` is called after each try, whatever came of it."""
+        self._project = project
+        self._taken_up = taken_up
+        self._told = told
+        self._asked = threading.Event()
+        self._seen = self._look()
+        self.number = 0
+        """How many tries there were."""
+        self.error: str | None = None
+        """Why the last one was refused."""
+        self.needs_restart: tuple[str, ...] = ()
+        """Changed settings that take effect with the next `overnight up`."""
+
+    def ask(self) -> None:
+        """Have the configuration read again soon; a signal handler may call it."""
+        self._asked.set()
+
+    def work(self) -> None:
+        """Reload if it is wanted."""
+        seen = self._look()
+        if seen == self._seen and not self._asked.is_set():
+            return
+        self._asked.clear()
+        before = _values(self._project.config)
+        try:
+            self._project.reload()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the project's module may raise anything
+            self.error = said_by(error)
+            _log.error("event=reload_refused %s", logfmt({"error": self.error}))
+        else:
+            after = _values(self._project.config)
+            self.error = None
+            self.needs_restart = tuple(key for key in NEEDS_RESTART if before[key] != after[key])
+            self._taken_up(self._project.config)
+            restart = ",".join(self.needs_restart) or None
+            tasks = sum(1 for _ in self._project.book)
+            _log.info("event=reloaded %s", logfmt({"tasks": tasks, "needs_restart": restart}))
+        # What was loaded may be other files than before, and one that changed meanwhile is looked at again.
+        self._seen = {**self._look(), **seen}
+        self.number += 1
+        self._told()
+
+    def _look(self) -> dict[Path, tuple[int, int]]:
+        found = {}
+        for path in _files(self._project):
+            try:
+                about = path.stat()
+            except OSError:
+                continue
+            found[path] = (about.st_mtime_ns, about.st_size)
+        return found
+
+
+def _values(config: Config) -> dict[str, Any]:  # Any: settings
+    return {item.key: item.value for item in config.origins()}
+
+
+def _files(project: Project) -> set[Path]:
+    """Return the files that the project's configuration and its loaded modules came from."""
+    folder = project.folder
+    named = {folder / FILE, *(folder / origin for origin in project.config.set_by.values() if origin.endswith(".toml"))}
+    modules = (Path(getattr(module, "__file__", None) or "/") for module in list(sys.modules.values()))
+    own = {path for path in modules if path.is_relative_to(folder) and "site-packages" not in path.parts}
+    return named | own

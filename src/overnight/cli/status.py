@@ -1,0 +1,183 @@
+"""What `overnight status` shows: the daemon, its health, what it works on, what waits, what comes next."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import tzinfo
+from typing import Any
+
+from overnight.app import launch, schedule
+from overnight.app.project import Project
+from overnight.base.instants import US, from_datetime, iso
+from overnight.cli.describe import figures
+from overnight.cli.printing import STYLES, clean, note, say, short_moment, span, zone_of
+from overnight.engine import counters, gaps, pausing, store
+from overnight.engine.overview import first_ready, standing
+
+Json = dict[str, Any]  # Any: JSON
+ASK_S = 3.0
+"""How long the daemon may take to answer."""
+NEXT = 5
+DAY_US = 86400 * US
+
+
+def look(project: Project) -> Json:
+    """Return how the project stands; the health is what the daemon itself answers."""
+    daemon = launch.find(project.state_dir)
+    now_us = project.clock.now_us()
+    with project.database.read() as connection:
+        found = standing(connection)
+        active = store.worked_on(connection)
+        ready = first_ready(connection, NEXT)
+        paused = pausing.pauses(connection)
+        missed = gaps.spans(connection, since_us=now_us - DAY_US, limit=NEXT)
+        counted = counters.figures(connection, now_us, project.config.project.timezone)
+    coming = sorted(
+        (at_us, task_id)
+        for task_id, instants in schedule.coming(project, now_us + DAY_US, most=NEXT).items()
+        for at_us in instants
+    )
+    health = None if daemon is None else _ask(daemon.url)
+    return {
+        "status": "down" if daemon is None else "unhealthy" if health is None else health["status"],
+        "daemon": None if daemon is None else {"pid": daemon.pid, "url": daemon.url, "since": daemon.since},
+        "reload_error": None if daemon is None else daemon.reload_error,
+        "worked_on": project.is_worked_on,
+        "health": health,
+        "queue": {name: getattr(found, name) for name in ("ready", "later", "waiting", "held", "active")},
+        "active": [_run(run, now_us) for run in active],
+        "ready": [{"run_id": run.run_id, "task_id": run.task_id, "due": iso(run.due_us)} for run in ready],
+        "questions": len(project.questions()),
+        "paused": [{"task_id": one.task_id, "since": iso(one.since_us), "why": one.why} for one in paused],
+        "missed": [
+            {
+                "task_id": one.task_id,
+                "from": iso(one.first_us),
+                "to": iso(one.last_us),
+                "count": one.count,
+                "reason": one.reason,
+                "meaning": one.reason.meaning,
+            }
+            for one in missed
+        ],
+        "next": [{"at": iso(at_us), "task_id": task_id} for at_us, task_id in coming[:NEXT]],
+        "counted": counted,
+        "timezone": project.config.project.timezone,
+    }
+
+
+def _run(run: Any, now_us: int) -> Json:  # Any: an engine.model.Run
+    worked_us = run.active_us + (0 if run.started_us is None else max(0, now_us - run.started_us))
+    return {
+        "run_id": run.run_id,
+        "task_id": run.task_id,
+        "attempt": run.attempt,
+        "worked_s": worked_us / US,
+        "progress": None if run.progress is None else figures(run),
+    }
+
+
+def _ask(url: str) -> Json | None:
+    """Return what the daemon says of its health; None where it does not answer."""
+    import urllib.error
+    import urllib.request
+
+    try:
+        # The address is the daemon's own, from its file, on this machine.
+        with urllib.request.urlopen(f"{url}/health", timeout=ASK_S) as answer:  # noqa: S310
+            found: Json = json.load(answer)
+    except urllib.error.HTTPError as error:
+        try:
+            found = json.load(error)
+        except ValueError:
+            return None
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def show(found: Json) -> None:
+    """Print it for a person."""
+    for line, style in lines(found, zone_named(found["timezone"])):
+        say(line, style=style)
+
+
+def zone_named(name: str) -> tzinfo:
+    """Return the time zone of that name."""
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
+
+
+def lines(found: Json, zone: tzinfo) -> Iterator[tuple[str, str | None]]:
+    """Yield the lines that a person reads, each with its style."""
+    yield from _daemon(found)
+    queue = found["queue"]
+    parts = [f"{queue[name]} {name}" for name in ("active", "ready", "later", "waiting", "held") if queue[name]]
+    yield f"runs       {', '.join(parts) or 'none'}", None
+    for run in found["active"]:
+        progress = f", {run['progress']}" if run["progress"] else ""
+        yield f"  run {run['run_id']} of {run['task_id']}: {span(run['worked_s'])}{progress}", STYLES["IN_PROGRESS"]
+    for run in found["ready"]:
+        yield f"  run {run['run_id']} of {run['task_id']} is ready", None
+    if found["questions"] or found["paused"]:
+        number = found["questions"] + len(found["paused"])
+        yield f"for you    {number} waiting: `overnight review list`", "yellow"
+    for one in found["paused"]:
+        yield f"  {one['task_id']} is paused: {one['why']}", "yellow"
+    for one in found["missed"]:
+        number = "many" if one["count"] is None else one["count"]
+        yield f"missed     {one['task_id']}: {number} up to {_at(one['to'], zone)}, {one['meaning']}", "yellow"
+    for place, one in enumerate(found["next"]):
+        yield f"{'next' if not place else '':<11}{_at(one['at'], zone)}  {one['task_id']}", None
+    for place, (name, value) in enumerate(found["counted"].items()):
+        yield f"{'counted' if not place else '':<11}{name} {value:g}", None
+
+
+def _daemon(found: Json) -> Iterator[tuple[str, str | None]]:
+    daemon, health = found["daemon"], found["health"]
+    if daemon is None:
+        other = " (another process works on the project)" if found["worked_on"] else "; `overnight up` starts it"
+        yield f"down       no daemon of this project{other}", "bold red"
+        return
+    style = "green" if found["status"] == "healthy" else "bold red"
+    up = "" if health is None else f" for {span(health['uptime_seconds'])}"
+    yield f"{found['status']:<11}process {daemon['pid']}, up{up}, {daemon['url']}", style
+    if health is None:
+        yield "  it does not answer; `overnight logs` shows what it wrote down last", "bold red"
+    for problem in [] if health is None else health["problems"]:
+        yield f"  {problem['text']}; {problem['advice']}", "bold red"
+    if found["reload_error"]:
+        yield f"  the changed configuration was refused: {found['reload_error']}", "bold red"
+
+
+def _at(text: str, zone: tzinfo) -> str:
+    from datetime import datetime
+
+    return short_moment(from_datetime(datetime.fromisoformat(text)), zone)
+
+
+def watch_it(project: Project) -> None:
+    """Show it once a second until Ctrl-C; on a terminal in one place."""
+    import sys
+
+    from rich.live import Live
+    from rich.text import Text
+
+    from overnight.cli.printing import console
+
+    zone, pause = zone_of(project.config), threading.Event()
+    if not sys.stdout.isatty():
+        note("--watch needs a terminal; showing it once")
+        show(look(project))
+        return
+
+    def page() -> Text:
+        text = Text()
+        for line, style in lines(look(project), zone):
+            text.append(clean(line, one_line=True) + "\n", style=style or "")
+        return text
+
+    with Live(page(), console=console(), auto_refresh=False) as live:
+        while not pause.wait(1.0):
+            live.update(page(), refresh=True)

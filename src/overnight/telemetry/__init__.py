@@ -1,0 +1,1 @@
+"""What the program measures about itself: write-only for those who work, read by `app` alone."""
