@@ -14,6 +14,7 @@ from overnight.app.files import StatusFiles, zone
 from overnight.app.journal import Journal, logfmt
 from overnight.app.launch import DAEMON_FILE, DAEMON_LOCK, Daemonic
 from overnight.app.lock import ProjectLock
+from overnight.app.notifying import Notifier
 from overnight.app.project import Project
 from overnight.app.reloading import Reloader
 from overnight.app.rounds import Rounds
@@ -57,8 +58,9 @@ class Daemon:
         self._since_us = self._clock.now_us()
         self._grew_at = (self._since, 0)
         self._url = ""
+        self._notifier = Notifier(project)
         self.journal = Journal(project.state_dir, project.config.log, zone(project.config))
-        self._take_up(project.config)
+        self.journal.set_level(level or project.config.log.level)
         self.files = StatusFiles(project)
         self.reloader = Reloader(project, self._take_up, self._reloaded)
         self._sweeper = Sweeper(project)
@@ -144,6 +146,7 @@ class Daemon:
             self._rounds.stop()
             self._watchdog.stop()
             end_serving()
+            self._notifier.close()
             try:
                 self.files.look()
                 self.files.write_state(self.vitals())
@@ -158,6 +161,7 @@ class Daemon:
     def _told(self, events: Sequence[dict[str, Any]], news: bool) -> None:  # Any: see db.stream.Event
         self._told_before(events, news)
         self.journal.tell(events)
+        self._notifier.tell(events)
 
     def _plan(self) -> None:
         rounds, files = self._rounds, self.files
@@ -166,10 +170,12 @@ class Daemon:
         rounds.add("state file", lambda: files.write_state(self.vitals()), LOOK_EVERY_S)
         rounds.add("plan file", files.write_plan, PLAN_EVERY_S)
         rounds.add("health file", lambda: files.write_health(self.vitals()), HEALTH_EVERY_S)
+        rounds.add("alerts", lambda: self._notifier.look(self.vitals(), self.queue), LOOK_EVERY_S)
         rounds.add("retention", self._sweeper.work, _SWEEP_EVERY_S)
 
     def _take_up(self, config: Config) -> None:
         self.journal.set_level(self._level or config.log.level)
+        self._notifier.take_up(config)
 
     def _reloaded(self) -> None:
         self._say_who()

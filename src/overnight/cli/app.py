@@ -23,6 +23,7 @@ from overnight.cli import (
     questions,
     runs,
     schedule,
+    service,
     settings,
     tasks,
     train,
@@ -33,7 +34,22 @@ from overnight.cli.printing import clean, give_up_stdout, to_stdout
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
-GROUPS = (init, daemon, train, data, tasks, schedule, work, runs, questions, settings, doctor, database, backup)
+GROUPS = (
+    init,
+    daemon,
+    train,
+    data,
+    tasks,
+    schedule,
+    work,
+    runs,
+    questions,
+    service,
+    settings,
+    doctor,
+    database,
+    backup,
+)
 _EVERYWHERE = {"--project": True, "--debug": False}
 """Options that may stand anywhere, and whether a value follows."""
 
