@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from overnight.app.journal import logfmt
-from overnight.app.project import Project
+from overnight.app.workplace import Workplace
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, MissingExtra, TransientError
 from overnight.base.instants import US, iso
@@ -93,7 +93,7 @@ class Notifier:
     `tell` is for the writer's thread, `look` for the rounds; neither waits for a server.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Workplace) -> None:
         self._project = project
         self._post = post_of(project.config)
         self._failed: deque[int] = deque(maxlen=MOST_LOOKED_AT)
@@ -101,6 +101,7 @@ class Notifier:
         self._seen_us = project.clock.now_us()
         self._outbox: queue.SimpleQueue[Alert | None] = queue.SimpleQueue()
         self._sending: set[str] = set()
+        self._unsent: deque[Alert] = deque(maxlen=MOST_LOOKED_AT)
         self._thread = threading.Thread(target=self._send_all, name="overnight-notify", daemon=True)
         self._thread.start()
 
@@ -125,13 +126,14 @@ class Notifier:
         if self._post is None:
             self._failed.clear()
             return
-        found = alerts(self._facts(signs, standing), self._rules())
+        again = [self._unsent.popleft() for _ in range(len(self._unsent))]
+        found = [*again, *alerts(self._facts(signs, standing), self._rules())]
         if not found:
             return
         now_us = signs.at_us
         with self._project.database.read() as connection:
             rows = connection.execute(sa.select(told_alerts.c.cause, told_alerts.c.told_us))
-            told = {cause: told_us for cause, told_us in rows}
+            told = {row.cause: row.told_us for row in rows}
         for alert in not_told_lately(found, told, now_us):
             if alert.cause not in self._sending:
                 self._sending.add(alert.cause)
@@ -182,6 +184,7 @@ class Notifier:
             try:
                 self._send(alert)
             except Exception as error:  # noqa: BLE001  # the next look tries again; nobody else may suffer from it
+                self._unsent.append(alert)
                 _log.error("event=alert_not_sent %s", logfmt({"cause": alert.cause, "error": str(error)}))
             finally:
                 self._sending.discard(alert.cause)

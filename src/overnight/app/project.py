@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from overnight.app import schedule
+from overnight.app import schedule, stats_mail
 from overnight.app.results import TrainingResult
 from overnight.app.schedule import Backfilled
 from overnight.app.training import stats, train
 from overnight.app.workplace import Workplace
+from overnight.engine.model import Task
 
 
 class Project(Workplace):
@@ -16,6 +17,10 @@ class Project(Workplace):
     Any process may open a project, submit, look and cancel. One at a time (on PostgreSQL: any number) works on it:
     `run`, or `running` for the length of a block. Safe to use from any thread. Close it, or use it in a `with` block.
     """
+
+    def _own_tasks(self) -> list[Task]:
+        mail = stats_mail.task_of(self)
+        return [*super()._own_tasks(), *([] if mail is None else [mail])]
 
     def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> TrainingResult:
         """Train the fleet now, see it through, and return what was measured; see `TrainingResult`.

@@ -74,11 +74,15 @@ class Workplace(Runs):
         try:
             self.nightly = self._nightly_of(config)
             schema.prepare(self.database)
-            for task in configured_tasks(self.nightly):
+            for task in self._own_tasks():
                 self.add_task(task)
         except BaseException:
             self.database.close()
             raise
+
+    def _own_tasks(self) -> list[Task]:
+        """Return the tasks that the configuration describes."""
+        return configured_tasks(self.nightly)
 
     def _nightly_of(self, config: Config) -> Nightly:
         for name, source in config.sources.items():
@@ -187,7 +191,7 @@ class Workplace(Runs):
             self._tasks, self._drafting = {}, True
             try:
                 self.config, self.nightly = config, self._nightly_of(config)
-                for task in configured_tasks(self.nightly):
+                for task in self._own_tasks():
                     self.add_task(task)
                 own = configuration_of(config)
                 if own is not None:

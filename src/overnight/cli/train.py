@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,6 @@ from overnight.cli.printing import note, print_json, say, span
 if TYPE_CHECKING:
     from overnight.app.project import Project
     from overnight.engine.model import Run
-
-NOT_MEASURED = "not measured"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -162,49 +160,12 @@ def _stats(
     All figures are what its nightly trainings measured. An agent is online if the version that serves can really be
     loaded.
     """
+    from overnight.reports.health import lines
+
     with place_of(ctx).open() as project:
         found = project.health()
     if as_json:
         print_json(found)
         return
-    for line in lines_of(found):
+    for line in lines(found):
         say(line)
-
-
-def lines_of(stats: dict[str, Any]) -> list[str]:  # Any: JSON
-    """Return what `overnight stats` prints."""
-    attention = stats["agents_needing_attention"]
-    last = stats["last_training"]
-    lines = [
-        f"Overall Quality:          {_number(stats['overall_quality'], '{:.2f}/10')}",
-        f"Trend:                    {stats['trend'] or NOT_MEASURED}",
-        f"Improvement:              {_number(stats['improvement_percent'], '{:+.2f} %')}",
-        f"Agents Online:            {len(stats['agents_online'])} of {len(stats['agents'])}",
-        f"Agents Needing Attention: {len(attention) if last else NOT_MEASURED}",
-        *(f"  {line['agent']}: {line['reason']}" for line in attention),
-        f"Next Training:            {stats['next_training'] or 'not scheduled'}",
-        f"Last Training:            {_last(last)}",
-    ]
-    width = max(map(len, stats["agents"]), default=0)
-    for name, agent in stats["agents"].items():
-        lines.append(f"  {name:<{width}}  {_agent(agent)}")
-    return lines
-
-
-def _agent(agent: dict[str, Any]) -> str:  # Any: JSON
-    version = agent["version"] or "no version serves"
-    if agent["metric"] is None:
-        return f"{version:<8} {NOT_MEASURED}"
-    return (
-        f"{version:<8} quality {_number(agent['quality'], '{:.2f}/10')}, {agent['metric_name']} {agent['metric']:.3f}"
-    )
-
-
-def _number(value: float | None, shown: str) -> str:
-    return NOT_MEASURED if value is None else shown.format(value)
-
-
-def _last(training: dict[str, Any] | None) -> str:  # Any: JSON
-    if training is None:
-        return "none yet; `overnight train` starts one"
-    return f"{training['timestamp'][:16].replace('T', ' ')} UTC, run {training['run']}: {training['status']}"

@@ -109,14 +109,12 @@ def _failures(failures: Sequence[Failure]) -> Iterable[Alert]:
 def _missed(missed: MissedTick) -> Alert:
     number = "very many instants" if missed.count is None else f"{missed.count} instant(s)"
     text = f"{number} up to {missed.until} had no run, because nobody worked on the project then"
-    advice = f"`overnight tasks show {missed.task_id}` lists them, `overnight backfill {missed.task_id}` makes up for them"
+    advice = (
+        f"`overnight tasks show {missed.task_id}` lists them, `overnight backfill {missed.task_id}` makes up for them"
+    )
     return Alert(cause=f"missed:{missed.task_id}", title=f"{missed.task_id} was missed", text=f"{text}. {advice}")
 
 
 def not_told_lately(found: Sequence[Alert], told_us: Mapping[str, int], now_us: int) -> list[Alert]:
     """Return the alerts whose cause was not told within the last hour; a clock that was set back counts as an hour."""
-    return [
-        alert
-        for alert in found
-        if alert.cause not in told_us or not 0 <= now_us - told_us[alert.cause] < EVERY_US
-    ]
+    return [alert for alert in found if alert.cause not in told_us or not 0 <= now_us - told_us[alert.cause] < EVERY_US]

@@ -6,6 +6,7 @@ from typing import Any
 from overnight.reports.history import qualities_of, trend
 
 Json = dict[str, Any]  # Any: whatever JSON holds
+NOT_MEASURED = "not measured"
 
 
 def health(
@@ -53,3 +54,42 @@ def _needing_attention(agents: Sequence[str], last: Json | None) -> list[Json]:
         elif line.get("interval") and line["interval"][1] is not None and line["interval"][1] < 0:
             found.append({"agent": name, "reason": f"proven decline of the last training: {line['reason']}"})
     return found
+
+
+def lines(stats: Json) -> list[str]:
+    """Return what `overnight stats` prints."""
+    attention = stats["agents_needing_attention"]
+    last = stats["last_training"]
+    found = [
+        f"Overall Quality:          {_number(stats['overall_quality'], '{:.2f}/10')}",
+        f"Trend:                    {stats['trend'] or NOT_MEASURED}",
+        f"Improvement:              {_number(stats['improvement_percent'], '{:+.2f} %')}",
+        f"Agents Online:            {len(stats['agents_online'])} of {len(stats['agents'])}",
+        f"Agents Needing Attention: {len(attention) if last else NOT_MEASURED}",
+        *(f"  {line['agent']}: {line['reason']}" for line in attention),
+        f"Next Training:            {stats['next_training'] or 'not scheduled'}",
+        f"Last Training:            {_last(last)}",
+    ]
+    width = max(map(len, stats["agents"]), default=0)
+    for name, agent in stats["agents"].items():
+        found.append(f"  {name:<{width}}  {_agent_line(agent)}")
+    return found
+
+
+def _agent_line(agent: Json) -> str:
+    version = agent["version"] or "no version serves"
+    if agent["metric"] is None:
+        return f"{version:<8} {NOT_MEASURED}"
+    return (
+        f"{version:<8} quality {_number(agent['quality'], '{:.2f}/10')}, {agent['metric_name']} {agent['metric']:.3f}"
+    )
+
+
+def _number(value: float | None, shown: str) -> str:
+    return NOT_MEASURED if value is None else shown.format(value)
+
+
+def _last(training: Json | None) -> str:
+    if training is None:
+        return "none yet; `overnight train` starts one"
+    return f"{training['timestamp'][:16].replace('T', ' ')} UTC, run {training['run']}: {training['status']}"
