@@ -26,6 +26,7 @@ class Reloader:
         self._project = project
         self._taken_up = taken_up
         self._told = told
+        self._at_start = _values(project.config)
         self._asked = threading.Event()
         self._seen = self._look()
         self.number = 0
@@ -45,7 +46,6 @@ class Reloader:
         if seen == self._seen and not self._asked.is_set():
             return
         self._asked.clear()
-        before = _values(self._project.config)
         try:
             self._project.reload()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the project's module may raise anything
@@ -54,7 +54,7 @@ class Reloader:
         else:
             after = _values(self._project.config)
             self.error = None
-            self.needs_restart = tuple(key for key in NEEDS_RESTART if before[key] != after[key])
+            self.needs_restart = tuple(key for key in NEEDS_RESTART if self._at_start[key] != after[key])
             self._taken_up(self._project.config)
             restart = ",".join(self.needs_restart) or None
             tasks = sum(1 for _ in self._project.book)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from overnight.base.errors import UserMistake
+from overnight.base.errors import ConfigError, UserMistake
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, say
 
@@ -157,14 +157,18 @@ def _status(
 
     Exit code 1 if it is down or unhealthy.
     """
-    from overnight.cli.status import look, show, watch_it
+    from overnight.cli.status import look, look_from_outside, show, watch_it
 
     place = place_of(ctx)
-    with place.open() as project:
-        if watch:
-            watch_it(project)
-            return
-        found = look(project)
+    try:
+        with place.open() as project:
+            if watch:
+                watch_it(project)
+                return
+            found = look(project)
+    except ConfigError as error:
+        # A daemon goes on with the configuration that it had.
+        found = look_from_outside(place.state_dir(), str(error))
     if as_json:
         print_json(found)
     else:

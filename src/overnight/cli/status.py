@@ -4,10 +4,13 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import tzinfo
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from overnight.app import launch, schedule
 from overnight.app.project import Project
+from overnight.base.errors import ConfigError
 from overnight.base.instants import US, from_datetime, iso
 from overnight.cli.describe import figures
 from overnight.cli.printing import STYLES, clean, note, say, short_moment, span, zone_of
@@ -37,13 +40,9 @@ def look(project: Project) -> Json:
         for task_id, instants in schedule.coming(project, now_us + DAY_US, most=NEXT).items()
         for at_us in instants
     )
-    health = None if daemon is None else _ask(daemon.url)
     return {
-        "status": "down" if daemon is None else "unhealthy" if health is None else health["status"],
-        "daemon": None if daemon is None else {"pid": daemon.pid, "url": daemon.url, "since": daemon.since},
-        "reload_error": None if daemon is None else daemon.reload_error,
+        **_about(daemon),
         "worked_on": project.is_worked_on,
-        "health": health,
         "queue": {name: getattr(found, name) for name in ("ready", "later", "waiting", "held", "active")},
         "active": [_run(run, now_us) for run in active],
         "ready": [{"run_id": run.run_id, "task_id": run.task_id, "due": iso(run.due_us)} for run in ready],
@@ -64,6 +63,28 @@ def look(project: Project) -> Json:
         "counted": counted,
         "timezone": project.config.project.timezone,
     }
+
+
+def _about(daemon: launch.Daemonic | None) -> Json:
+    health = None if daemon is None else _ask(daemon.url)
+    return {
+        "status": "down" if daemon is None else "unhealthy" if health is None else health["status"],
+        "daemon": None if daemon is None else {"pid": daemon.pid, "url": daemon.url, "since": daemon.since},
+        "reload_error": None if daemon is None else daemon.reload_error,
+        "health": health,
+    }
+
+
+def look_from_outside(state_dir: Path, mistake: str) -> Json:
+    """Return what can be known of a project whose configuration is wrong now: how its daemon does.
+
+    Raises:
+        ConfigError: no daemon is up, so that there is nothing but the mistake.
+    """
+    daemon = launch.find(state_dir)
+    if daemon is None:
+        raise ConfigError(mistake)
+    return {**_about(daemon), "reload_error": mistake}
 
 
 def _run(run: Any, now_us: int) -> Json:  # Any: an engine.model.Run
@@ -98,20 +119,15 @@ def _ask(url: str) -> Json | None:
 
 def show(found: Json) -> None:
     """Print it for a person."""
-    for line, style in lines(found, zone_named(found["timezone"])):
+    for line, style in lines(found, ZoneInfo(found.get("timezone", "UTC"))):
         say(line, style=style)
-
-
-def zone_named(name: str) -> tzinfo:
-    """Return the time zone of that name."""
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(name)
 
 
 def lines(found: Json, zone: tzinfo) -> Iterator[tuple[str, str | None]]:
     """Yield the lines that a person reads, each with its style."""
     yield from _daemon(found)
+    if "queue" not in found:
+        return
     queue = found["queue"]
     parts = [f"{queue[name]} {name}" for name in ("active", "ready", "later", "waiting", "held") if queue[name]]
     yield f"runs       {', '.join(parts) or 'none'}", None
