@@ -42,9 +42,9 @@ def _up(
         str | None, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR, instead of log.level.")
     ] = None,
 ) -> None:
-    """Start the daemon: it runs every task on time until `overnight down`.
+    """Start the daemon.
 
-    It answers on 127.0.0.1, port 8090 (server.port): GET /health and GET /metrics.
+    It runs every task on time until `overnight down`, and answers on 127.0.0.1, port 8090 (server.port): GET /health and GET /metrics.
     """
     level = None if log_level is None else log_level.upper()
     if level is not None and level not in LEVELS:
@@ -119,7 +119,7 @@ def _down(
 
 
 def _reload(ctx: typer.Context) -> None:
-    """Have the daemon take up a changed configuration now.
+    """Have the daemon read its configuration anew.
 
     It does so by itself within a second when one of the files changes. A wrong one is refused, and the old one kept.
     """
@@ -153,7 +153,7 @@ def _status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, once a second, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show whether the daemon is up and well, what it works on, and what comes next.
+    """Show how the daemon does and what comes next.
 
     Exit code 1 if it is down or unhealthy.
     """
@@ -182,7 +182,10 @@ def _logs(
     task: Annotated[str | None, typer.Option(metavar="NAME", help="Only lines about this task.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="How many of the last lines.")] = 100,
 ) -> None:
-    """Print what the daemon wrote down; `overnight runs logs ID` prints what a run printed."""
+    """Print what the daemon wrote down.
+
+    What a run itself printed is shown by `overnight runs logs ID`.
+    """
     from overnight.app.journal import FILE
     from overnight.cli.tail import print_log
 

@@ -41,7 +41,10 @@ def _next(
     hours: Annotated[float, typer.Option(min=0.0, max=24 * 366, metavar="H", help="How far to look ahead.")] = 24.0,
     as_json: Json = False,
 ) -> None:
-    """List the firings to come; of a task that fires often, the first ones."""
+    """List the firings to come.
+
+    Of a task that fires often, the first ones are shown.
+    """
     from overnight.app import schedule
 
     with place_of(ctx).open() as project:
@@ -132,9 +135,9 @@ def _backfill(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which instants there are.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a task for instants of the past: each once, those that ran already not again.
+    """Run a task for instants of the past, each once.
 
-    The runs queue behind what is in the queue; dependants follow. A function learns its instant as ctx.scheduled.
+    Those that ran already do not run again. The runs queue behind what is in the queue; dependants follow. A function learns its instant as ctx.scheduled.
     """
     from overnight.app import schedule
 
@@ -168,7 +171,10 @@ def _show_instants(instants: tuple[int, ...], zone: Any, *, as_json: bool) -> No
 
 
 def _review(ctx: typer.Context, as_json: Json = False) -> None:
-    """List everything that waits for a person: questions of flows, and tasks that were paused."""
+    """List everything that waits for a person.
+
+    That is: questions of flows, and tasks that are paused.
+    """
     from overnight.base.instants import iso
     from overnight.engine import pausing
 

@@ -35,7 +35,7 @@ def _install_service(
     user: Annotated[str | None, typer.Option(metavar="NAME", help="The account of a --system service.")] = None,
     only_print: Annotated[bool, typer.Option("--print", help="Print the file instead of writing it.")] = False,
 ) -> None:
-    """Write the file that lets this machine keep the project's worker running.
+    """Write the file of a service that runs `overnight up`.
 
     It starts nothing: what to run next is printed. With --system the file is put into the project and printed, with
     the lines that install it.

@@ -110,7 +110,10 @@ def _show(
     name: TaskArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show all that is known of a task: its rules, its next firings, its newest runs, what was missed."""
+    """Show all that is known of a task.
+
+    That is: its rules, its next firings, its newest runs, what was missed.
+    """
     from overnight.app import schedule
     from overnight.cli.describe import remark, run_json
     from overnight.engine import gaps, pausing
@@ -161,7 +164,10 @@ def _pause(
     name: TaskArgument,
     why: Annotated[str | None, typer.Option(metavar="TEXT", help="The reason, for those who look.")] = None,
 ) -> None:
-    """Pause a task: its triggers do not fire, its scheduled runs wait; a run by hand still works."""
+    """Pause a task, until it is resumed.
+
+    Its triggers do not fire, its scheduled runs wait; a run by hand still works.
+    """
     with place_of(ctx).open() as project:
         by = f"{getpass.getuser()}{'' if why is None else f': {why}'}"
         if project.pause(name, f"paused by {by}"):
@@ -171,7 +177,10 @@ def _pause(
 
 
 def _resume(ctx: typer.Context, name: TaskArgument) -> None:
-    """Let a paused task go on; the instants meanwhile are recorded as missed (see `overnight backfill`)."""
+    """Let a paused task go on.
+
+    The instants meanwhile are recorded as missed; `overnight backfill` runs them after all.
+    """
     with place_of(ctx).open() as project:
         say(f"{name} goes on" if project.resume(name) else f"{name} was not paused")
 
