@@ -44,7 +44,8 @@ def _up(
 ) -> None:
     """Start the daemon.
 
-    It runs every task on time until `overnight down`, and answers on 127.0.0.1, port 8090 (server.port): GET /health and GET /metrics.
+    It runs every task on time until `overnight down`, and answers on 127.0.0.1, port 8090 (server.port):
+    GET /health and GET /metrics.
     """
     level = None if log_level is None else log_level.upper()
     if level is not None and level not in LEVELS:

@@ -137,7 +137,8 @@ def _backfill(
 ) -> None:
     """Run a task for instants of the past, each once.
 
-    Those that ran already do not run again. The runs queue behind what is in the queue; dependants follow. A function learns its instant as ctx.scheduled.
+    Those that ran already do not run again. The runs queue behind what is in the queue; dependants follow. A function
+    learns its instant as ctx.scheduled.
     """
     from overnight.app import schedule
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class WorkerRef:
     lock_path: str
     copied: bool = False
     """True for the row of another project's worker: the database was copied, or restored, from there."""
+    silent: bool = False
+    """True for one that may live, and whose lease has ended."""
 
 
 def this_host() -> str:
@@ -149,7 +151,7 @@ def dead_workers(
     lives: Callable[[WorkerRef], bool] = lives_here,
     locks: Path | None = None,
 ) -> list[WorkerRef]:
-    """Return the workers that are gone: on this host those that do not live, elsewhere by their lease.
+    """Return the workers that are gone: those of this host that do not live, and all whose lease has ended.
 
     A local database has no workers elsewhere, whatever the host was called when they began, and all locks in the folder
     `locks`: another path that a worker has noted is that of the project that the database was copied from.
@@ -168,8 +170,11 @@ def dead_workers(
             copied=lock_path != row.lock_path,
         )
         here = row.host == host or not database.dialect.shared
-        if not lives(worker) if here else row.lease_us < now_us:
+        if here and not lives(worker):
             gone.append(worker)
+        elif database.dialect.shared and row.lease_us < now_us:
+            # Another host's, or one that is asleep: it is fenced when it wakes.
+            gone.append(replace(worker, silent=True))
     return gone
 
 
@@ -224,9 +229,8 @@ def recover(
         # While the worker of the other project lives, its children work for that one.
         if dead.host == host and not (dead.copied and same_process(dead.pid, dead.started)):
             end_children(children_of(database, dead.worker_id))
-        by_lease = dead.host != host and database.dialect.shared
-        total += database.writer.do(partial(take_over, book=book, dead=dead.worker_id, by_lease=by_lease))
-        if not by_lease:
-            # Another host's path may be the path of somebody else's file here.
+        total += database.writer.do(partial(take_over, book=book, dead=dead.worker_id, by_lease=dead.silent))
+        if not dead.silent:
+            # Another host's path may be the path of somebody else's file here, and who is asleep still holds its own.
             Path(dead.lock_path).unlink(missing_ok=True)
     return total
