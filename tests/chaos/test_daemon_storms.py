@@ -23,10 +23,11 @@ MODULE = """
 import os, time
 from overnight import Task
 
-def note(number, seconds=0.0):
+def note(number):
     with open("notes", "a") as file:
         file.write(f"begin {number} {os.getpid()}\\n")
-    time.sleep(seconds)
+    if os.path.exists("slow"):
+        time.sleep(120)
     with open("notes", "a") as file:
         file.write(f"end {number} {os.getpid()}\\n")
     return number
@@ -142,11 +143,13 @@ def test_a_postgresql_that_stops_under_load_turns_health_and_loses_nothing(serve
 
 
 @pytest.mark.postgres
-def test_a_daemon_that_sleeps_past_its_lease_is_fenced_when_it_wakes(home, tmp_path, postgres_database):
+def test_a_daemon_that_sleeps_past_its_lease_is_fenced_when_it_wakes(postgres_database, home, tmp_path):
     first = begin(home, tmp_path / "one", toml(postgres_database))
     with Project.open(first.folder) as project:
-        run_id = project.submit("note", {"number": 1, "seconds": 8.0})
+        (first.folder / "slow").touch()
+        run_id = project.submit("note", {"number": 1})
         wait_for(lambda: notes(first))
+        (first.folder / "slow").unlink()
         os.kill(first.about["pid"], signal.SIGSTOP)
         try:
             second = begin(home, tmp_path / "two", toml(postgres_database))
@@ -167,7 +170,7 @@ def test_a_daemon_that_sleeps_past_its_lease_is_fenced_when_it_wakes(home, tmp_p
 
 
 @pytest.mark.postgres
-def test_two_daemons_fire_each_instant_once_and_one_takes_over_from_the_other(home, tmp_path, postgres_database):
+def test_two_daemons_fire_each_instant_once_and_one_takes_over_from_the_other(postgres_database, home, tmp_path):
     first = begin(home, tmp_path / "one", toml(postgres_database))
     second = begin(home, tmp_path / "two", toml(postgres_database))
     with Project.open(first.folder) as project:
@@ -188,7 +191,7 @@ def test_two_daemons_fire_each_instant_once_and_one_takes_over_from_the_other(ho
 def test_others_who_hold_the_database_again_and_again_cost_time_and_nothing_else(home, tmp_path, long_form):
     daemon = begin(home, tmp_path / "p", "")
     acknowledged: list[int] = []
-    until = time.monotonic() + (120 if long_form else 12)
+    until = time.monotonic() + (120 if long_form else 6)
     number = 0
     with Project.open(daemon.folder) as project:
         while time.monotonic() < until:
