@@ -94,6 +94,7 @@ def test_the_context_is_given_to_those_who_ask():
 
 
 def test_threads_grow_to_the_size_and_not_beyond(tmp_path):
+    before = set(threading.enumerate())
     release, running, channel = threading.Event(), threading.Semaphore(0), RecordingChannel()
 
     def work():
@@ -106,7 +107,8 @@ def test_threads_grow_to_the_size_and_not_beyond(tmp_path):
         executor.start(order, channel)
     assert all(running.acquire(timeout=30) for _ in range(3))
     assert not running.acquire(timeout=0.05)
-    assert sum(thread.name.startswith("overnight-thread") for thread in threading.enumerate()) == 3
+    new = set(threading.enumerate()) - before
+    assert sum(thread.name.startswith("overnight-thread") for thread in new) == 3
     release.set()
     assert all(channel.outcome(order).kind == "succeeded" for order in orders)
     executor.close(5.0)

@@ -19,6 +19,7 @@ import pytest
 
 from overnight.app import examples
 from overnight.app.project import Project
+from overnight.app.schema import HEAD
 from overnight.cli import app as cli
 from overnight.engine.model import State
 
@@ -672,7 +673,7 @@ def test_the_doctor_works_without_a_project(tmp_path, monkeypatch, run):
 
 
 def test_the_database_is_checked_and_brought_up_to_date(project, run):
-    assert "at version 0002 now (it was empty)" in run("db", "upgrade").out
+    assert f"at version {HEAD} now (it was empty)" in run("db", "upgrade").out
     assert "already" in run("db", "upgrade").out
     said = run("db", "check", "--json").json
     assert (said["version"], said["problems"]) == (said["newest"], [])

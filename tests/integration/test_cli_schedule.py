@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 
@@ -45,6 +46,8 @@ def run(tmp_path, monkeypatch, capsys):
     (tmp_path / "overnight.toml").write_text(TOML)
     (tmp_path / "work.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
+    # Other tests of this process have a module of this name.
+    sys.modules.pop("work", None)
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments, code=0):
@@ -54,7 +57,7 @@ def run(tmp_path, monkeypatch, capsys):
         return said.out if code == 0 else said.err
 
     yield call
-    __import__("sys").modules.pop("work", None)
+    sys.modules.pop("work", None)
 
 
 def test_a_cron_line_is_checked_and_clock_changes_are_marked(run):

@@ -1,6 +1,7 @@
 """Alerts reach people through a real server, once for each cause and hour, and again when they were not taken."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -211,6 +212,6 @@ def test_an_address_may_name_variables_and_is_never_shown(tmp_path, inbox, clock
 
 
 def test_without_the_extra_it_is_one_line(project, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "apprise", None)
+    monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(MissingExtra, match=r"pip install 'overnight\[notify\]'"):
         Notifier(project)
