@@ -52,7 +52,7 @@ chaos: $(BUILT) ## the long form of the tests that kill processes, on both datab
 	  tests/contract/test_machine_stateful.py --long --timeout 3600
 
 soak: $(BUILT) ## 15 minutes of steady work: memory, open files and delays must not grow
-	$(PY) benchmarks/soak.py
+	$(PY) benchmarks/soak.py --plot soak.svg
 
 interop: $(BUILT) ## the database tests on the PostgreSQL server that OVERNIGHT_TEST_POSTGRES names
 	@test -n "$$OVERNIGHT_TEST_POSTGRES" || { \

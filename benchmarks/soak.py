@@ -1,24 +1,32 @@
 """Minutes of steady work: does memory, the number of open files or the delay of a start grow?
 
-A project gets tasks at a steady rate (most in threads, some in child processes, some flows that park). After a warm-up
-the first and the last third are compared: growth beyond the noise is a failure.
+A daemon (with HTTP, files for others, watchdog and retention) gets tasks at a steady rate: most in threads, some in
+child processes, some flows that park. After a warm-up the first and the last third are compared: growth beyond the
+noise is a failure. `--plot` draws the three of them over time.
 
-    .venv/bin/python benchmarks/soak.py [--quick] [--json] [--minutes 15] [--rate 50]
+    .venv/bin/python benchmarks/soak.py [--quick] [--json] [--minutes 15] [--rate 50] [--plot soak.svg]
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 from rig import machine
 
 import overnight
+from overnight.app import sweeping
+from overnight.app.daemon import Daemon
+from overnight.app.signals import Stop
+from overnight.server.serving import serve
 
 GROWTH = 1.10
 """The last third may use so many times what the first third used."""
@@ -64,11 +72,13 @@ def soak(folder: Path, minutes: float, rate: float) -> list[dict[str, float]]:
     """Keep the project busy and return a sample every second."""
     samples = []
     process = psutil.Process(os.getpid())
-    with overnight.Project.create(folder, overrides={"engine.max_concurrent": SLOTS}) as project:
-        project.add_task(overnight.Task(task_id="thread", action=noop, executor="thread", max_concurrent=None))
-        project.add_task(overnight.Task(task_id="process", action=noop, executor="process", max_concurrent=2))
-        project.add_task(overnight.Task(task_id="flow", action=parking, max_concurrent=2))
-        with project.running():
+    with overnight.Project.create(folder, overrides={"engine.max_concurrent": SLOTS, "server.port": 0}) as project:
+        # Old at once, so that retention has as much to do as comes in.
+        keep = {"keep_days": 0, "keep_last": 1000}
+        project.add_task(overnight.Task(task_id="thread", action=noop, executor="thread", max_concurrent=None, **keep))
+        project.add_task(overnight.Task(task_id="process", action=noop, executor="process", max_concurrent=2, **keep))
+        project.add_task(overnight.Task(task_id="flow", action=parking, max_concurrent=2, **keep))
+        with daemon_of(project):
             began = next_sample = time.monotonic()
             number = 0
             while time.monotonic() - began < 60 * minutes:
@@ -79,6 +89,49 @@ def soak(folder: Path, minutes: float, rate: float) -> list[dict[str, float]]:
                     next_sample += 1
                     samples.append(sample(project, process, began))
     return samples
+
+
+@contextlib.contextmanager
+def daemon_of(project: overnight.Project) -> Iterator[None]:
+    """Let a daemon work on the project, as `overnight up` does, in a thread of this process."""
+    sweeping.PASS_EVERY_S = 10.0
+    stop = Stop()
+    daemon = Daemon(project)
+    thread = threading.Thread(target=daemon.run, args=(stop, serve))
+    thread.start()
+    try:
+        while project.runtime is None:
+            time.sleep(0.01)
+        yield
+    finally:
+        stop.ask()
+        thread.join()
+
+
+PLOTTED = (
+    ("rss_mb", "memory of the process tree, MB"),
+    ("open_files", "open files"),
+    ("start_lag_ms", "start lag, ms"),
+)
+WIDTH, HEIGHT, MARGIN = 720, 140, 24
+
+
+def plot(samples: list[dict[str, float]]) -> str:
+    """Return an SVG with a curve for each of the plotted figures, each from 0 to its largest value."""
+    until = max(sample["at_s"] for sample in samples)
+    parts = []
+    for place, (name, title) in enumerate(PLOTTED):
+        top = place * (HEIGHT + MARGIN) + MARGIN
+        most = max(max(sample[name] for sample in samples), 1e-9)
+        points = " ".join(
+            f"{WIDTH * sample['at_s'] / until:.1f},{top + HEIGHT * (1 - sample[name] / most):.1f}" for sample in samples
+        )
+        parts.append(f'<text x="4" y="{top - 6}">{title}: 0 to {most:.4g} in {until / 60:.1f} min</text>')
+        parts.append(f'<line x1="0" y1="{top + HEIGHT}" x2="{WIDTH}" y2="{top + HEIGHT}" stroke="#999"/>')
+        parts.append(f'<polyline points="{points}" fill="none" stroke="#1f6f9f" stroke-width="1"/>')
+    size = f'width="{WIDTH}" height="{len(PLOTTED) * (HEIGHT + MARGIN) + MARGIN}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
+    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>"]) + "\n"
 
 
 def judged(samples: list[dict[str, float]]) -> dict[str, dict[str, float | bool]]:
@@ -101,12 +154,15 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--rate", type=float, default=50.0, help="tasks a second")
+    parser.add_argument("--plot", type=Path, help="draw memory, open files and lag into this SVG file")
     options = parser.parse_args()
     minutes = 0.5 if options.quick else options.minutes
     with tempfile.TemporaryDirectory() as folder:
         about = machine(Path(folder))
         samples = soak(Path(folder), minutes, options.rate)
     found = judged(samples)
+    if options.plot is not None:
+        options.plot.write_text(plot(samples))
     if options.json:
         print(json.dumps({"machine": about, "minutes": minutes, "rate": options.rate, **found}, indent=2))
     else:
