@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import inspect
 import json
 import os
 import signal
@@ -89,6 +90,30 @@ def test_before_the_start_a_task_may_come_after_one_that_is_added_later(project)
     project.add_task(threaded("first"))
     with project.running():
         assert project.result(project.submit("second", {"number": 5}), PATIENCE_S) == 5
+
+
+def test_tasks_may_be_added_while_another_thread_looks_at_them(project):
+    class AddsWhenLookedAt:
+        armed = False
+
+        @property
+        def __signature__(self):
+            if self.armed:
+                self.armed = False
+                adding = threading.Thread(target=lambda: project.add_task(threaded("late")))
+                adding.start()
+                adding.join()
+            return inspect.Signature()
+
+        def __call__(self):
+            return None
+
+    action = AddsWhenLookedAt()
+    project.add_task(threaded("curious", action))
+    action.armed = True
+    assert "curious" in project.book
+    with project.running():
+        assert project.result(project.submit("late", {"number": 7}), PATIENCE_S) == 7
 
 
 @pytest.mark.postgres

@@ -168,11 +168,12 @@ class Workplace(Runs):
             if self._drafting:
                 self._tasks[task.task_id] = task
                 return task
-            tasks = {**self._tasks, task.task_id: task}
-            book = None
-            if self._runtime is not None:
-                book = self._checked(tasks)
-            self._tasks, self._book = tasks, book
+            if self._runtime is None:
+                # In place: copying what is there for each further task would take a minute for 100,000 of them.
+                self._tasks[task.task_id], self._book = task, None
+            else:
+                tasks = {**self._tasks, task.task_id: task}
+                self._tasks, self._book = tasks, self._checked(tasks)
         if self._runtime is not None:
             self._runtime.resync()
         return task
@@ -209,7 +210,7 @@ class Workplace(Runs):
 
     def _checked(self, tasks: Mapping[str, Task]) -> Book:
         """Return the book of tasks that may be worked on in threads."""
-        book = Book(tasks.values(), self._retry())
+        book = Book(list(tasks.values()), self._retry())
         check_threaded(book, shared=self.database.dialect.shared)
         return book
 
@@ -221,11 +222,12 @@ class Workplace(Runs):
             InvalidTask: `after` names a task that does not exist, or goes round in a circle.
         """
         if self._book is None:
-            self._book = Book(self._tasks.values(), self._retry())
+            # A list, made in one piece: another thread may add a task meanwhile.
+            self._book = Book(list(self._tasks.values()), self._retry())
         return self._book
 
     def _loose_book(self) -> Book:
-        return self._book or Book(self._tasks.values(), self._retry(), whole=False)
+        return self._book or Book(list(self._tasks.values()), self._retry(), whole=False)
 
     def _retry(self) -> Backoff:
         retry = self.config.engine.retry
