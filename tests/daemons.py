@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from overnight.app.launch import DAEMON_LOCK
+from overnight.app.lock import is_held
+
 PATIENCE_S = 60.0
 
 
@@ -50,7 +53,8 @@ class Daemon:
         return self.ok("up", *options)
 
     def end(self) -> None:
-        self.run("down", "--force")
+        if is_held(self.state / DAEMON_LOCK):
+            self.run("down", "--force")
 
     @property
     def about(self) -> dict[str, Any]:

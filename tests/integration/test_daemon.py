@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemons import Daemon, wait_for
+from overnight.cli.app import main
 
 TASKS = """
 [tasks.tick]
@@ -261,13 +262,25 @@ def test_a_stopped_daemon_that_does_not_listen_is_killed_by_force(daemon):
         ('[notify]\nurls = ["json://${NO_SUCH_VARIABLE}"]\n', "that variable is not set"),
     ],
 )
-def test_what_is_wrong_with_the_configuration_keeps_it_from_coming_up_and_is_one_line(daemon, toml, says):
+def test_what_is_wrong_with_the_configuration_keeps_it_from_coming_up_and_is_one_line(daemon, capsys, toml, says):
     daemon.write(toml)
+    # In this process: what `up` starts in the background says the same (see the next test).
+    assert main(["--project", str(daemon.folder), "up", "--foreground"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("overnight: ")
+    assert not (daemon.state / "daemon.json").exists()
+    sys.modules.pop("work", None)
+
+
+def test_what_keeps_a_daemon_from_coming_up_is_said_by_up(daemon):
+    daemon.write('[tasks.a]\naction = "work:tick"\nafter = ["nothing"]\n')
     done = daemon.run("up")
     assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("overnight: ")
+    assert "there is no task 'nothing'" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_two_tasks_of_one_id_are_refused(daemon):
