@@ -25,6 +25,8 @@ class Daemon:
         self.folder = folder
         self.state = folder / ".overnight"
         folder.mkdir(parents=True, exist_ok=True)
+        # A test may open the project too, and others of its process have a module of this name.
+        sys.modules.pop("work", None)
         self.write(toml, module)
 
     def write(self, toml: str, module: str | None = None) -> None:

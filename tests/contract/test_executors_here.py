@@ -112,7 +112,7 @@ def test_threads_grow_to_the_size_and_not_beyond(tmp_path):
     release.set()
     assert all(channel.outcome(order).kind == "succeeded" for order in orders)
     executor.close(5.0)
-    assert not any(thread.name.startswith("overnight-thread") for thread in threading.enumerate())
+    assert not any(thread.is_alive() for thread in new)
 
 
 def test_an_attempt_that_is_stopped_in_the_queue_is_never_called(tmp_path):

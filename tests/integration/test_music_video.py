@@ -13,9 +13,14 @@ from overnight.base.clock import SystemClock
 from overnight.proof.metrics import measure, metric_named
 from overnight.registry import store
 
-pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, ("sklearn", "skops", "bokeh_sampledata", "music21"))), reason="needs the extras ml and demo"
-)
+pytestmark = [
+    # Two nights of ten agents are trained before the first test.
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not all(map(find_spec, ("sklearn", "skops", "bokeh_sampledata", "music21"))),
+        reason="needs the extras ml and demo",
+    ),
+]
 
 TRAINED = {
     "trend_detective": 50,
