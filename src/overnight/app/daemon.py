@@ -166,7 +166,7 @@ class Daemon:
     def _plan(self) -> None:
         rounds, files = self._rounds, self.files
         rounds.add("reload", self.reloader.work, _RELOAD_EVERY_S)
-        rounds.add("look", files.look, LOOK_EVERY_S)
+        rounds.add("look", files.look_if_needed, LOOK_EVERY_S)
         rounds.add("state file", lambda: files.write_state(self.vitals()), LOOK_EVERY_S)
         rounds.add("plan file", files.write_plan, PLAN_EVERY_S)
         rounds.add("health file", lambda: files.write_health(self.vitals()), HEALTH_EVERY_S)

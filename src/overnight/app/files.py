@@ -29,6 +29,8 @@ MOST_LISTED = 100
 """Runs that the state file lists as waiting."""
 STILL_US = 60 * US
 """A state in which nothing changes is written this often all the same, so that its age tells whether somebody lives."""
+LOOK_ANYWAY_S = 10.0
+"""What other processes wait for is seen this often, where nothing happens in this one."""
 KEEP_HISTORY_US = 90 * 86400 * US
 
 
@@ -38,8 +40,16 @@ class StatusFiles:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._written: tuple[int, dict[str, Any]] = (0, {})  # Any: JSON
+        self._seen = (-1, 0.0)
         self.queue = Queue()
         self.doings = Doings()
+
+    def look_if_needed(self) -> None:
+        """Ask the database where something has happened here, or nobody has asked for a while."""
+        happened, now = self._project.database.measures.events.total(), self._project.clock.monotonic()
+        if happened != self._seen[0] or now - self._seen[1] >= LOOK_ANYWAY_S:
+            self._seen = (happened, now)
+            self.look()
 
     def look(self) -> None:
         """Ask the database how the queue stands."""

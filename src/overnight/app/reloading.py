@@ -28,6 +28,8 @@ class Reloader:
         self._told = told
         self._at_start = _values(project.config)
         self._asked = threading.Event()
+        self._known: tuple[int, Config | None] = (0, None)
+        self._watched: set[Path] = set()
         self._seen = self._look()
         self.number = 0
         """How many tries there were."""
@@ -64,9 +66,16 @@ class Reloader:
         self.number += 1
         self._told()
 
+    def _files(self) -> set[Path]:
+        """Return the files to look at; which modules are the project's is found anew only when others are loaded."""
+        known = (len(sys.modules), self._project.config)
+        if self._known[0] != known[0] or self._known[1] is not known[1]:
+            self._known, self._watched = known, _files(self._project)
+        return self._watched
+
     def _look(self) -> dict[Path, tuple[int, int]]:
         found = {}
-        for path in _files(self._project):
+        for path in self._files():
             try:
                 about = path.stat()
             except OSError:

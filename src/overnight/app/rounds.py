@@ -8,7 +8,7 @@ from overnight.app.journal import logfmt
 from overnight.base.clock import Clock
 from overnight.base.errors import said_by
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 0.5
 _log = logging.getLogger("overnight.rounds")
 
 
