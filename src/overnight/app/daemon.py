@@ -20,6 +20,7 @@ from overnight.app.reloading import Reloader
 from overnight.app.rounds import Rounds
 from overnight.app.signals import Stop
 from overnight.app.sweeping import Sweeper
+from overnight.app.tracing import Tracer
 from overnight.app.watchdog import Watchdog
 from overnight.base.config import Config
 from overnight.base.errors import OvernightError, said_by
@@ -67,6 +68,7 @@ class Daemon:
         self._rounds = Rounds(project.clock)
         self._watchdog = Watchdog(self.vitals, project.state_dir / "logs")
         self._told_before = project.database.writer.told
+        self._tracer: Tracer | None = None
 
     # What is known of it, from any thread.
 
@@ -119,6 +121,9 @@ class Daemon:
         end_serving: Callable[[], None] = lambda: None  # noqa: E731  # until there is a server
         self.project.database.writer.told = self._told
         try:
+            endpoint = self.project.config.telemetry.otlp_endpoint
+            if endpoint is not None:
+                self._tracer = Tracer(self.project, endpoint)
             self.project.start()
             self._url, end_serving = serve(self)
             self.files.look()
@@ -147,6 +152,8 @@ class Daemon:
             self._watchdog.stop()
             end_serving()
             self._notifier.close()
+            if self._tracer is not None:
+                self._tracer.close()
             try:
                 self.files.look()
                 self.files.write_state(self.vitals())
@@ -162,6 +169,8 @@ class Daemon:
         self._told_before(events, news)
         self.journal.tell(events)
         self._notifier.tell(events)
+        if self._tracer is not None:
+            self._tracer.tell(events)
 
     def _plan(self) -> None:
         rounds, files = self._rounds, self.files

@@ -13,7 +13,7 @@ from overnight.base.config import Config
 from overnight.base.errors import said_by
 from overnight.base.settings import FILE
 
-NEEDS_RESTART = ("engine.database", "engine.max_concurrent", "server.port")
+NEEDS_RESTART = ("engine.database", "engine.max_concurrent", "server.port", "telemetry.otlp_endpoint")
 """Settings that a daemon reads once."""
 _log = logging.getLogger("overnight.reload")
 
