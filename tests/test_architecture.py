@@ -11,6 +11,11 @@ import pytest
 import architecture as house
 
 HEAVY = {
+    "apprise",
+    "fastapi",
+    "opentelemetry",
+    "prometheus_client",
+    "uvicorn",
     "alembic",
     "asyncio",
     "cronsim",
