@@ -19,7 +19,6 @@ HEAVY = {
     "alembic",
     "asyncio",
     "cronsim",
-    "fastapi",
     "fsspec",
     "httpx",
     "numpy",
@@ -32,7 +31,6 @@ HEAVY = {
     "sklearn",
     "sqlalchemy",
     "typer",
-    "uvicorn",
 }
 
 
