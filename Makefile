@@ -49,7 +49,8 @@ check: $(BUILT) ## lint, format, types and the import contracts
 
 chaos: $(BUILT) ## the long form of the tests that kill processes, on both databases
 	$(PY) -m pytest tests/chaos tests/integration/test_simulation.py tests/integration/test_bad_runs.py \
-	  tests/contract/test_machine_stateful.py --long --timeout 3600
+	  tests/integration/test_month.py tests/integration/test_retention.py \
+	  tests/contract/test_machine_stateful.py tests/contract/test_schedules_stateful.py --long --timeout 3600
 
 soak: $(BUILT) ## 15 minutes of steady work: memory, open files and delays must not grow
 	$(PY) benchmarks/soak.py --plot soak.svg
