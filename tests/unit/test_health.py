@@ -2,7 +2,7 @@
 
 import pytest
 
-from overnight.reports.health import health
+from overnight.reports.health import health, lines
 from overnight.reports.history import BAND, LOOK_BACK, qualities_of, trend
 from overnight.reports.nightly import weighted_mean
 
@@ -100,3 +100,35 @@ def test_a_proven_decline_needs_attention():
 @pytest.mark.parametrize("interval", [(-3.0, 0.0), (-3.0, 0.1), (1.0, 2.0), (None, None), ()])
 def test_what_is_not_proven_is_no_reason_for_attention(interval):
     assert attention(line(interval=interval, decision="REJECT")) == []
+
+
+def test_what_is_printed_says_what_was_measured_and_what_was_not():
+    found = health(
+        ["critic", "new"],
+        {"critic": "v1.0.0"},
+        [result(1, critic=line(2.0)), result(2, critic=line(3.0, interval=(-3.0, -1.0)))],
+        online=["critic"],
+        next_training="2026-10-03 03:00",
+    )
+    assert lines(found) == [
+        "Overall Quality:          3.00/10",
+        "Trend:                    UP",
+        "Improvement:              +5.00 %",
+        "Agents Online:            1 of 2",
+        "Agents Needing Attention: 1",
+        "  critic: proven decline of the last training: because",
+        "Next Training:            2026-10-03 03:00",
+        "Last Training:            2026-10-02 UTC, run 2: success",
+        "  critic  v1.0.0   quality 3.00/10, mean absolute error 0.800",
+        "  new     no version serves not measured",
+    ]
+
+
+def test_without_a_training_nothing_is_printed_as_measured():
+    said = lines(health([], {}, []))
+    assert said[0] == "Overall Quality:          not measured"
+    assert said[4] == "Agents Needing Attention: not measured"
+    assert said[-2:] == [
+        "Next Training:            not scheduled",
+        "Last Training:            none yet; `overnight train` starts one",
+    ]
