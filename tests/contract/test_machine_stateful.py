@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from overnight.base.errors import InvalidTransition
 from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import ErrorRef, Outcome, WorkOrder
 from overnight.engine.model import Needs, Run, State
 from overnight.engine.tables import locks, workers
-from overnight.testing.bench import Bench, empty
+from overnight.testing.bench import Bench
+from stateful import check, emptied, sqlite_in
 
 TASKS = {
     "single": {"max_concurrent": 1},
@@ -197,30 +197,10 @@ class Engine(RuleBasedStateMachine):
                 assert full or taken & set(self.needs(run).locks), f"run {run.run_id} could start"
 
 
-def check(new_url: Callable[[Path], str], examples: int) -> None:
-    class OnThis(Engine):
-        pass
-
-    OnThis.new_url = staticmethod(new_url)  # type: ignore[method-assign]
-    run_state_machine_as_test(
-        OnThis,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
 def test_engine_on_sqlite_agrees_with_the_model(long_form: bool) -> None:
-    check(lambda folder: f"sqlite:///{folder / 'o.db'}", 500 if long_form else 8)
+    check(Engine, sqlite_in, examples=500 if long_form else 8, steps=30)
 
 
 @pytest.mark.postgres
 def test_engine_on_postgresql_agrees_with_the_model(postgres_database: str, long_form: bool) -> None:
-    def new_url(folder: Path) -> str:
-        empty(postgres_database)
-        return postgres_database
-
-    check(new_url, 300 if long_form else 6)
+    check(Engine, emptied(postgres_database), examples=300 if long_form else 6, steps=30)

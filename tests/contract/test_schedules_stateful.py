@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from overnight.base.errors import PermanentError
 from overnight.base.instants import US
 from overnight.engine import gaps, pausing
 from overnight.engine.model import Run, State
-from overnight.testing.bench import Bench, empty
+from overnight.testing.bench import Bench
+from stateful import check, emptied, sqlite_in
 
 PERIOD_S = {"minutely": 60, "all": 60, "none": 120, "slow": 300}
 CHILDREN = {"child": ("minutely",), "grandchild": ("child",), "join": ("minutely", "slow")}
@@ -180,32 +180,14 @@ class Schedules(RuleBasedStateMachine):
             assert any(first <= cycle <= last for first, last in spans), f"cycle {cycle} has no child and no record"
 
 
-def check(new_url: Callable[[Path], str], examples: int, *, long_form: bool) -> None:
-    class OnThis(Schedules):
-        pass
-
-    OnThis.new_url = staticmethod(new_url)  # type: ignore[method-assign]
-    run_state_machine_as_test(
-        OnThis,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=25,
-            deadline=None,
-            # The short form tries the same orders each time, the long one new ones.
-            derandomize=not long_form,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+# The short form tries the same orders each time, the long one new ones.
 
 
 def test_schedules_on_sqlite_keep_their_promises_in_any_order(long_form: bool) -> None:
-    check(lambda folder: f"sqlite:///{folder / 'o.db'}", 300 if long_form else 8, long_form=long_form)
+    check(Schedules, sqlite_in, examples=300 if long_form else 8, steps=25, derandomize=not long_form)
 
 
 @pytest.mark.postgres
 def test_schedules_on_postgresql_keep_their_promises_in_any_order(postgres_database: str, long_form: bool) -> None:
-    def new_url(folder: Path) -> str:
-        empty(postgres_database)
-        return postgres_database
-
-    check(new_url, 200 if long_form else 4, long_form=long_form)
+    new_url = emptied(postgres_database)
+    check(Schedules, new_url, examples=200 if long_form else 4, steps=25, derandomize=not long_form)

@@ -257,6 +257,7 @@ def test_a_stopped_daemon_that_does_not_listen_is_killed_by_force(daemon):
         ('[tasks.a]\naction = "act"\nagent_name = "nobody"\n', "not an agent"),
         ('[tasks.a]\naction = "work:tick"\noverlap = "sometimes"\n', "overlap"),
         ('[tasks.a]\naction = "work:tick"\nrate_limit = "often"\n', "is not a rate"),
+        ('timezone = "Middle/Earth"\n', "'Middle/Earth' is not a time zone"),
         ('[notify.stats]\nschedule = "0 9 * * 1"\n', "notify.urls is empty"),
         ('[notify]\nurls = ["nonsense"]\n', "none that Apprise knows"),
         ('[notify]\nurls = ["json://${NO_SUCH_VARIABLE}"]\n', "that variable is not set"),

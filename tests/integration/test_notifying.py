@@ -14,8 +14,8 @@ from overnight.app.notifying import Notifier
 from overnight.app.project import Project
 from overnight.base.errors import ConfigError, MissingExtra
 from overnight.base.instants import US
-from overnight.engine.model import Task
-from overnight.reports.vitals import Queue, Vitals
+from overnight.engine.model import Standing, Task
+from overnight.reports.vitals import Vitals
 from overnight.testing.clock import FakeClock
 
 
@@ -89,7 +89,7 @@ class Watch:
         project.database.writer.told = tell
 
     def look(self, **values: object) -> None:
-        self.notifier.look(signs(self.project, **values), Queue())
+        self.notifier.look(signs(self.project, **values), Standing())
 
 
 def fail(project: Project) -> int:

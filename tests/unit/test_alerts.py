@@ -3,6 +3,7 @@
 import pytest
 
 from overnight.base.instants import US
+from overnight.engine.model import Standing
 from overnight.reports.alerts import (
     EVERY_US,
     FEWEST_ENDED,
@@ -14,7 +15,7 @@ from overnight.reports.alerts import (
     alerts,
     not_told_lately,
 )
-from overnight.reports.vitals import Problem, Queue
+from overnight.reports.vitals import Problem
 
 NOW = 1_800_000_000 * US
 
@@ -51,7 +52,7 @@ def test_a_share_of_failures_is_told_only_where_it_means_something():
 
 
 def test_a_queue_that_is_behind_is_told():
-    facts = Facts(now_us=NOW, queue=Queue(ready=4, oldest_ready_us=NOW - 3601 * US))
+    facts = Facts(now_us=NOW, queue=Standing(ready=4, oldest_ready_us=NOW - 3601 * US))
     [alert] = alerts(facts, Rules())
     assert (alert.cause, "4 are ready" in alert.text) == ("queue age", True)
     assert causes(facts, queue_age_s=3601.0) == []

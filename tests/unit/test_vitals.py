@@ -3,6 +3,7 @@
 import pytest
 
 from overnight.base.instants import US
+from overnight.engine.model import Standing
 from overnight.reports.vitals import (
     DECISION_S,
     MOST_FIRINGS,
@@ -10,7 +11,6 @@ from overnight.reports.vitals import (
     WRITER_S,
     Doings,
     Overdue,
-    Queue,
     Vitals,
     health,
     health_file,
@@ -42,7 +42,7 @@ def test_each_standstill_is_a_problem_with_its_cause_and_what_to_do(values, caus
     assert problem.cause == cause
     assert says in problem.text
     assert problem.advice
-    body = health(vitals(**values), Queue())
+    body = health(vitals(**values), Standing())
     assert body["status"] == "unhealthy"
     assert body["problems"][0]["cause"] == cause
 
@@ -60,7 +60,7 @@ def test_each_standstill_is_a_problem_with_its_cause_and_what_to_do(values, caus
 )
 def test_what_moves_is_healthy(values):
     assert problems(vitals(**values)) == ()
-    assert health(vitals(**values), Queue())["status"] == "healthy"
+    assert health(vitals(**values), Standing())["status"] == "healthy"
 
 
 def test_several_problems_are_all_told():
@@ -69,10 +69,10 @@ def test_several_problems_are_all_told():
 
 
 def test_the_queue_is_as_old_as_its_oldest_ready_run():
-    assert Queue().age_s(NOW) == 0
-    assert Queue(oldest_ready_us=NOW - 5 * US).age_s(NOW) == 5
-    assert Queue(oldest_ready_us=NOW + 5 * US).age_s(NOW) == 0
-    body = health(vitals(), Queue(ready=2, held=1, active=3, oldest_ready_us=NOW - 5 * US))
+    assert Standing().age_s(NOW) == 0
+    assert Standing(oldest_ready_us=NOW - 5 * US).age_s(NOW) == 5
+    assert Standing(oldest_ready_us=NOW + 5 * US).age_s(NOW) == 0
+    body = health(vitals(), Standing(ready=2, held=1, active=3, oldest_ready_us=NOW - 5 * US))
     assert body["queue"] == {
         "ready": 2, "later": 0, "waiting": 0, "held": 1, "active": 3, "oldest_ready_age_s": 5.0,
     }  # fmt: skip
@@ -88,7 +88,9 @@ def test_the_state_file_tells_what_is_measured():
 
 
 def test_the_health_file_counts_all_that_waits_and_tells_what_is_wrong():
-    found = health_file(vitals(decided_s_ago=11.0), Queue(ready=1, later=2, waiting=3, held=4), Doings(active=[{}, {}]))
+    found = health_file(
+        vitals(decided_s_ago=11.0), Standing(ready=1, later=2, waiting=3, held=4), Doings(active=[{}, {}])
+    )
     assert (found["task_queue_size"], found["active_tasks"]) == (10, 2)
     assert found["metrics"]["status"] == "unhealthy"
     assert found["metrics"]["last_health_check"] == found["timestamp"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from overnight.app.files import StatusFiles, zone
+from overnight.app.files import StatusFiles
 from overnight.app.journal import Journal, logfmt
 from overnight.app.launch import DAEMON_FILE, DAEMON_LOCK, Daemonic
 from overnight.app.lock import ProjectLock
@@ -25,9 +25,11 @@ from overnight.app.watchdog import Watchdog
 from overnight.base.config import Config
 from overnight.base.errors import OvernightError, said_by
 from overnight.base.instants import iso
+from overnight.base.zones import zone_of
+from overnight.engine.model import Standing
 from overnight.processes.table import started_of
 from overnight.reports import vitals as reports
-from overnight.reports.vitals import OVERDUE_S, WRITER_MANY, Overdue, Queue, Vitals
+from overnight.reports.vitals import OVERDUE_S, WRITER_MANY, Overdue, Vitals
 
 LOOK_EVERY_S = 2.0
 """Between two looks at the queue for those who read the files and the metrics."""
@@ -59,8 +61,13 @@ class Daemon:
         self._since_us = self._clock.now_us()
         self._grew_at = (self._since, 0)
         self._url = ""
-        self._notifier = Notifier(project)
-        self.journal = Journal(project.state_dir, project.config.log, zone(project.config))
+        try:
+            zone = zone_of(project.config)
+            self._notifier = Notifier(project)
+            self.journal = Journal(project.state_dir, project.config.log, zone)
+        except BaseException:
+            self._lock.release()
+            raise
         self.journal.set_level(level or project.config.log.level)
         self.files = StatusFiles(project)
         self.reloader = Reloader(project, self._take_up, self._reloaded)
@@ -102,7 +109,7 @@ class Daemon:
         return now - since
 
     @property
-    def queue(self) -> Queue:
+    def queue(self) -> Standing:
         """How the queue stood when the database was asked last."""
         return self.files.queue
 

@@ -1,25 +1,23 @@
 """The files in which a daemon tells others how it stands; see docs/reference/files.md."""
 
-from datetime import tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from overnight.app import schedule
 from overnight.app.project import Project
-from overnight.base.config import Config
-from overnight.base.files import to_json, write_json
+from overnight.base.files import Stamp, stamp_of, to_json, write_json
 from overnight.base.instants import US, iso, to_datetime
+from overnight.base.zones import zone_of
 from overnight.db.writer import Tx
 from overnight.engine import counters
-from overnight.engine.model import Run
+from overnight.engine.model import Run, Standing
 from overnight.engine.overview import first_later, first_ready, standing
 from overnight.engine.recovery import this_host
 from overnight.engine.store import worked_on
 from overnight.engine.tables import vitals as history
-from overnight.reports.vitals import MOST_FIRINGS, Doings, Queue, Vitals, health_file, next_file, state_file
+from overnight.reports.vitals import MOST_FIRINGS, Doings, Vitals, health_file, next_file, state_file
 
 STATE = Path("data") / "tasks" / "orchestrator_state.json"
 NEXT = Path("data") / "schedules" / "next.json"
@@ -40,8 +38,10 @@ class StatusFiles:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._written: tuple[int, dict[str, Any]] = (0, {})  # Any: JSON
+        self._stamp: Stamp | None = None
+        """What the state file looked like when it was written."""
         self._seen = (-1, 0.0)
-        self.queue = Queue()
+        self.queue = Standing()
         self.doings = Doings()
 
     def look_if_needed(self) -> None:
@@ -55,19 +55,11 @@ class StatusFiles:
         """Ask the database how the queue stands."""
         project, now_us = self._project, self._project.clock.now_us()
         with project.database.read() as connection:
-            found = standing(connection)
+            self.queue = standing(connection)
             active = worked_on(connection)
             queued = [*first_ready(connection, MOST_LISTED), *first_later(connection, MOST_LISTED)]
             counted = counters.figures(connection, now_us, project.config.project.timezone)
         events = project.database.measures.events
-        self.queue = Queue(
-            ready=found.ready,
-            later=found.later,
-            waiting=found.waiting,
-            held=found.held,
-            active=found.active,
-            oldest_ready_us=found.oldest_ready_us,
-        )
         self.doings = Doings(
             active=[_active(run) for run in active],
             queued=[_queued(run) for run in queued[:MOST_LISTED]],
@@ -86,13 +78,10 @@ class StatusFiles:
         told = {key: value for key, value in body.items() if key not in moving} | {"counted": dict(self.doings.counted)}
         at_us, before = self._written
         path = self._project.state_dir / STATE
-        if told == before and vitals.at_us - at_us < STILL_US and _stamp(path) == self._stamp:
+        if told == before and vitals.at_us - at_us < STILL_US and stamp_of(path) == self._stamp:
             return
         write_json(path, body)
-        self._written, self._stamp = (vitals.at_us, told), _stamp(path)
-
-    _stamp: tuple[int, int] | None = None
-    """What the file looked like when it was written."""
+        self._written, self._stamp = (vitals.at_us, told), stamp_of(path)
 
     def write_plan(self) -> None:
         """Write `next.json`."""
@@ -103,7 +92,7 @@ class StatusFiles:
     def write_health(self, vitals: Vitals) -> None:
         """Write the day's `health_YYYYMMDD.json` and a row of its history."""
         body = health_file(vitals, self.queue, self.doings)
-        day = to_datetime(vitals.at_us).astimezone(zone(self._project.config))
+        day = to_datetime(vitals.at_us).astimezone(zone_of(self._project.config))
         write_json(self._project.state_dir / LOGS / f"health_{day:%Y%m%d}.json", body)
         text, host = to_json(body), this_host()
 
@@ -112,19 +101,6 @@ class StatusFiles:
             tx.connection.execute(sa.insert(history).values(at_us=vitals.at_us, host=host, body=text))
 
         self._project.database.writer.do(change)
-
-
-def zone(config: Config) -> tzinfo:
-    """Return the project's time zone."""
-    return ZoneInfo(config.project.timezone)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        about = path.stat()
-    except OSError:
-        return None
-    return about.st_mtime_ns, about.st_size
 
 
 def _active(run: Run) -> dict[str, Any]:  # Any: JSON

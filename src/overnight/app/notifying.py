@@ -18,6 +18,7 @@ from overnight.base.instants import US, iso
 from overnight.base.settings import environment
 from overnight.db.writer import Tx
 from overnight.engine import gaps, store
+from overnight.engine.model import Standing
 from overnight.engine.tables import alerts as told_alerts
 from overnight.engine.ticks import Missed
 from overnight.reports.alerts import (
@@ -30,8 +31,8 @@ from overnight.reports.alerts import (
     alerts,
     not_told_lately,
 )
-from overnight.reports.vitals import Queue, problems
 from overnight.reports.vitals import Vitals as Signs
+from overnight.reports.vitals import problems
 
 HOUR_US = 3600 * US
 MOST_LOOKED_AT = 200
@@ -121,7 +122,7 @@ class Notifier:
             if event["event"] == "failed":
                 self._failed.append(event["run"])
 
-    def look(self, signs: Signs, standing: Queue) -> None:
+    def look(self, signs: Signs, standing: Standing) -> None:
         """Send what is worth telling and was not told within the last hour."""
         if self._post is None:
             self._failed.clear()
@@ -153,7 +154,7 @@ class Notifier:
             queue_age_s=notify.queue_age_s,
         )
 
-    def _facts(self, signs: Signs, standing: Queue) -> Facts:
+    def _facts(self, signs: Signs, standing: Standing) -> Facts:
         since_us, self._seen_us = self._seen_us, signs.at_us
         failed = [self._failed.popleft() for _ in range(len(self._failed))]
         while self._ended and self._ended[0][0] < signs.at_us - HOUR_US:
@@ -190,7 +191,7 @@ class Notifier:
                 self._sending.discard(alert.cause)
 
     def _send(self, alert: Alert) -> None:
-        post, name = self._post, self._project.config.project.name or self._project.folder.name
+        post, name = self._post, self._project.nightly.name
         if post is None or not self._claim(alert):
             return
         try:

@@ -11,6 +11,7 @@ from overnight.app.journal import logfmt
 from overnight.app.project import Project
 from overnight.base.config import Config
 from overnight.base.errors import said_by
+from overnight.base.files import Stamp, stamp_of
 from overnight.base.settings import FILE
 
 NEEDS_RESTART = ("engine.database", "engine.max_concurrent", "server.port", "telemetry.otlp_endpoint")
@@ -73,15 +74,8 @@ class Reloader:
             self._known, self._watched = known, _files(self._project)
         return self._watched
 
-    def _look(self) -> dict[Path, tuple[int, int]]:
-        found = {}
-        for path in self._files():
-            try:
-                about = path.stat()
-            except OSError:
-                continue
-            found[path] = (about.st_mtime_ns, about.st_size)
-        return found
+    def _look(self) -> dict[Path, Stamp | None]:
+        return {path: stamp_of(path) for path in self._files()}
 
 
 def _values(config: Config) -> dict[str, Any]:  # Any: settings

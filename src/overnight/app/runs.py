@@ -3,6 +3,7 @@
 import getpass
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from overnight.engine.model import Priority, Question, Run, State
 from overnight.engine.submit import Request, args_text, due_instant, submit
 
 
-class Runs:
+class Runs(ABC):
     """What a project offers for its runs. Safe to use from any thread."""
 
     def __init__(self, database: Database) -> None:
@@ -32,13 +33,13 @@ class Runs:
         database.writer.told = lambda events, news: self._waits.tell(events)
 
     @property
+    @abstractmethod
     def book(self) -> Book:
         """All tasks, checked together."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _loose_book(self) -> Book:
         """Return the tasks also where `after` of some task is wrong."""
-        raise NotImplementedError
 
     def submit(
         self,

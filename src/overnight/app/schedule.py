@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from overnight.app.workplace import Workplace
 from overnight.base.errors import InvalidTask, UserMistake
-from overnight.base.ids import Cycle, RunId
+from overnight.base.ids import RunId
 from overnight.base.instants import iso
 from overnight.db.writer import Tx
 from overnight.engine import moves, pausing, store
-from overnight.engine.book import Entry
-from overnight.engine.scheduler import key_of
-from overnight.engine.submit import Request, submit
+from overnight.engine.scheduler import key_of, look_at_parents, request_of
+from overnight.engine.submit import submit
 from overnight.engine.ticks import between
 
 MOST_BACKFILLED = 10_000
@@ -81,28 +80,15 @@ def backfill(project: Workplace, task_id: str, from_us: int, to_us: int) -> Back
 
     def change(tx: Tx) -> tuple[RunId, ...]:
         known = store.with_keys(tx, [key_of(task_id, at_us) for at_us in wanted])
-        fresh = [_request(entry, at_us) for at_us in wanted if key_of(task_id, at_us) not in known]
+        fresh = [request_of(entry, at_us) for at_us in wanted if key_of(task_id, at_us) not in known]
         tx.news = True
         run_ids = submit(tx, fresh) if fresh else []
         if entry.task.after:
-            for run_id in run_ids:
-                run = store.peek(tx, run_id)
-                assert run is not None
-                moves.decide_waiting(tx, project.book, run)
+            look_at_parents(tx, project.book, run_ids)
         return tuple(run_ids)
 
     made = project.database.writer.do(change)
     return Backfilled(instants=wanted, run_ids=made, known=len(wanted) - len(made))
-
-
-def _request(entry: Entry, at_us: int) -> Request:
-    return Request(
-        task_id=entry.task.task_id,
-        priority=entry.task.priority,
-        key=key_of(entry.task.task_id, at_us),
-        cycle=Cycle(at_us),
-        waiting_for={"after": list(entry.task.after)} if entry.task.after else None,
-    )
 
 
 def coming(project: Workplace, until_us: int, *, most: int) -> dict[str, list[int]]:

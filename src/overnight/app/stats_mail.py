@@ -26,7 +26,7 @@ def task_of(project: Workplace) -> Task | None:
         post = post_of(project.config)
         assert post is not None, "there are addresses"
         text = lines(stats(project))
-        post(f"Overnight, {project.config.project.name or project.folder.name}: how the fleet does", "\n".join(text))
+        post(f"Overnight, {project.nightly.name}: how the fleet does", "\n".join(text))
         return {"lines": len(text)}
 
     return Task(

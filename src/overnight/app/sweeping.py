@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overnight.app.project import Project
-from overnight.base.instants import US
 from overnight.engine import gaps, retention
-from overnight.engine.retention import Keep, Pass, Rules
+from overnight.engine.retention import DAY_US, Keep, Pass, Rules
 from overnight.flows.nightly.night import TASK
 from overnight.registry import store as registry
 
-DAY_US = 86400 * US
 PASS_EVERY_S = 3600.0
 """Between the end of a pass over the finished runs and the begin of the next one."""
 

@@ -31,6 +31,19 @@ def replace_file(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
+Stamp = tuple[int, int]
+"""When a file was changed last (nanoseconds since the epoch), and its size in bytes."""
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return what tells whether a file has changed; None where it cannot be looked at."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size
+
+
 def sync_folder(folder: Path) -> None:
     """Force a rename inside `folder` to disk."""
     handle = os.open(folder, os.O_RDONLY)

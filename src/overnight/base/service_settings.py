@@ -7,6 +7,8 @@ from annotated_types import Ge, Gt, Le
 
 from overnight.base.table import Table
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings(Table):
@@ -20,7 +22,7 @@ class ServerSettings(Table):
 class LogSettings(Table):
     """`[log]`: what the daemon writes into `master_orchestrator.log`."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: LogLevel = "INFO"
     """The least important lines that are written."""
 
     max_mb: Annotated[float, Gt(0)] = 10.0

@@ -3,18 +3,19 @@
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from overnight.base.errors import ConfigError, UserMistake
+from overnight.base.service_settings import LogLevel
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, say
 
 if TYPE_CHECKING:
     from overnight.app.launch import Daemonic
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LEVELS = get_args(LogLevel)
 _WORD_EVERY_S = 5.0
 _LOOK_EVERY_S = 0.1
 RELOAD_PATIENCE_S = 30.0

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.base.zones import zone_of
 from overnight.cli import records
 from overnight.cli.place import place_of
-from overnight.cli.printing import clean, note, print_json, print_table, say, short_moment, span, zone_of
+from overnight.cli.printing import clean, note, print_json, print_table, say, short_moment, span
 
 if TYPE_CHECKING:
     from overnight.app.project import Project

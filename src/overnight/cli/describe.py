@@ -11,6 +11,7 @@ from overnight.cli.printing import clock_time, compact, moment, span, span_us
 
 if TYPE_CHECKING:
     from overnight.base.refs import ErrorRef, Usage
+    from overnight.engine.gaps import MissedSpan
     from overnight.engine.model import Run
 
 NOT_MEASURED = "not measured"
@@ -79,6 +80,16 @@ def _entry_json(run: "Run", entry: tuple[Any, ...]) -> dict[str, Any]:  # Any: s
     if entry[0] == "...":
         return {"event": "...", "left_out": entry[1]}
     return {"event": entry[0], "at": iso(run.created_us + entry[1]), "note": entry[2] if len(entry) > 2 else None}
+
+
+def missed_json(span: "MissedSpan") -> dict[str, Any]:  # Any: JSON
+    """Return instants that had no run for a program."""
+    return {"from": iso(span.first_us), "to": iso(span.last_us), "count": span.count, "reason": span.reason}
+
+
+def how_many(count: int | None) -> str:
+    """Return the number of instants in words; None stands for more than were counted."""
+    return "many" if count is None else str(count)
 
 
 def step_json(step: StepRow) -> dict[str, Any]:  # Any: JSON

@@ -4,12 +4,22 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from overnight.app.project import Project
 from overnight.cli.printing import to_stdout
 
 LOOK_EVERY_S = 0.2
+
+
+class Sink(Protocol):
+    """Takes bytes as they come."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Take them."""
+
+    def flush(self) -> object:
+        """Hold nothing back that can be shown."""
 
 
 def copy_log(project: Project, run_id: int, *, follow: bool) -> bool:
@@ -24,7 +34,7 @@ def copy_log(project: Project, run_id: int, *, follow: bool) -> bool:
     found = _copy(Path(f"{path}.1"), out)
     if not follow:
         return _copy(path, out) or found
-    tail = _Tail(path, out)
+    tail = Tail(path, out)
     pause = threading.Event()  # never set: a sleep whose length this module decides
     try:
         while not run.state.final:
@@ -36,15 +46,15 @@ def copy_log(project: Project, run_id: int, *, follow: bool) -> bool:
         tail.close()
 
 
-def _copy(path: Path, out: BinaryIO) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _pump(file, out)
-    except FileNotFoundError:
+def _copy(path: Path, out: Sink) -> bool:
+    file = _opened(path)
+    if file is None:
         return False
+    with file:
+        return _pump(file, out)
 
 
-def _pump(file: BinaryIO, out: BinaryIO) -> bool:
+def _pump(file: BinaryIO, out: Sink) -> bool:
     any_at_all = False
     while chunk := file.read(65536):
         with to_stdout():
@@ -55,19 +65,31 @@ def _pump(file: BinaryIO, out: BinaryIO) -> bool:
     return any_at_all
 
 
-class _Tail:
-    """Copies what is added to a file, and goes on with the new one when the file is put aside."""
+def _opened(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
 
-    def __init__(self, path: Path, out: BinaryIO) -> None:
+
+class Tail:
+    """Copies what is added to a file, and goes on with the new one when the file is put aside.
+
+    With `from_end` what it holds already is left out.
+    """
+
+    def __init__(self, path: Path, out: Sink, *, from_end: bool = False) -> None:
         self._path = path
         self._out = out
-        self._file: BinaryIO | None = None
+        self._file = _opened(path) if from_end else None
+        if self._file is not None:
+            self._file.seek(0, os.SEEK_END)
 
     def more(self) -> bool:
         """Copy what is new; return whether there was any."""
         found = False
         if self._file is None:
-            self._open()
+            self._file = _opened(self._path)
         while self._file is not None:
             found = _pump(self._file, self._out) or found
             if not self._was_put_aside():
@@ -75,14 +97,8 @@ class _Tail:
             # Written between the last read and the renaming.
             found = _pump(self._file, self._out) or found
             self.close()
-            self._open()
+            self._file = _opened(self._path)
         return found
-
-    def _open(self) -> None:
-        try:
-            self._file = self._path.open("rb")
-        except FileNotFoundError:
-            self._file = None
 
     def _was_put_aside(self) -> bool:
         assert self._file is not None

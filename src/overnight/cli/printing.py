@@ -9,15 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from overnight.base.errors import ConfigError, OvernightError
+from overnight.base.errors import OvernightError
 from overnight.base.instants import US, to_datetime
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from overnight.base.config import Config
 
 _OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP = 2
@@ -125,19 +123,6 @@ def clean(text: str, *, one_line: bool = False) -> str:
 def compact(value: Any) -> str:  # Any: whatever JSON can hold
     """Return JSON text on one line, for a person."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def zone_of(config: "Config") -> tzinfo:
-    """Return the project's time zone.
-
-    Raises:
-        ConfigError: there is no zone of that name.
-    """
-    name = config.project.timezone
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ConfigError(f"project.timezone: {name!r} is not a time zone, such as 'Europe/Berlin'") from error
 
 
 def moment(at_us: int | None, zone: tzinfo) -> str:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from overnight.base.instants import iso
+from overnight.base.zones import zone_of
 from overnight.cli.place import number, place_of
-from overnight.cli.printing import print_json, print_table, say, short_moment, zone_of
+from overnight.cli.printing import print_json, print_table, say, short_moment
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,8 +6,9 @@ import typer
 
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
+from overnight.base.zones import zone_of
 from overnight.cli.place import number, place_of
-from overnight.cli.printing import STYLES, moment, note, print_json, print_table, say, short_moment, span_us, zone_of
+from overnight.cli.printing import STYLES, moment, note, print_json, print_table, say, short_moment, span_us
 
 RunArgument = Annotated[int, typer.Argument(metavar="ID", parser=number, help="The run's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

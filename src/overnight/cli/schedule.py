@@ -8,8 +8,9 @@ import typer
 
 from overnight.base.errors import UserMistake
 from overnight.base.instants import US, from_datetime, to_datetime
+from overnight.base.zones import zone_of
 from overnight.cli.place import number, place_of
-from overnight.cli.printing import note, print_json, print_table, say, short_moment, zone_of
+from overnight.cli.printing import note, print_json, print_table, say, short_moment
 
 if TYPE_CHECKING:
     from overnight.app.project import Project

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from overnight.base.zones import zone_of
 from overnight.cli.place import place_of
-from overnight.cli.printing import compact, print_json, print_table, say, zone_of
+from overnight.cli.printing import compact, print_json, print_table, say
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,8 +12,9 @@ from overnight.app import launch, schedule
 from overnight.app.project import Project
 from overnight.base.errors import ConfigError
 from overnight.base.instants import US, from_datetime, iso
-from overnight.cli.describe import figures
-from overnight.cli.printing import STYLES, clean, note, say, short_moment, span, zone_of
+from overnight.base.zones import zone_of
+from overnight.cli.describe import figures, how_many, missed_json
+from overnight.cli.printing import STYLES, clean, note, say, short_moment, span
 from overnight.engine import counters, gaps, pausing, store
 from overnight.engine.overview import first_ready, standing
 
@@ -48,17 +49,7 @@ def look(project: Project) -> Json:
         "ready": [{"run_id": run.run_id, "task_id": run.task_id, "due": iso(run.due_us)} for run in ready],
         "questions": len(project.questions()),
         "paused": [{"task_id": one.task_id, "since": iso(one.since_us), "why": one.why} for one in paused],
-        "missed": [
-            {
-                "task_id": one.task_id,
-                "from": iso(one.first_us),
-                "to": iso(one.last_us),
-                "count": one.count,
-                "reason": one.reason,
-                "meaning": one.reason.meaning,
-            }
-            for one in missed
-        ],
+        "missed": [{"task_id": one.task_id, **missed_json(one), "meaning": one.reason.meaning} for one in missed],
         "next": [{"at": iso(at_us), "task_id": task_id} for at_us, task_id in coming[:NEXT]],
         "counted": counted,
         "timezone": project.config.project.timezone,
@@ -142,8 +133,10 @@ def lines(found: Json, zone: tzinfo) -> Iterator[tuple[str, str | None]]:
     for one in found["paused"]:
         yield f"  {one['task_id']} is paused: {one['why']}", "yellow"
     for one in found["missed"]:
-        number = "many" if one["count"] is None else one["count"]
-        yield f"missed     {one['task_id']}: {number} up to {_at(one['to'], zone)}, {one['meaning']}", "yellow"
+        yield (
+            f"missed     {one['task_id']}: {how_many(one['count'])} up to {_at(one['to'], zone)}, {one['meaning']}",
+            "yellow",
+        )
     for place, one in enumerate(found["next"]):
         yield f"{'next' if not place else '':<11}{_at(one['at'], zone)}  {one['task_id']}", None
     for place, (name, value) in enumerate(found["counted"].items()):

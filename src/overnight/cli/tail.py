@@ -3,13 +3,11 @@
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
 
+from overnight.cli.logs import LOOK_EVERY_S, Tail
 from overnight.cli.printing import clean, to_stdout
-
-LOOK_EVERY_S = 0.2
 
 
 def print_log(path: Path, *, task: str | None, lines: int, follow: bool) -> bool:
@@ -18,7 +16,10 @@ def print_log(path: Path, *, task: str | None, lines: int, follow: bool) -> bool
     last = deque((line for file in [*older, path] for line in _lines(file) if _about(line, task)), maxlen=lines)
     _print(last)
     if follow:
-        _follow(path, task)
+        tail, pause = Tail(path, _Lines(task), from_end=True), threading.Event()
+        while True:
+            tail.more()
+            pause.wait(LOOK_EVERY_S)
     return bool(last)
 
 
@@ -34,44 +35,25 @@ def _lines(path: Path) -> Iterator[str]:
         return
 
 
-def _print(lines: "deque[str] | list[str]") -> None:
+def _print(lines: Iterable[str]) -> None:
     with to_stdout():
         for line in lines:
             sys.stdout.write(clean(line, one_line=True) + "\n")
         sys.stdout.flush()
 
 
-def _follow(path: Path, task: str | None) -> None:
-    pause = threading.Event()  # never set: a sleep whose length this module decides
-    file: TextIO | None = None
-    first = True
-    while True:
-        file = file or _open(path, at_end=first)
-        first = False
-        if file is not None:
-            _print([line.rstrip("\n") for line in file if _about(line.rstrip("\n"), task)])
-            if _was_put_aside(path, file):
-                _print([line.rstrip("\n") for line in file if _about(line.rstrip("\n"), task)])
-                file.close()
-                file = None
-                continue
-        pause.wait(LOOK_EVERY_S)
+class _Lines:
+    """Prints the whole lines about the task among the bytes that it is given."""
 
+    def __init__(self, task: str | None) -> None:
+        self._task = task
+        self._unread = b""
 
-def _open(path: Path, *, at_end: bool) -> TextIO | None:
-    try:
-        file = path.open(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    if at_end:
-        file.seek(0, 2)
-    return file
+    def write(self, piece: bytes, /) -> None:
+        """Print the lines that are whole now."""
+        *whole, self._unread = (self._unread + piece).split(b"\n")
+        texts = (line.decode(errors="replace") for line in whole)
+        _print(line for line in texts if _about(line, self._task))
 
-
-def _was_put_aside(path: Path, file: TextIO) -> bool:
-    import os
-
-    try:
-        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
-    except FileNotFoundError:
-        return True
+    def flush(self) -> None:
+        """Do nothing: whole lines are printed at once."""

@@ -8,8 +8,9 @@ import typer
 
 from overnight.base.errors import UserMistake
 from overnight.base.instants import US, iso
+from overnight.base.zones import zone_of
 from overnight.cli.place import place_of
-from overnight.cli.printing import print_json, print_table, say, short_moment, zone_of
+from overnight.cli.printing import print_json, print_table, say, short_moment
 
 
 def add_to(app: typer.Typer) -> None:
@@ -115,7 +116,7 @@ def _show(
     That is: its rules, its next firings, its newest runs, what was missed.
     """
     from overnight.app import schedule
-    from overnight.cli.describe import remark, run_json
+    from overnight.cli.describe import how_many, missed_json, remark, run_json
     from overnight.engine import gaps, pausing
 
     with place_of(ctx).open() as project:
@@ -128,10 +129,7 @@ def _show(
         zone = zone_of(project.config)
     found = _entry_json(entry, pause)
     if as_json:
-        spans = [
-            {"from": iso(one.first_us), "to": iso(one.last_us), "count": one.count, "reason": one.reason}
-            for one in missed
-        ]
+        spans = [missed_json(one) for one in missed]
         next_ones = [iso(at_us) for at_us in coming[:FIRINGS]]
         print_json({**found, "next": next_ones, "runs": [run_json(run) for run in runs], "missed": spans})
         return
@@ -146,9 +144,8 @@ def _show(
     for run in runs:
         say(f"run {run.run_id:<7}{short_moment(run.created_us, zone)}  {run.state}  {remark(run, zone)}".rstrip())
     for one in missed:
-        number = "many" if one.count is None else one.count
         span = f"from {short_moment(one.first_us, zone)} to {short_moment(one.last_us, zone)}"
-        say(f"missed     {number} {span}: {one.reason.meaning}")
+        say(f"missed     {how_many(one.count)} {span}: {one.reason.meaning}")
 
 
 def _readable(value: Any) -> str:  # Any: JSON

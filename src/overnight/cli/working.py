@@ -7,8 +7,9 @@ from datetime import tzinfo
 
 from overnight.app.project import Project
 from overnight.app.signals import stopping
+from overnight.base.zones import zone_of
 from overnight.cli.describe import reason, waiting
-from overnight.cli.printing import STYLES, clock_time, note, say, zone_of
+from overnight.cli.printing import STYLES, clock_time, note, say
 from overnight.db import stream
 from overnight.engine import store
 from overnight.engine.idle import can_move

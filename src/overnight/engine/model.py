@@ -269,6 +269,26 @@ def _check_ranges(task: Task, where: str) -> None:
             raise InvalidTask(f"{where}: executor {task.executor!r} cannot keep a {name}; use 'process'")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How many unfinished runs there are, by what they wait for, and since when the first ready one is.
+
+    `later` wait for a time of their own, `waiting` for parents, other runs or an answer, `held` because their task is
+    paused; `active` are worked on.
+    """
+
+    ready: int = 0
+    later: int = 0
+    waiting: int = 0
+    held: int = 0
+    active: int = 0
+    oldest_ready_us: int | None = None
+
+    def age_s(self, now_us: int) -> float:
+        """Return how long the run has waited that has been ready for the longest; 0 where none is."""
+        return 0.0 if self.oldest_ready_us is None else max(0.0, (now_us - self.oldest_ready_us) / US)
+
+
 class Run(NamedTuple):
     """One execution of a task, as the database knows it. Instants are microseconds since the epoch, UTC.
 

@@ -20,9 +20,6 @@ from overnight.engine.ticks import Gap, Missed
 
 Move = tuple[Run, machine.Event]
 
-SCHEDULE = pausing.SCHEDULE
-"""Number of the lock on what depends on several cycles: the schedule, and due runs that wait for their parents."""
-
 _NAMES = {
     machine.Claimed: "started",
     machine.CancelAsked: "cancelled",
@@ -114,7 +111,7 @@ def satisfied(tx: Tx, run: Run) -> bool:
 
 def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
     if entry.trigger is not None:
-        tx.dialect.serialize(tx.connection, SCHEDULE)
+        tx.dialect.serialize(tx.connection, pausing.SCHEDULE)
         for waiting in store.waiting_for_parents(tx.connection):
             if waiting.task_id == entry.task.task_id:
                 decide_waiting(tx, book, waiting)

@@ -1,27 +1,12 @@
 """How the queue stands, for those who look at it: counts and the first runs, through the indexes of unfinished runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from overnight.engine.model import Run
+from overnight.engine.model import Run, Standing
 from overnight.engine.store import to_run
 from overnight.engine.tables import LIVE, PARENTS, PARKED, PAUSED, READY, WAITING, runs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How many unfinished runs there are, by what they wait for, and since when the first ready one is."""
-
-    ready: int
-    later: int
-    waiting: int
-    """For parents, other runs or an answer."""
-    held: int
-    """Because their task is paused."""
-    active: int
-    oldest_ready_us: int | None
 
 
 def standing(connection: sa.Connection) -> Standing:

@@ -1,6 +1,6 @@
 """When tasks fire: due schedules become runs, each nominal instant once, however many daemons look."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from overnight.base.ids import Cycle, RunId
 from overnight.base.instants import iso
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
-from overnight.engine import gaps, moves, store
+from overnight.engine import gaps, moves, pausing, store
 from overnight.engine.book import Book, Entry
 from overnight.engine.cron import next_after
 from overnight.engine.model import Cancel, CatchUp, Overlap, Run, State
@@ -31,7 +31,7 @@ def sync(tx: Tx, book: Book) -> None:
 
     One that lies further ahead than the clock can mean is set anew: the clock was ahead when it was written.
     """
-    tx.dialect.serialize(tx.connection, moves.SCHEDULE)
+    tx.dialect.serialize(tx.connection, pausing.SCHEDULE)
     rows = tx.connection.execute(
         sa.select(tasks.c.task_id, tasks.c.trigger, tasks.c.next_us, tasks.c.held_us, tasks.c.paused_us)
     )
@@ -88,7 +88,7 @@ def fire(tx: Tx, book: Book) -> None:
     rows = _DUE(tx.connection, tx.dialect, now_us=tx.now_us).fetchall()
     if not rows:
         return
-    tx.dialect.serialize(tx.connection, moves.SCHEDULE)
+    tx.dialect.serialize(tx.connection, pausing.SCHEDULE)
     waiting: list[RunId] = []
     for task_id, planned_us in map(tuple, rows):
         entry = book.find(task_id)
@@ -105,7 +105,12 @@ def fire(tx: Tx, book: Book) -> None:
             run_ids = _fire_task(tx, book, entry, decided)
             waiting += run_ids if entry.task.after else ()
     # Only now: a parent that is due at the same instant may come later in the list.
-    for run_id in waiting:
+    look_at_parents(tx, book, waiting)
+
+
+def look_at_parents(tx: Tx, book: Book, run_ids: Iterable[RunId]) -> None:
+    """Start, block or leave new runs that wait for their parents."""
+    for run_id in run_ids:
         run = store.peek(tx, run_id)
         assert run is not None
         moves.decide_waiting(tx, book, run)
@@ -123,7 +128,8 @@ def _fire_task(tx: Tx, book: Book, entry: Entry, decided: Due) -> list[RunId]:
         elif blocked_by:
             gaps.record(tx, name, entry.trigger, Gap(first_us=nominal_us, last_us=nominal_us), Missed.OVERLAP)
             continue
-        run_ids += submit(tx, [_request(entry, nominal_us)])
+        due_us = nominal_us + jitter_us(name, nominal_us, entry.task.jitter_s)
+        run_ids += submit(tx, [request_of(entry, nominal_us, due_us)])
     return run_ids
 
 
@@ -142,13 +148,14 @@ def _in_the_way(tx: Tx, entry: Entry, nominal_us: int) -> Sequence[Run]:
     return (previous,) if previous is not None and waits and previous.cycle != nominal_us else ()
 
 
-def _request(entry: Entry, nominal_us: int) -> Request:
+def request_of(entry: Entry, nominal_us: int, due_us: int | None = None) -> Request:
+    """Return the wish for the run of an instant; `due_us` None means at once, however long ago the instant was."""
     task = entry.task
     return Request(
         task_id=task.task_id,
         priority=task.priority,
         key=key_of(task.task_id, nominal_us),
-        due_us=nominal_us + jitter_us(task.task_id, nominal_us, task.jitter_s),
+        due_us=due_us,
         cycle=Cycle(nominal_us),
         waiting_for={"after": list(task.after)} if task.after else None,
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from overnight.base.instants import US
-from overnight.reports.vitals import Problem, Queue
+from overnight.engine.model import Standing
+from overnight.reports.vitals import Problem
 
 EVERY_US = 3600 * US
 """Between two alerts of one cause."""
@@ -53,7 +54,7 @@ class Facts:
     missed: Sequence[MissedTick] = ()
     ended_last_hour: int = 0
     failed_last_hour: int = 0
-    queue: Queue = field(default_factory=Queue)
+    queue: Standing = field(default_factory=Standing)
     problems: Sequence[Problem] = ()
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from overnight.base.instants import US, iso
+from overnight.base.instants import iso
+from overnight.engine.model import Standing
 
 DECISION_S = 10.0
 """Age of the last scheduling decision from which the scheduler counts as stuck; at rest it decides every 5 s."""
@@ -44,22 +45,6 @@ class Vitals:
     overdue: Sequence[Overdue] = ()
     failure: str | None = None
     """What ended the engine against its will."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Queue:
-    """What waits and what is worked on, as the database knows it."""
-
-    ready: int = 0
-    later: int = 0
-    waiting: int = 0
-    held: int = 0
-    active: int = 0
-    oldest_ready_us: int | None = None
-
-    def age_s(self, now_us: int) -> float:
-        """Return how long the run has waited that has been ready for the longest; 0 where none is."""
-        return 0.0 if self.oldest_ready_us is None else max(0.0, (now_us - self.oldest_ready_us) / US)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +108,7 @@ def _overdue(late: Overdue) -> Problem:
     )
 
 
-def health(vitals: Vitals, queue: Queue) -> dict[str, Any]:  # Any: JSON
+def health(vitals: Vitals, queue: Standing) -> dict[str, Any]:  # Any: JSON
     """Return the body of `GET /health`."""
     wrong = problems(vitals)
     return {
@@ -164,7 +149,7 @@ def state_file(vitals: Vitals, doings: Doings) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def health_file(vitals: Vitals, queue: Queue, doings: Doings) -> dict[str, Any]:  # Any: JSON
+def health_file(vitals: Vitals, queue: Standing, doings: Doings) -> dict[str, Any]:  # Any: JSON
     """Return what `health_YYYYMMDD.json` holds."""
     return {
         "timestamp": iso(vitals.at_us),
