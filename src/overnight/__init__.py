@@ -34,7 +34,10 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'overnight' has no attribute {name!r}")
-    value = getattr(_import_module(f"overnight.{_HOMES[name]}"), name)
+    from overnight.base.loading import loading
+
+    with loading():
+        value = getattr(_import_module(f"overnight.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -16,7 +16,7 @@ from overnight.base.instants import US, to_datetime
 from overnight.base.points import Point
 from overnight.base.refs import Outcome
 from overnight.cli.describe import facts
-from overnight.engine import store
+from overnight.engine import scheduler, store
 from overnight.engine.claim import Claimant, claim
 from overnight.engine.model import Needs, Priority, State
 from overnight.engine.queue import Busy, Capacity
@@ -98,6 +98,18 @@ def test_a_civil_clock_that_is_set_forward_makes_what_is_due_start_at_the_next_s
     assert bench.step()
     bench.step()
     assert bench.state(run_id) is State.COMPLETED
+
+
+def test_a_cron_line_that_many_tasks_share_is_asked_once_at_a_start(bench, monkeypatch):
+    for number in range(20):
+        bench.add(f"daily-{number}", schedule=f"30 {number % 2 + 1} * * *", timezone="Europe/Berlin")
+    bench.work()
+    asked = []
+    following = scheduler.next_after
+    monkeypatch.setattr(scheduler, "next_after", lambda *given: [asked.append(given), following(*given)][1])
+    bench.crash()
+    bench.work()
+    assert len(asked) == 2
 
 
 def test_a_civil_clock_that_is_set_back_makes_nothing_start_early(bench):

@@ -1,14 +1,15 @@
 """The Python API: a project, its tasks and runs, and its fleet."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from overnight.app import schedule, stats_mail
-from overnight.app.results import TrainingResult
+from overnight.app import schedule
 from overnight.app.schedule import Backfilled
-from overnight.app.training import stats, train
 from overnight.app.workplace import Workplace
 from overnight.engine.model import Task
+
+if TYPE_CHECKING:
+    from overnight.app.results import TrainingResult
 
 
 class Project(Workplace):
@@ -19,10 +20,14 @@ class Project(Workplace):
     """
 
     def _own_tasks(self) -> list[Task]:
-        mail = stats_mail.task_of(self)
-        return [*super()._own_tasks(), *([] if mail is None else [mail])]
+        tasks = super()._own_tasks()
+        if self.config.notify.stats.schedule is not None:
+            from overnight.app import stats_mail
 
-    def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> TrainingResult:
+            tasks.append(stats_mail.task_of(self))
+        return tasks
+
+    def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> "TrainingResult":
         """Train the fleet now, see it through, and return what was measured; see `TrainingResult`.
 
         Only the named agents, if any are. With `force` what sources gave before does not count. With `verbose` each
@@ -33,6 +38,8 @@ class Project(Workplace):
             UserMistake: there is no agent of that name.
             RunFailed: the training as a whole ended without a result.
         """
+        from overnight.app.training import train
+
         return train(self, agents=agents, force=force, verbose=verbose)
 
     def pause(self, task_id: str, why: str = "paused by a person") -> bool:
@@ -67,4 +74,6 @@ class Project(Workplace):
 
     def health(self) -> dict[str, Any]:  # Any: JSON
         """Return how the fleet does, from what its trainings measured; see `reports.health`."""
+        from overnight.app.training import stats
+
         return stats(self)

@@ -10,15 +10,13 @@ from overnight.reports.health import lines
 TASK = "notify-stats"
 
 
-def task_of(project: Workplace) -> Task | None:
-    """Return the task; None where nobody wants to be told.
+def task_of(project: Workplace) -> Task:
+    """Return the task; `notify.stats.schedule` is set.
 
     Raises:
         ConfigError: there is a schedule, but no address.
     """
     notify = project.config.notify
-    if notify.stats.schedule is None:
-        return None
     if not notify.urls:
         raise ConfigError("notify.stats.schedule is set, but notify.urls is empty: name an address to send to")
 

@@ -7,69 +7,51 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overnight.app.runtime import import_from, load_function
 from overnight.base.config import Config
 from overnight.base.engine_settings import TaskSettings
 from overnight.base.errors import ConfigError, InvalidTask, said_by
 from overnight.base.settings import FILE
-from overnight.base.vocabulary import suggestion
 from overnight.engine.model import CatchUp, Needs, Overlap, Priority, Task
-from overnight.fleet import roster
-from overnight.flows import production as production_flow
-from overnight.flows.nightly import flow as nightly
-from overnight.flows.nightly.night import Nightly
-from overnight.flows.production import Production
 
-NIGHTLY, ACT, CAMPAIGN = "nightly", "act", "campaign:"
-"""Actions by a word of their own."""
+if TYPE_CHECKING:
+    from overnight.flows.nightly.night import Nightly
+
+OF_THE_FLEET = frozenset({"nightly", "act"})
+"""Actions by a word of their own; see `app.fleet_tasks`."""
+CAMPAIGN = "campaign:"
 
 
-def configured_tasks(night: Nightly) -> list[Task]:
-    """Return the tasks that the configuration describes: its own, the nightly training's, the production's.
+def configured_tasks(config: Config, night: "Callable[[], Nightly]") -> list[Task]:
+    """Return the tasks that the configuration describes: its own, and those of the fleet.
 
     Raises:
         ConfigError, InvalidTask: a table is wrong.
     """
-    config = night.config
-    production = production_of(night)
     own = [task_from(name, settings, config.project.timezone) for name, settings in config.tasks.items()]
-    return [*own, *nightly.tasks(night), *production_flow.tasks(production)]
+    if not config.agents:
+        return own
+    from overnight.app import fleet_tasks
+
+    return [*own, *fleet_tasks.tasks(night())]
 
 
-def production_of(night: Nightly) -> Production:
-    """Return what the production flow works with."""
-    return Production(
-        config=night.config,
-        database=night.database,
-        blobs=night.blobs,
-        environment=night.environment,
-        state_dir=night.state_dir,
-    )
-
-
-def spelled_out(task: Task, night: Nightly) -> Task:
+def spelled_out(task: Task, night: "Callable[[], Nightly]") -> Task:
     """Return the task with the flow that its action names by a word; other tasks as they are.
 
     Raises:
         InvalidTask: the project has no such agent, or this program does not know the action.
     """
-    action, name = task.action, task.agent_name
-    where = f"task {task.task_id!r}"
+    action = task.action
     if isinstance(action, str) and action.startswith(CAMPAIGN):
-        raise InvalidTask(f"{where}: action: {action!r}: this version of Overnight runs no campaigns")
-    if action not in (NIGHTLY, ACT):
+        raise InvalidTask(f"task {task.task_id!r}: action: {action!r}: this version of Overnight runs no campaigns")
+    if action not in OF_THE_FLEET:
         return task
-    known = roster.learners(night.agents) if action == NIGHTLY else night.config.agents
-    if (name is not None or action == ACT) and name not in known:
-        wrong = "is not an agent that learns here" if action == NIGHTLY else "is not an agent of this project"
-        raise InvalidTask(f"{where}: agent_name: {name!r} {wrong}{suggestion(str(name), sorted(known))}")
-    if action == NIGHTLY and not known:
-        raise InvalidTask(f"{where}: action: 'nightly' trains the fleet, and the project has no agents")
-    if action == NIGHTLY:
-        return replace(task, action=nightly.of_agents(night, () if name is None else (name,)), flow=True)
-    return replace(task, action=production_flow.of_agent(production_of(night), str(name)), flow=True)
+    from overnight.app import fleet_tasks
+
+    return fleet_tasks.with_flow(task, night())
 
 
 def load_setting(key: str, spec: str, folder: Path) -> Callable[..., Any]:

@@ -28,16 +28,15 @@ from overnight.base.errors import InvalidTransition
 from overnight.base.files import replace_file
 from overnight.base.points import Hook, no_hook
 from overnight.base.settings import FILE, STATE_FOLDER, environment, find_project, load_config
-from overnight.data.sources.kinds import check as check_source
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.engine.book import Book
 from overnight.engine.model import Task
 from overnight.executors.parcels import Parcels
-from overnight.flows.nightly.night import Nightly
 
 if TYPE_CHECKING:
     from overnight.data.harvest import Harvest, Harvester, Told
+    from overnight.flows.nightly.night import Nightly
 
 
 class Workplace(Runs):
@@ -72,7 +71,7 @@ class Workplace(Runs):
         self.parcels = Parcels()
         self.blobs = Blobs(str(self.state_dir / "blobs"))
         try:
-            self.nightly = self._nightly_of(config)
+            _check_sources(config)
             schema.prepare(self.database)
             for task in self._own_tasks():
                 self.add_task(task)
@@ -82,13 +81,15 @@ class Workplace(Runs):
 
     def _own_tasks(self) -> list[Task]:
         """Return the tasks that the configuration describes."""
-        return configured_tasks(self.nightly)
+        return configured_tasks(self.config, lambda: self.nightly)
 
-    def _nightly_of(self, config: Config) -> Nightly:
-        for name, source in config.sources.items():
-            check_source(name, source)
+    @property
+    def nightly(self) -> "Nightly":
+        """What the nightly training works with, by the configuration of now."""
+        from overnight.flows.nightly.night import Nightly
+
         return Nightly(
-            config=config,
+            config=self.config,
             database=self.database,
             blobs=self.blobs,
             harvest=self.harvest,
@@ -162,7 +163,7 @@ class Workplace(Runs):
         Raises:
             InvalidTask: the task cannot work; the message names the field.
         """
-        task = spelled_out(task, self.nightly)
+        task = spelled_out(task, lambda: self.nightly)
         Book([without_parents(task)], self._retry())
         with self._adding:
             if self._drafting:
@@ -188,10 +189,11 @@ class Workplace(Runs):
         """
         config = load_config(self.folder, self._overrides)
         with self._adding, fresh_modules(self.folder):
-            before = (self.config, self.nightly, self._tasks)
+            before = (self.config, self._tasks)
             self._tasks, self._drafting = {}, True
             try:
-                self.config, self.nightly = config, self._nightly_of(config)
+                self.config = config
+                _check_sources(config)
                 for task in self._own_tasks():
                     self.add_task(task)
                 own = configuration_of(config)
@@ -199,7 +201,7 @@ class Workplace(Runs):
                     own(self)
                 book = self._checked(self._tasks)
             except BaseException:
-                self.config, self.nightly, self._tasks = before
+                self.config, self._tasks = before
                 raise
             finally:
                 self._drafting = False
@@ -344,3 +346,12 @@ class Workplace(Runs):
     def is_worked_on(self) -> bool:
         """True while some process works on the project (on a local database)."""
         return self._runtime is not None or is_held(self.state_dir / "lock")
+
+
+def _check_sources(config: Config) -> None:
+    if config.sources:
+        # Loaded by projects that have some alone.
+        from overnight.data.sources.kinds import check
+
+        for name, source in config.sources.items():
+            check(name, source)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from overnight.base.errors import ConfigError, NotAProject, OvernightError, UserMistake
+from overnight.base.loading import loading
 from overnight.base.settings import FILE, STATE_FOLDER, find_project, load_config
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Place:
         Raises:
             ConfigError: its module raised something; the message names the line.
         """
-        from overnight.app.project import Project
+        with loading():
+            from overnight.app.project import Project
 
         folder = self.find()
         try:

@@ -1,6 +1,7 @@
 """When tasks fire: due schedules become runs, each nominal instant once, however many daemons look."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -10,7 +11,7 @@ from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
 from overnight.engine import gaps, moves, pausing, store
 from overnight.engine.book import Book, Entry
-from overnight.engine.cron import next_after
+from overnight.engine.cron import Schedule, next_after
 from overnight.engine.model import Cancel, CatchUp, Overlap, Run, State
 from overnight.engine.submit import Request, submit
 from overnight.engine.tables import tasks
@@ -25,6 +26,9 @@ _DUE = Prepared(
 )
 _NEXT = Prepared(lambda dialect: sa.select(sa.func.min(tasks.c.next_us)).where(tasks.c.next_us.is_not(None)))
 
+Following = Callable[[Schedule], int | None]
+"""Tells when a trigger fires next from now on."""
+
 
 def sync(tx: Tx, book: Book) -> None:
     """Make the schedule table say what the book says; an unchanged trigger keeps its next instant.
@@ -36,19 +40,21 @@ def sync(tx: Tx, book: Book) -> None:
         sa.select(tasks.c.task_id, tasks.c.trigger, tasks.c.next_us, tasks.c.held_us, tasks.c.paused_us)
     )
     known = {row.task_id: row for row in rows}
+    # Asked once per trigger: many tasks share theirs, and a cron line takes long to look ahead.
+    following = cache(lambda trigger: next_after(trigger, tx.now_us))
     fresh = []
     for entry in book:
         name = entry.task.task_id
         wanted = entry.trigger_text if entry.task.enabled else None
         row = known.get(name)
         if row is None:
-            next_us = None if wanted is None else _first(entry, tx.now_us)
+            next_us = None if wanted is None else _first(entry, following)
             fresh.append({"task_id": name, "trigger": wanted, "next_us": next_us})
             continue
         planned_us = row.next_us if row.paused_us is None else row.held_us
-        if row.trigger == wanted and not _too_far(entry, planned_us, tx.now_us):
+        if row.trigger == wanted and not _too_far(entry, planned_us, tx.now_us, following):
             continue
-        next_us = None if wanted is None else _first(entry, tx.now_us)
+        next_us = None if wanted is None else _first(entry, following)
         _plan(tx, name, wanted, next_us, paused=row.paused_us is not None)
     if fresh:
         tx.connection.execute(sa.insert(tasks), fresh)
@@ -64,17 +70,17 @@ def _plan(tx: Tx, name: str, trigger: str | None, next_us: int | None, *, paused
     tx.connection.execute(sa.update(tasks).values(trigger=trigger, **columns).where(tasks.c.task_id == name))
 
 
-def _first(entry: Entry, now_us: int) -> int | None:
+def _first(entry: Entry, following: Following) -> int | None:
     assert entry.trigger is not None
     # `once` in the past still fires, because it never did; the run's key keeps it from firing twice.
-    return next_after(entry.trigger, 0 if entry.task.once is not None else now_us)
+    return next_after(entry.trigger, 0) if entry.task.once is not None else following(entry.trigger)
 
 
-def _too_far(entry: Entry, planned_us: int | None, now_us: int) -> bool:
+def _too_far(entry: Entry, planned_us: int | None, now_us: int, following: Following) -> bool:
     if planned_us is None or planned_us <= now_us or entry.trigger is None or entry.task.once is not None:
         return False
-    following = next_after(entry.trigger, now_us)
-    return following is not None and planned_us > following
+    next_us = following(entry.trigger)
+    return next_us is not None and planned_us > next_us
 
 
 def next_fire_us(tx: Tx) -> int | None:
