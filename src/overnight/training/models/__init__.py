@@ -1,0 +1,1 @@
+"""The built-in trainers of jobs, one file per model_type."""
