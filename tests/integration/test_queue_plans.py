@@ -86,8 +86,8 @@ QUESTIONS: dict[str, tuple[str, Callable[[Tx], object]]] = {
     "what is to be cancelled": ("runs_cancel", store.to_cancel),
     "what a flow has started": ("runs_parent", lambda tx: store.children_of(tx.connection, 1)),
     "the runs of a cycle": ("runs_cycle", lambda tx: store.in_cycle(tx.connection, tx.dialect, ["task"], 7)),
-    "the newest due run": ("runs_cycle", lambda tx: store.latest_due(tx.connection, "task", 9)),
-    "the next due run": ("runs_cycle", lambda tx: store.first_due(tx.connection, "task", 1)),
+    "the newest due run": ("runs_cycle", lambda tx: store.latest_due(tx, "task", 9)),
+    "the next due run": ("runs_cycle", lambda tx: store.first_due(tx, "task", 1)),
     "the runs of keys": ("runs_key", lambda tx: store.with_keys(tx, ["key"])),
 }
 READS_ALL = re.compile(r"SCAN (runs|each)\b(?! USING INDEX runs_)|Seq Scan on runs")

@@ -164,10 +164,10 @@ def decide_waiting(tx: Tx, book: Book, run: Run) -> None:
         return
     states: dict[str, State | None] = {}
     for task_id in entry.task.after:
-        latest = store.latest_due(tx.connection, task_id, run.cycle)
+        latest = store.latest_due(tx, task_id, run.cycle)
         if latest is None:
             # Its own instant was missed and it never ran before: then its next run is the one to wait for.
-            latest = store.first_due(tx.connection, task_id, run.cycle)
+            latest = store.first_due(tx, task_id, run.cycle)
         states[task_id] = None if latest is None else latest.state
     match graph.decide(states):
         case graph.Start():

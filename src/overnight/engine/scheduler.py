@@ -25,6 +25,16 @@ _DUE = Prepared(
     )
 )
 _NEXT = Prepared(lambda dialect: sa.select(sa.func.min(tasks.c.next_us)).where(tasks.c.next_us.is_not(None)))
+_ADVANCE = Prepared(
+    lambda dialect: (
+        sa.update(tasks)
+        .values(next_us=sa.bindparam("following_us", type_=sa.BigInteger))
+        .where(
+            tasks.c.task_id == sa.bindparam("task", type_=sa.Text),
+            tasks.c.next_us == sa.bindparam("planned_us", type_=sa.BigInteger),
+        )
+    )
+)
 
 Following = Callable[[Schedule], int | None]
 """Tells when a trigger fires next from now on."""
@@ -102,11 +112,7 @@ def fire(tx: Tx, book: Book) -> None:
             tx.connection.execute(sa.update(tasks).values(next_us=None).where(tasks.c.task_id == task_id))
             continue
         decided = due(entry.trigger, planned_us, tx.now_us, entry.catch_up)
-        won = tx.connection.execute(
-            sa.update(tasks)
-            .values(next_us=decided.next_us)
-            .where(tasks.c.task_id == task_id, tasks.c.next_us == planned_us)
-        )
+        won = _ADVANCE(tx.connection, tx.dialect, task=task_id, planned_us=planned_us, following_us=decided.next_us)
         if won.rowcount == 1:
             run_ids = _fire_task(tx, book, entry, decided)
             waiting += run_ids if entry.task.after else ()
@@ -148,7 +154,7 @@ def _in_the_way(tx: Tx, entry: Entry, nominal_us: int) -> Sequence[Run]:
         return store.unfinished(tx.connection, task_id=task.task_id)
     if task.overlap is Overlap.SKIP:
         return store.unfinished(tx.connection, task_id=task.task_id, limit=1)
-    previous = store.latest_due(tx.connection, task.task_id, nominal_us)
+    previous = store.latest_due(tx, task.task_id, nominal_us)
     # One run waits already; a second would do the same work behind it.
     waits = previous is not None and previous.state is State.PENDING and previous.worker_id is None
     return (previous,) if previous is not None and waits and previous.cycle != nominal_us else ()

@@ -356,25 +356,34 @@ def in_cycle(connection: sa.Connection, dialect: Dialect, task_ids: Iterable[str
     return {run.task_id: run for run in map(to_run, rows.fetchall())}
 
 
-def latest_due(connection: sa.Connection, task_id: str, until: int) -> Run | None:
-    """Return the task's run in the newest scheduled cycle up to `until`."""
-    query = (
-        _SELECT.where(runs.c.task_id == task_id, runs.c.cycle > 0, runs.c.cycle <= until, runs.c.cycle.is_not(None))
+_SCHEDULED = _SELECT.where(
+    runs.c.task_id == sa.bindparam("task", type_=sa.Text), runs.c.cycle > 0, runs.c.cycle.is_not(None)
+)
+_LATEST_DUE = Prepared(
+    lambda dialect: (
+        _SCHEDULED.where(runs.c.cycle <= sa.bindparam("until", type_=sa.BigInteger))
         .order_by(runs.c.cycle.desc())
-        .limit(1)
+        .limit(sa.literal_column("1"))
     )
-    row = connection.execute(query).fetchone()
+)
+_FIRST_DUE = Prepared(
+    lambda dialect: (
+        _SCHEDULED.where(runs.c.cycle > sa.bindparam("after", type_=sa.BigInteger))
+        .order_by(runs.c.cycle)
+        .limit(sa.literal_column("1"))
+    )
+)
+
+
+def latest_due(tx: Tx, task_id: str, until: int) -> Run | None:
+    """Return the task's run in the newest scheduled cycle up to `until`."""
+    row = _LATEST_DUE(tx.connection, tx.dialect, task=task_id, until=until).fetchone()
     return None if row is None else to_run(row)
 
 
-def first_due(connection: sa.Connection, task_id: str, after: int) -> Run | None:
+def first_due(tx: Tx, task_id: str, after: int) -> Run | None:
     """Return the task's run in the oldest scheduled cycle behind `after`."""
-    query = (
-        _SELECT.where(runs.c.task_id == task_id, runs.c.cycle > max(0, after), runs.c.cycle.is_not(None))
-        .order_by(runs.c.cycle)
-        .limit(1)
-    )
-    row = connection.execute(query).fetchone()
+    row = _FIRST_DUE(tx.connection, tx.dialect, task=task_id, after=after).fetchone()
     return None if row is None else to_run(row)
 
 

@@ -38,7 +38,7 @@ class Validation:
 
 
 class Trainer(Protocol):
-    """One model while it is trained. Used by one thread. Lower losses are better; of the metric, `metric_sign` tells."""
+    """One model while it is trained. One thread uses it. A lower loss is better; of the metric, `metric_sign` tells."""
 
     metric: ClassVar[str]
     """The name of what `validate` measures, such as "accuracy", "EER" or "Spearman"."""
