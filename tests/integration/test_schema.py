@@ -100,7 +100,7 @@ def test_a_project_on_sqlite_without_agents_starts_without_what_others_need(tmp_
     program = (
         "import sys, overnight\n"
         f"with overnight.Project.create({str(tmp_path)!r}).running(): pass\n"
-        "rooms = ('flows', 'fleet', 'training', 'proof', 'reports', 'data.sources', 'data.quality')\n"
+        "rooms = ('flows', 'fleet', 'training.run', 'training.agents', 'proof', 'reports', 'data.quality')\n"
         "unwanted = ('sqlalchemy.dialects.postgresql', 'psycopg', 'alembic')\n"
         "unwanted += tuple('overnight.' + room for room in rooms)\n"
         "print([name for name in sys.modules if name.startswith(unwanted)])"

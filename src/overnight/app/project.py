@@ -1,14 +1,15 @@
 """The Python API: a project, its tasks and runs, and its fleet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from overnight.app import schedule
 from overnight.app.schedule import Backfilled
 from overnight.app.workplace import Workplace
-from overnight.engine.model import Task
+from overnight.engine.model import Priority, Task
 
 if TYPE_CHECKING:
+    from overnight.app.jobs import JobStatus
     from overnight.app.results import TrainingResult
 
 
@@ -71,6 +72,70 @@ class Project(Workplace):
             UserMistake: the span is empty, reaches into the future, or holds more than 10,000 instants.
         """
         return schedule.backfill(self, task_id, from_us, to_us)
+
+    def submit_training(
+        self,
+        model_type: str,
+        experiences: Iterable[Mapping[str, Any]],
+        *,
+        job_id: str | None = None,
+        epochs: int = 20,
+        priority: Priority | str | None = None,
+        checkpoint_interval: int = 10,
+        memory_gb: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "JobStatus":
+        """Ask for a training of a model and return how the job stands; whoever works on the project trains it.
+
+        Each experience has `input` and `expected_output`; docs/reference/model_types.md says what the built-in
+        model_types (nlu, voice, vision, embedding) take. The same `job_id` twice is the same job. Every
+        `checkpoint_interval` epochs (0: never) the training's place is written down. `memory_gb` (10^9 bytes) is what
+        its processes may take. `settings` go to the trainer, beside those of `[training.models]`.
+
+        Raises:
+            UserMistake: nobody knows how to train that model_type, or an argument or experience cannot be used.
+            MissingExtra: what the trainer needs is not installed.
+        """
+        from overnight.app import jobs
+
+        return jobs.submit_training(
+            self,
+            model_type,
+            experiences,
+            job_id=job_id,
+            epochs=epochs,
+            priority=priority,
+            checkpoint_interval=checkpoint_interval,
+            memory_gb=memory_gb,
+            settings=settings,
+        )
+
+    def job(self, job_id: str) -> "JobStatus":
+        """Return how a training job stands.
+
+        Raises:
+            UnknownName: there is no such job.
+        """
+        from overnight.app import jobs
+
+        return jobs.job_status(self, job_id)
+
+    def jobs(self, *, limit: int = 20, model_type: str | None = None) -> "list[JobStatus]":
+        """Return how the newest training jobs stand, newest first."""
+        from overnight.app import jobs
+
+        return jobs.list_jobs(self, limit=limit, model_type=model_type)
+
+    def cancel_job(self, job_id: str) -> "JobStatus":
+        """End a training job, queued or running, and return how it stands.
+
+        Raises:
+            UnknownName: there is no such job.
+            InvalidTransition: it has ended already.
+        """
+        from overnight.app import jobs
+
+        return jobs.cancel_job(self, job_id)
 
     def health(self) -> dict[str, Any]:  # Any: JSON
         """Return how the fleet does, from what its trainings measured; see `reports.health`."""

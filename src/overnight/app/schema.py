@@ -11,14 +11,21 @@ from overnight.db import stream
 from overnight.db.database import Database
 from overnight.engine import tables as engine_tables
 from overnight.registry import tables as registry_tables
+from overnight.training import tables as training_tables
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test compares it with the chain."""
 
-METADATA = (engine_tables.metadata, stream.metadata, registry_tables.metadata, data_tables.metadata)
+METADATA = (
+    engine_tables.metadata,
+    stream.metadata,
+    registry_tables.metadata,
+    data_tables.metadata,
+    training_tables.metadata,
+)
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 

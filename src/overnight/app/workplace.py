@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from overnight.app import schema
+from overnight.app import job_tasks, schema
 from overnight.app.lock import is_held
 from overnight.app.runs import Runs
 from overnight.app.runtime import Runtime, check_threaded
@@ -37,6 +37,7 @@ from overnight.executors.parcels import Parcels
 if TYPE_CHECKING:
     from overnight.data.harvest import Harvest, Harvester, Told
     from overnight.flows.nightly.night import Nightly
+    from overnight.flows.train_job import Trainings
 
 
 class Workplace(Runs):
@@ -81,7 +82,7 @@ class Workplace(Runs):
 
     def _own_tasks(self) -> list[Task]:
         """Return the tasks that the configuration describes."""
-        return configured_tasks(self.config, lambda: self.nightly)
+        return [*job_tasks.tasks(lambda: self.trainings), *configured_tasks(self.config, lambda: self.nightly)]
 
     @property
     def nightly(self) -> "Nightly":
@@ -98,6 +99,13 @@ class Workplace(Runs):
             state_dir=self.state_dir,
             instances=self._instances,
         )
+
+    @property
+    def trainings(self) -> "Trainings":
+        """What the flow of a training job works with, by the configuration of now."""
+        from overnight.flows.train_job import Trainings
+
+        return Trainings(config=self.config, database=self.database, blobs=self.blobs)
 
     @classmethod
     def open(

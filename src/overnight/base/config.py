@@ -16,6 +16,7 @@ from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
 from overnight.base.service_settings import LogSettings, NotifySettings, ServerSettings, TelemetrySettings
 from overnight.base.table import Table
+from overnight.base.training_settings import TrainingSettings
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
@@ -196,6 +197,9 @@ class Settings(Table):
 
     production: ProductionSettings = field(default_factory=ProductionSettings)
     """The agents at work."""
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    """How training jobs work."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     """Where the daemon answers."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from overnight.base.ids import RunId, TaskId
+from overnight.base.ids import RunId, TaskId, Token
 from overnight.base.refs import Outcome, WorkOrder
 
 StopReason = Literal["cancelled", "timed_out"]
@@ -15,6 +15,8 @@ class RunContext(Protocol):
     run_id: RunId
     task_id: TaskId
     attempt: int
+    token: Token
+    """Grows whenever somebody begins to work on the run: who has an older one must not write for it any longer."""
     scheduled: datetime | None
     """The instant that the run is for (a trigger's, or a backfill's), in UTC; None for a run by hand."""
 

@@ -45,7 +45,7 @@ def _check(ctx: typer.Context) -> None:
     That is the files, the project's module, all tasks together, the database.
     """
     with place_of(ctx).open() as project:
-        tasks = sum(1 for _ in project.book)
+        tasks = len(project.book.own())
         zone_of(project.config)
         agents, module = len(project.config.agents), project.config.project.module
         parts = [f"tasks {tasks}", f"agents {agents}", f"module {module or 'none'}"]

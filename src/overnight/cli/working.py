@@ -67,7 +67,7 @@ def left(project: Project) -> Iterator[str]:
 
 
 def _count(project: Project) -> str:
-    count = sum(1 for _ in project.book)
+    count = len(project.book.own())
     return "1 task" if count == 1 else f"{count} tasks"
 
 

@@ -12,7 +12,7 @@ from overnight.base.refs import ExecutorName
 from overnight.base.vocabulary import suggestion
 from overnight.engine import graph
 from overnight.engine.cron import Schedule, parse_cron, parse_every, parse_once
-from overnight.engine.model import DEFAULT_TIMEOUT_S, Task
+from overnight.engine.model import BUILT_IN, DEFAULT_TIMEOUT_S, Needs, Run, Task
 from overnight.engine.ticks import CatchUpRule, parse_rate
 
 
@@ -31,6 +31,10 @@ class Entry:
     rate_us: int | None
     """The time between two starts at least; None where there is no rate limit."""
     dependants: tuple[str, ...] = ()
+
+    def needs_of(self, run: Run) -> Needs:
+        """Return what a run of the task needs."""
+        return self.task.needs if run.needs is None else run.needs
 
 
 class Book:
@@ -61,6 +65,10 @@ class Book:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
+    def own(self) -> list[Entry]:
+        """Return the tasks that the project has written, without those that the program adds."""
+        return [entry for entry in self if BUILT_IN not in entry.task.tags]
+
     def find(self, task_id: str) -> Entry | None:
         """Return the task, or None."""
         return self._entries.get(task_id)
@@ -73,8 +81,9 @@ class Book:
         """
         entry = self._entries.get(task_id)
         if entry is None:
-            known = suggestion(task_id, sorted(self._entries)) if self._entries else "; the project has no tasks yet"
-            raise UnknownName(f"there is no task {task_id!r}{known}")
+            known = sorted(entry.task.task_id for entry in self.own())
+            hint = suggestion(task_id, known) if known else "; the project has no tasks yet"
+            raise UnknownName(f"there is no task {task_id!r}{hint}")
         return entry
 
 

@@ -126,14 +126,14 @@ def busy_with(run: Run, entry: Entry) -> Busy:
     """Return what a claimed run takes of its worker, and when it ends at the latest."""
     limit = limit_us(entry.timeout_s, run.active_us)
     ends_us = None if limit is None or run.started_us is None else run.started_us + limit
-    return Busy(task_id=run.task_id, needs=entry.task.needs, ends_us=ends_us)
+    return Busy(task_id=run.task_id, needs=entry.needs_of(run), ends_us=ends_us)
 
 
 def _candidate(run: Run, entry: Entry) -> Candidate:
     return Candidate(
         run_id=run.run_id,
         task_id=run.task_id,
-        needs=entry.task.needs,
+        needs=entry.needs_of(run),
         limit_us=limit_us(entry.timeout_s, run.active_us),
         max_concurrent=entry.task.max_concurrent,
         rated=entry.rate_us is not None,
@@ -215,7 +215,7 @@ def _take_locks(tx: Tx, book: Book, taken: Iterable[Run]) -> None:
     rows = [
         {"name": name, "run_id": run.run_id, "token": run.token}
         for run in taken
-        for name in book.get(run.task_id).task.needs.locks
+        for name in book.get(run.task_id).needs_of(run).locks
     ]
     if rows:
         tx.connection.execute(sa.insert(locks), rows)
@@ -224,7 +224,7 @@ def _take_locks(tx: Tx, book: Book, taken: Iterable[Run]) -> None:
 def _fail_impossible(tx: Tx, book: Book, never: Sequence[Run], capacity: Capacity) -> None:
     """End runs that need more cores than there are: waiting would not help."""
     for run in never:
-        needs = book.get(run.task_id).task.needs
+        needs = book.get(run.task_id).needs_of(run)
         message = f"needs.cpus: {needs.cpus:g} cores are more than this machine has ({capacity.cpus:g})"
         error = ErrorRef(family="user", type="InvalidTask", message=message)
         moves.move(tx, book, [(run, machine.Impossible(error=error))])

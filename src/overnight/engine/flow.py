@@ -25,7 +25,7 @@ from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import approvals, moves, store
 from overnight.engine.book import Book
-from overnight.engine.model import Run, State
+from overnight.engine.model import Needs, Priority, Run, State
 from overnight.engine.submit import Request, check_text, submit
 from overnight.engine.tables import runs, steps
 
@@ -106,8 +106,18 @@ class Flow:
         """
         return self._recorded("step", name, lambda: fn(*args, **kwargs))  # type: ignore[no-any-return]  # JSON of T
 
-    def start(self, task_id: str, args: Mapping[str, Any] | None = None, *, name: str | None = None) -> RunId:
+    def start(
+        self,
+        task_id: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        priority: Priority | None = None,
+        needs: Needs | None = None,
+    ) -> RunId:
         """Start a run of the task, once, and return its id at once; `wait` waits for it.
+
+        `priority` and `needs` None mean those of the task.
 
         Raises:
             UnknownName: there is no such task.
@@ -115,7 +125,8 @@ class Flow:
         entry = self._book.get(task_id)
         request = Request(
             task_id=task_id,
-            priority=entry.task.priority,
+            priority=priority or entry.task.priority,
+            needs=needs,
             args=to_json(dict(args), what=f"the arguments of {task_id!r}") if args else None,
             parent_id=self.run_id,
         )

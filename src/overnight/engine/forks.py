@@ -35,7 +35,13 @@ def check_fork(database: Database, source: Run, step: int) -> None:
 def fork(tx: Tx, source: Run, step: int) -> RunId:
     """Start the new run with the steps before the ordinal `step`."""
     tx.news = True
-    request = Request(task_id=source.task_id, priority=source.priority, args=source.args, forked_from=source.run_id)
+    request = Request(
+        task_id=source.task_id,
+        priority=source.priority,
+        args=source.args,
+        forked_from=source.run_id,
+        needs=source.needs,
+    )
     [new] = submit(tx, [request])
     _copy_steps(tx, source.run_id, new, step)
     # What the source started and still works is waited for by the fork now.

@@ -15,6 +15,8 @@ from overnight.base.refs import NOTHING_USED, ErrorRef, ExecutorName, Usage
 LONGEST_S = 100 * 365 * 86400
 """No time limit is longer: what is added to an instant must stay one."""
 LONGEST_JITTER_S = 86400
+BUILT_IN = "built-in"
+"""The tag of tasks that nobody has written: the program adds them, and lists leave them out."""
 DEFAULT_TIMEOUT_S = 600.0
 """Time limit of a task that names none; flows, inline and thread tasks have no limit unless they can keep one."""
 
@@ -149,7 +151,8 @@ class Task:
     Whatever does not run is recorded as missed. `jitter_s` delays each instant's run by a time below it, which follows
     from task and instant. `rate_limit`, such as "10/m", spaces starts evenly. With `pause_on_failure` a run that FAILED
     pauses the task. The newest `keep_last` finished runs are kept whatever their age, older ones for `keep_days`; None
-    means the project's setting.
+    means the project's setting. `yields` says that its runs keep their place themselves, as a training does in its
+    checkpoints: they are stopped at once when the worker closes, and go on with the next one.
 
     Raises:
         InvalidTask: a field cannot work; the message names it.
@@ -182,6 +185,7 @@ class Task:
     retry: Backoff | None = None
     keep_days: float | None = None
     keep_last: int | None = None
+    yields: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -203,7 +207,7 @@ _KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
     ((int,), "a whole number", ("max_retries", "max_concurrent", "keep_last")),
     ((int, float), "a number of seconds", ("timeout_s", "catch_up_window_s", "jitter_s")),
     ((int, float), "a number of days", ("keep_days",)),
-    ((bool,), "True or False", ("enabled", "flow", "pause_on_failure")),
+    ((bool,), "True or False", ("enabled", "flow", "pause_on_failure", "yields")),
     ((Backoff,), "Backoff(base_s=..., factor=..., cap_s=..., jitter=...)", ("retry",)),
 )
 _OPTIONAL = (
@@ -296,7 +300,7 @@ class Run(NamedTuple):
     `waiting_for` says what a parked flow or a run with parents waits for. `active_us` is the working time of the
     present try before the present claim, `earlier_us` that of the tries before. `heard_us` is when its child last said
     that it lives, as far as that is written. `args`, `result`, `progress` are JSON text. `history` holds (event,
-    microseconds since created, note).
+    microseconds since created, note). `needs` None means those of its task.
 
     A named tuple and not a dataclass: every transition makes a new one, and it does so five times as fast.
     """
@@ -330,6 +334,7 @@ class Run(NamedTuple):
     heard_us: int | None = None
     usage: Usage = NOTHING_USED
     history: tuple[tuple[Any, ...], ...] = ()
+    needs: Needs | None = None
 
     @property
     def parked(self) -> bool:

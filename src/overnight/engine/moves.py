@@ -62,7 +62,7 @@ def _told(run: Run, event: machine.Event) -> str:
 
 def _follow(tx: Tx, book: Book, old: Run, new: Run, effects: tuple[Effect, ...]) -> None:
     entry = book.find(new.task_id)
-    if old.worker_id is not None and new.worker_id is None and (entry is None or entry.task.needs.locks):
+    if old.worker_id is not None and new.worker_id is None and (entry is None or entry.needs_of(old).locks):
         release_locks(tx, old.run_id, old.token)
     if Effect.CANCEL_CHILDREN in effects:
         for child in store.children_of(tx.connection, new.run_id):

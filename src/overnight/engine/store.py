@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from overnight.base.refs import NOTHING_USED, ErrorRef, Usage
 from overnight.db.dialect import ColumnSpec, Dialect
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
-from overnight.engine.model import FINAL, Cancel, Priority, Run, State
+from overnight.engine.model import FINAL, Cancel, Needs, Priority, Run, State
 from overnight.engine.tables import CANCEL, LIVE, PARENTS, PARKED, PAUSED, READY, WAITING, runs
 
 Row = Sequence[Any]  # Any: a database row
@@ -25,7 +26,7 @@ def to_run(row: Row) -> Run:
     (
         run_id, task_id, state, priority, queue, created_us, due_us, rank, attempt, token, losses, worker_id, cancel,
         waiting_for, parent_id, cycle, key, forked_from, args, result, error, started_us, finished_us, active_us,
-        earlier_us, progress, heard_us, cpu_s, peak_memory_gb, gpu_s, cost, history,
+        earlier_us, progress, heard_us, cpu_s, peak_memory_gb, gpu_s, cost, history, needs,
     ) = row  # fmt: skip
     used = cpu_s is not None or peak_memory_gb is not None or gpu_s is not None or cost is not None
     return Run(
@@ -58,6 +59,7 @@ def to_run(row: Row) -> Run:
         heard_us=heard_us,
         usage=Usage(cpu_s=cpu_s, peak_memory_gb=peak_memory_gb, gpu_s=gpu_s, cost=cost) if used else NOTHING_USED,
         history=() if history == "[]" else tuple(map(tuple, json.loads(history))),
+        needs=None if needs is None else Needs(**json.loads(needs)),
     )
 
 
@@ -82,7 +84,7 @@ def _history(run: Run) -> Any:  # Any: JSON, or its text
 # What a new run may have; the rest is empty, or the same in all.
 _NEW = (
     "run_id", "task_id", "state", "priority", "queue", "created_us", "due_us", "rank", "waiting_for", "parent_id",
-    "cycle", "key", "forked_from", "args", "error", "finished_us",
+    "cycle", "key", "forked_from", "args", "error", "finished_us", "needs",
 )  # fmt: skip
 _SAME = {"attempt": 0, "token": 0, "losses": 0, "active_us": 0, "earlier_us": 0, "history": "[]"}
 
@@ -92,6 +94,7 @@ def _new_row(run: Run) -> list[Any]:  # Any: a database row
         run.run_id, run.task_id, run.state, run.priority, run.queue, run.created_us, run.due_us, run.rank,
         None if run.waiting_for is None else _text(run.waiting_for), run.parent_id, run.cycle, run.key,
         run.forked_from, run.args, _error_text(run.error), run.finished_us,
+        None if run.needs is None else _text(asdict(run.needs)),
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from overnight.base.instants import from_datetime
 from overnight.base.refs import ErrorRef
 from overnight.db.writer import Tx
 from overnight.engine import store
-from overnight.engine.model import Priority, Queue, Run, State
+from overnight.engine.model import Needs, Priority, Queue, Run, State
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class Request:
     """A wish for a run. Two requests with one `key` give one run. `due_us` None means at once.
 
     `args` is JSON text. `own_cycle` opens a cycle by hand, so that dependants follow. `blocked` makes a run that is
-    cancelled from the start, for the record.
+    cancelled from the start, for the record. `needs` None means those of the task.
     """
 
     task_id: str
@@ -34,6 +34,7 @@ class Request:
     waiting_for: Mapping[str, Any] | None = None
     forked_from: RunId | None = None
     blocked: str | None = None
+    needs: Needs | None = None
 
     def __post_init__(self) -> None:
         if self.key is not None:
@@ -135,4 +136,5 @@ def _run(request: Request, run_id: RunId, now_us: int) -> Run:
         args=request.args,
         error=ErrorRef(family="permanent", type="Blocked", message=request.blocked) if request.blocked else None,
         finished_us=now_us if blocked else None,
+        needs=request.needs,
     )

@@ -43,6 +43,7 @@ runs = sa.Table(
     sa.Column("gpu_s", sa.Double),
     sa.Column("cost", sa.Double),
     sa.Column("history", sa.Text, nullable=False),
+    sa.Column("needs", sa.Text),
     sqlite_autoincrement=True,
 )
 

@@ -48,6 +48,8 @@ CLOCK_BACK_US = 5 * US
 """A civil clock that was set back by more than this has the schedule planned anew."""
 STOP_GRACE_S = 5.0
 """Between the request to end and the SIGKILL, for a run that is cancelled or past its time."""
+YIELD_GRACE_S = 60.0
+"""The same for a run that keeps its place itself when the worker closes: writing that down takes time."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class _Running:
     """When its time is over."""
     heard_at: float
     """When it is next worth a note that the child lives."""
+    yields: bool = False
     outcome: Outcome | None = None
     stopping: StopReason | None = None
 
@@ -353,7 +356,9 @@ class Worker:
         limit = limit_us(entry.timeout_s, run.active_us)
         now = self._clock.monotonic()
         deadline = None if limit is None else now + limit / US
-        self._running[run.run_id] = _Running(run, order, busy_with(run, entry), deadline, deadline, now + HEARD_EVERY_S)
+        self._running[run.run_id] = _Running(
+            run, order, busy_with(run, entry), deadline, deadline, now + HEARD_EVERY_S, entry.task.yields
+        )
         try:
             self._executors[entry.executor].start(order, self)
         except Exception as error:  # noqa: BLE001  # an executor that breaks its promise must not end all other runs
@@ -373,7 +378,7 @@ class Worker:
             argv=entry.task.action if isinstance(entry.task.action, tuple) else (),
             project_dir=self._looks.project_dir,
             log_path=f"{self._looks.logs_dir}{os.sep}{run.run_id}.log",
-            memory_gb=entry.task.needs.memory_gb,
+            memory_gb=entry.needs_of(run).memory_gb,
             scheduled=iso(run.cycle) if run.cycle is not None and run.cycle > 0 else None,
         )
 
@@ -389,8 +394,11 @@ class Worker:
             self._executors[entry.order.executor].stop(entry.order, reason, grace_s)
 
     def _stop_all_if_asked(self) -> None:
-        for entry in list(self._running.values()) if self._giving_back else ():
-            self._stop(entry, "cancelled", STOP_GRACE_S)
+        for entry in list(self._running.values()) if self.closing.is_set() else ():
+            if self._giving_back:
+                self._stop(entry, "cancelled", STOP_GRACE_S)
+            elif entry.yields:
+                self._stop(entry, "cancelled", YIELD_GRACE_S)
 
     def _write_progress(self, now: float) -> None:
         if not (self._figures or self._heard) or now < self._progress_at:

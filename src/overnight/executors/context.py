@@ -33,6 +33,7 @@ class Context:
         self.run_id = order.run_id
         self.task_id = order.task_id
         self.attempt = order.attempt
+        self.token = order.token
         self.scheduled = None if order.scheduled is None else datetime.fromisoformat(order.scheduled)
         self.counts: dict[str, float] = {}
         self.reason: StopReason | None = None

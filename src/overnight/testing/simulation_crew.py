@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from overnight.base.clock import iso
-from overnight.base.ids import RunId, TaskId, WorkerId
+from overnight.base.ids import RunId, TaskId, Token, WorkerId
 from overnight.base.instants import from_datetime
 from overnight.base.points import Point
 from overnight.base.ports import RunContext
@@ -37,6 +37,7 @@ class _Context:
     run_id: RunId
     task_id: TaskId
     attempt: int
+    token: Token
     cancelled: bool = False
     scheduled: datetime | None = None
     counts: dict[str, float] = field(default_factory=dict)
@@ -237,7 +238,9 @@ class Crew(Stage):
         self._oracle.begins(child, self._children)
         order = child.order
         flow_of = partial(self._flow, child)
-        context: RunContext = _Context(run_id=order.run_id, task_id=order.task_id, attempt=order.attempt)
+        context: RunContext = _Context(
+            run_id=order.run_id, task_id=order.task_id, attempt=order.attempt, token=order.token
+        )
         outcome = call(order, flow_of, context, lambda text: None)
         if not child.owner.alive:
             raise SimulatedCrash("inside a flow")

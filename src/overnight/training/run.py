@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from overnight.base.errors import PermanentError
+from overnight.base.errors import PermanentError, TransientError
 from overnight.training.checkpoints import Checkpoints, Place
 from overnight.training.ports import Trainer, Validation
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Interrupted(Exception):
+class Interrupted(TransientError):
     """The training was asked to stop, and its place is in a checkpoint."""
 
 
@@ -113,7 +113,7 @@ def _train_epoch(trainer: Trainer, plan: Plan, course: Course, checkpoints: Chec
         if pace.watch.asked():
             if checkpoints is not None and (epoch or number):
                 _save(trainer, course, checkpoints, pace.watch)
-            raise Interrupted
+            raise Interrupted("the training was asked to stop")
         loss = trainer.train_batch(batches[number], epoch)
         if not math.isfinite(loss):
             raise PermanentError(

@@ -1,0 +1,56 @@
+"""The tables of `overnight.toml` that describe training jobs; see `base.config`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Lt, MinLen
+
+from overnight.base.engine_settings import PriorityName
+from overnight.base.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Table):
+    """`[training.models.NAME]`: how models of a model_type are trained; NAME is the model_type."""
+
+    trainer: str | None = None
+    """The class that trains it, as "module:Class"; without it, the built-in one of that name (nlu, voice, vision,
+    embedding)."""
+
+    priority: PriorityName | None = None
+    """How urgent its jobs are; without it, CRITICAL for voice, HIGH for nlu, NORMAL for vision and others, LOW for
+    embedding."""
+
+    memory_gb: Annotated[float, Gt(0)] | None = None
+    """Gigabytes (10^9 bytes) of memory that a job may take; without it, what recorded jobs took says how much."""
+
+    cpus: Annotated[float, Ge(0)] = 1.0
+    """Cores that a job reserves."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: the trainer's own TOML
+    """What the trainer is told, such as `learning_rate = 0.01`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Table):
+    """`[training]`: how training jobs work."""
+
+    checkpoint_folder: Annotated[str, MinLen(1)] = ".overnight/checkpoints"
+    """Where jobs keep their checkpoints, each job in a folder of its own; relative to the project."""
+
+    keep_checkpoints: Annotated[int, Ge(1)] = 3
+    """Checkpoints of a job that are kept: the newest so many, and the best one."""
+
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the experiences that is measured on after each epoch and never trained on."""
+
+    seed: int = 0
+    """All the chance there is: the same experiences, settings and seed give the same model."""
+
+    stall_s: Annotated[float, Gt(0)] = 900.0
+    """Seconds without a finished batch after which a trainer counts as hung, and is started again from its newest
+    checkpoint."""
+
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    """How models are trained, by model_type."""

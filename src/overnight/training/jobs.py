@@ -1,0 +1,166 @@
+"""Training jobs in the database: what was asked for, which run works on it, and what it took."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from overnight.base.errors import UserMistake
+from overnight.base.files import to_json
+from overnight.base.ids import RunId
+from overnight.db.writer import Tx
+from overnight.training.estimate import Recorded
+from overnight.training.tables import jobs
+
+MOST_EPOCHS = 1_000_000
+_NAME_LENGTH = 100
+RECORDED = 50
+"""The newest finished jobs of a model_type that an estimate is made from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked for. `checkpoint_interval` counts epochs, 0 means no checkpoints.
+
+    `memory_gb` (10^9 bytes) None means that it is estimated.
+
+    Raises:
+        UserMistake: a field cannot work; the message names it.
+    """
+
+    job_id: str
+    model_type: str
+    epochs: int
+    priority: str
+    checkpoint_interval: int = 10
+    memory_gb: float | None = None
+    cpus: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: the trainer's own JSON
+    trainer: str
+
+    def __post_init__(self) -> None:
+        for what, name in (("job_id", self.job_id), ("model_type", self.model_type)):
+            if not isinstance(name, str) or not _is_name(name):
+                raise UserMistake(
+                    f"{what}: {name!r} is not a name (1 to {_NAME_LENGTH} letters, digits and _ - ., no . in front)"
+                )
+        if type(self.epochs) is not int or not 1 <= self.epochs <= MOST_EPOCHS:
+            raise UserMistake(f"epochs: {self.epochs!r} is not a whole number from 1 to {MOST_EPOCHS:,}")
+        if type(self.checkpoint_interval) is not int or self.checkpoint_interval < 0:
+            raise UserMistake(f"checkpoint_interval: {self.checkpoint_interval!r} is not a number of epochs (0: none)")
+        if self.memory_gb is not None and (type(self.memory_gb) not in (int, float) or not 0 < self.memory_gb < 1e6):
+            raise UserMistake(f"memory_gb: {self.memory_gb!r} is not a number of gigabytes above 0")
+
+
+def _is_name(text: str) -> bool:
+    """Tell whether the text can be the name of a folder anywhere."""
+    known = all(char.isascii() and (char.isalnum() or char in "_-.") for char in text)
+    return known and 0 < len(text) <= _NAME_LENGTH and not text.startswith(".")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the database knows it. `run_id` is its flow's; `result`, `seconds`, `peak_memory_gb` once it is done."""
+
+    number: int
+    wish: Wish
+    run_id: RunId
+    snapshot_id: str
+    items: int
+    created_us: int
+    result: Mapping[str, Any] | None
+    seconds: float | None
+    peak_memory_gb: float | None
+
+
+def insert(tx: Tx, wish: Wish, run_id: RunId, *, snapshot_id: str, items: int) -> None:
+    """Add a job; nobody else has its id, which `find` has told in the same transaction."""
+    [number] = tx.dialect.allocate(tx.connection, jobs, 1)
+    tx.connection.execute(
+        sa.insert(jobs).values(
+            number=number,
+            job_id=wish.job_id,
+            run_id=run_id,
+            model_type=wish.model_type,
+            wish=to_json(asdict(wish)),
+            snapshot_id=snapshot_id,
+            item_count=items,
+            created_us=tx.now_us,
+        )
+    )
+
+
+def serialize(tx: Tx) -> None:
+    """Let nobody else add a job until this transaction ends."""
+    tx.dialect.serialize(tx.connection, ADDING)
+
+
+ADDING = 3
+"""The number of the lock on new jobs; see `engine.pausing` for the others."""
+
+
+def find(connection: sa.Connection, job_id: str) -> Job | None:
+    """Return the job of that id."""
+    return _one(connection.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).fetchone())
+
+
+def of_run(connection: sa.Connection, run_id: int) -> Job | None:
+    """Return the job whose flow the run is."""
+    return _one(connection.execute(sa.select(jobs).where(jobs.c.run_id == run_id)).fetchone())
+
+
+def newest(
+    connection: sa.Connection, *, limit: int, model_type: str | None = None, before: int | None = None
+) -> list[Job]:
+    """Return the newest jobs, newest first; those with a lower number than `before`."""
+    query = sa.select(jobs).order_by(jobs.c.number.desc()).limit(limit)
+    if model_type is not None:
+        query = query.where(jobs.c.model_type == model_type)
+    if before is not None:
+        query = query.where(jobs.c.number < before)
+    return [_job(row) for row in connection.execute(query)]
+
+
+def done(tx: Tx, job_id: str, result: Mapping[str, Any], *, seconds: float, peak_memory_gb: float | None) -> None:
+    """Note what was measured, and what it took."""
+    values = {"result": to_json(dict(result)), "seconds": seconds, "peak_memory_gb": peak_memory_gb}
+    tx.connection.execute(sa.update(jobs).values(values).where(jobs.c.job_id == job_id))
+
+
+def recorded(connection: sa.Connection, model_type: str) -> list[Recorded]:
+    """Return what the newest finished jobs of a model_type took."""
+    query = (
+        sa.select(jobs.c.item_count, jobs.c.wish, jobs.c.seconds, jobs.c.peak_memory_gb)
+        .where(jobs.c.model_type == model_type, jobs.c.seconds.is_not(None))
+        .order_by(jobs.c.number.desc())
+        .limit(RECORDED)
+    )
+    return [
+        Recorded(
+            items=row.item_count,
+            epochs=int(json.loads(row.wish)["epochs"]),
+            seconds=row.seconds,
+            peak_memory_gb=row.peak_memory_gb,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _one(row: "sa.Row[Any] | None") -> Job | None:
+    return None if row is None else _job(row)
+
+
+def _job(row: "sa.Row[Any]") -> Job:
+    return Job(
+        number=row.number,
+        wish=Wish(**json.loads(row.wish)),
+        run_id=row.run_id,
+        snapshot_id=row.snapshot_id,
+        items=row.item_count,
+        created_us=row.created_us,
+        result=None if row.result is None else json.loads(row.result),
+        seconds=row.seconds,
+        peak_memory_gb=row.peak_memory_gb,
+    )

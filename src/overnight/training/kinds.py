@@ -1,0 +1,86 @@
+"""Which trainer belongs to a model_type, and how urgent its jobs are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from overnight.base.errors import ConfigError, UserMistake
+from overnight.base.vocabulary import suggestion
+
+if TYPE_CHECKING:
+    from overnight.base.training_settings import ModelSettings
+    from overnight.training.ports import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How models of one model_type are trained. `trainer` is "module:Class"."""
+
+    model_type: str
+    trainer: str
+    priority: str = "NORMAL"
+    cpus: float = 1.0
+    memory_gb: float | None = None
+    settings: Mapping[str, Any]  # Any: the trainer's own JSON
+
+
+BUILT_IN = {
+    "nlu": ("overnight.training.models.nlu:Nlu", "HIGH"),
+    "voice": ("overnight.training.models.voice:Voice", "CRITICAL"),
+    "vision": ("overnight.training.models.vision:Vision", "NORMAL"),
+    "embedding": ("overnight.training.models.embedding:Embedding", "LOW"),
+}
+
+
+def kind_of(model_type: str, models: "Mapping[str, ModelSettings]") -> Kind:
+    """Return how models of that type are trained.
+
+    Raises:
+        UserMistake: nobody knows how; the message names those that are known.
+    """
+    configured = models.get(model_type)
+    trainer, priority = BUILT_IN.get(model_type, (None, "NORMAL"))
+    trainer = trainer if configured is None or configured.trainer is None else configured.trainer
+    if trainer is None:
+        known = sorted({*BUILT_IN, *models})
+        raise UserMistake(
+            f"model_type: no trainer is known for {model_type!r}{suggestion(model_type, known)}; "
+            f"[training.models.{model_type}] names one"
+        )
+    if configured is None:
+        return Kind(model_type=model_type, trainer=trainer, priority=priority, settings={})
+    return Kind(
+        model_type=model_type,
+        trainer=trainer,
+        priority=configured.priority or priority,
+        cpus=configured.cpus,
+        memory_gb=configured.memory_gb,
+        settings=configured.settings,
+    )
+
+
+def load_trainer(model_type: str, spec: str) -> "type[Trainer]":
+    """Return the class that "module:Class" names.
+
+    Raises:
+        ConfigError: it cannot be imported, or lacks what a trainer has.
+    """
+    module, colon, name = spec.partition(":")
+    where = f"training.models.{model_type}.trainer"
+    if not (module and colon and name):
+        raise ConfigError(f'{where}: {spec!r} is not "module:Class"')
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError as error:
+        raise ConfigError(f"{where}: {spec!r} cannot be imported: {error}") from error
+    lacking = [part for part in _PARTS if not hasattr(found, part)]
+    if not isinstance(found, type) or lacking:
+        raise ConfigError(f"{where}: {spec!r} is no trainer: it lacks {', '.join(lacking) or 'being a class'}")
+    return found
+
+
+_PARTS = (
+    "metric", "metric_sign", "check", "prepare", "batch_size", "train_batch", "validate", "state", "restore", "save",
+    "load", "predict",
+)  # fmt: skip

@@ -1,0 +1,188 @@
+"""One training job as it runs in a child process: from experiences to a saved model, an epoch at a time.
+
+The job's folder holds `experiences.jsonl`, which is read, the checkpoints, `epochs.jsonl` with the figures of each
+epoch, and at the end `model/`. A trainer that finishes no batch for too long is ended with the stacks of all its
+threads in the run's log; the next try goes on from the newest checkpoint.
+"""
+
+import faulthandler
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overnight.base.clock import SystemClock
+from overnight.base.errors import OvernightError, PermanentError, UserMistake, said_by
+from overnight.base.files import replace_file
+from overnight.base.ports import RunContext
+from overnight.training.checkpoints import Checkpoints, Place
+from overnight.training.experiences import parted
+from overnight.training.kinds import load_trainer
+from overnight.training.ports import Trainer
+from overnight.training.run import Plan, Watch, train
+
+EXPERIENCES, EPOCHS, MODEL = "experiences.jsonl", "epochs.jsonl", "model"
+"""What lies in the folder of a job, beside its checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a child is told of a job; `checkpoint_interval` 0 means none."""
+
+    job_id: str
+    model_type: str
+    trainer: str
+    settings: Mapping[str, Any]  # Any: the trainer's own JSON
+    epochs: int
+    checkpoint_interval: int
+    keep_checkpoints: int
+    validation: float
+    seed: int
+    stall_s: float
+    folder: str
+
+
+def train_model(ctx: RunContext, **job: Any) -> dict[str, Any]:  # Any: JSON, see `Job`
+    """Train the model of a job and return what was measured.
+
+    Returns `epochs`, `items` (trained on), `validation_items`, `metric` (its name), `figures` (of the last epoch),
+    `resumed_from` (the checkpoint, None) and `damaged` (checkpoints that could not be used).
+
+    Raises:
+        UserMistake, PermanentError: the experiences or settings cannot be used, or the training diverged. What a
+            trainer raises is permanent, because the same items and seed would raise it again; only what the machine
+            does (files, memory) is worth another try.
+    """
+    work = _Work(ctx=ctx, job=Job(**job), folder=Path(job["folder"]))
+    with _final(), _one_thread():
+        return work.perform()
+
+
+@contextmanager
+def _final() -> Iterator[None]:
+    try:
+        yield
+    except (OvernightError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise PermanentError(said_by(error)) from error
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep linear algebra to one core: others work here too, and the order of a sum decides its last digit."""
+    try:
+        import numpy  # noqa: F401  # its libraries must be loaded to be limited
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1):
+        yield
+
+
+@dataclass(kw_only=True)
+class _Work:
+    ctx: RunContext
+    job: Job
+    folder: Path
+
+    def perform(self) -> dict[str, Any]:
+        """Prepare, train, save."""
+        ctx, job = self.ctx, self.job
+        ctx.progress(0, job.epochs, phase="preparing", total_epochs=job.epochs)
+        trainer = load_trainer(job.model_type, job.trainer)(job.settings, job.seed)
+        training, validation = self._items()
+        trainer.prepare(training, validation, job.epochs)
+        checkpoints = self._checkpoints()
+        before = None if checkpoints is None else checkpoints.newest()
+        plan = Plan(
+            epochs=job.epochs,
+            count=len(training),
+            seed=job.seed,
+            checkpoint_every=job.checkpoint_interval or job.epochs,
+        )
+        self._begin_epochs([] if before is None else before.course["history"])
+        with _stall_guard(job.stall_s) as alive:
+            history = train(trainer, plan, checkpoints, self._watch(trainer, alive))
+        ctx.progress(job.epochs, job.epochs, phase="saving", epoch=job.epochs, total_epochs=job.epochs)
+        self._save(trainer)
+        return {
+            "epochs": job.epochs,
+            "items": len(training),
+            "validation_items": len(validation),
+            "metric": trainer.metric,
+            "figures": history[-1],
+            "resumed_from": None if before is None else before.place.name,
+            "damaged": [] if checkpoints is None else checkpoints.damaged,
+        }
+
+    def _items(self) -> tuple[list[Any], list[Any]]:
+        with (self.folder / EXPERIENCES).open("rb") as lines:
+            items = [json.loads(line) for line in lines]
+        training, validation = parted(items, share=self.job.validation, seed=self.job.seed)
+        if not training:
+            raise UserMistake(f"{len(items)} experiences leave none to train on; send more")
+        return training, validation
+
+    def _checkpoints(self) -> Checkpoints | None:
+        if not self.job.checkpoint_interval:
+            return None
+        checkpoints = Checkpoints(folder=self.folder, token=self.ctx.token, keep=self.job.keep_checkpoints)
+        checkpoints.take()
+        return checkpoints
+
+    def _begin_epochs(self, history: list[dict[str, Any]]) -> None:
+        """Have the file of epochs hold what the checkpoint knows: what came after it is trained again."""
+        replace_file(self.folder / EPOCHS, "".join(f"{json.dumps(one)}\n" for one in history))
+
+    def _watch(self, trainer: Trainer, alive: Callable[[], None]) -> Watch:
+        total = self.job.epochs
+
+        def tell(figures: Mapping[str, float | str]) -> None:
+            alive()
+            self.ctx.progress(float(figures["epoch"]), total, phase="training", metric=trainer.metric, **figures)
+
+        def epoch_done(figures: Mapping[str, Any]) -> None:
+            alive()
+            with (self.folder / EPOCHS).open("a") as file:
+                file.write(f"{json.dumps(figures)}\n")
+
+        def saved(place: Place, figures: Mapping[str, Any]) -> None:
+            alive()
+
+        return Watch(
+            tell=tell,
+            epoch_done=epoch_done,
+            saved=saved,
+            asked=lambda: self.ctx.cancelled,
+            now_s=SystemClock().monotonic,
+        )
+
+    def _save(self, trainer: Trainer) -> None:
+        """Write the model beside, and put it in its place as a whole."""
+        made, final = self.folder / f".{MODEL}", self.folder / MODEL
+        for folder in (made, final):
+            shutil.rmtree(folder, ignore_errors=True)
+        made.mkdir(parents=True)
+        trainer.save(made)
+        made.rename(final)
+
+
+@contextmanager
+def _stall_guard(stall_s: float) -> Iterator[Callable[[], None]]:
+    """End this process, and print the stacks of its threads, when nothing calls the given function for so long."""
+    output = getattr(sys.stderr, "fileno", None)
+
+    def alive() -> None:
+        faulthandler.dump_traceback_later(stall_s, exit=True, file=2 if output is None else output())
+
+    alive()
+    try:
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
