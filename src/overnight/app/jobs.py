@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -92,6 +92,7 @@ def submit_training(
         cpus=kind.cpus,
         settings={**kind.settings, **(settings or {})},
         trainer=kind.trainer,
+        program=None if kind.program is None else asdict(kind.program),
     )
     with project.database.read() as connection:
         known = jobs.find(connection, wish.job_id)
@@ -124,6 +125,9 @@ def _checked(wish: Wish, experiences: Iterable[Any]) -> list[Mapping[str, Any]]:
     items = identified(experiences)
     if not items:
         raise UserMistake("experiences: there are none; a training needs some with input and expected_output")
+    if wish.trainer is None:
+        # What its program makes of them is its own.
+        return items
     trainer = load_trainer(wish.model_type, wish.trainer)
     wrong = [(place, why) for place, item in enumerate(items) if (why := trainer.check(item)) is not None]
     if wrong:

@@ -18,6 +18,23 @@ class ModelSettings(Table):
     """The class that trains it, as "module:Class"; without it, the built-in one of that name (nlu, voice, vision,
     embedding)."""
 
+    command: tuple[str, ...] = ()
+    """A program that trains it, as a list of words, instead of `trainer`. {data}, {validation}, {epochs}, {seed},
+    {checkpoints}, {model}, {job_id} and {python} stand for what they say."""
+
+    resume: tuple[str, ...] = ()
+    """Words behind `command` where the folder {checkpoints} holds something to go on from."""
+
+    pattern: str | None = None
+    """A regular expression with named groups (epoch, loss, val_loss, val_accuracy) that finds figures in what the
+    program prints; without it, lines that are JSON objects hold them."""
+
+    retry_codes: tuple[int, ...] = ()
+    """Exit codes of the program that are worth another try."""
+
+    metric: str = "accuracy"
+    """What the program's val_accuracy is."""
+
     priority: PriorityName | None = None
     """How urgent its jobs are; without it, CRITICAL for voice, HIGH for nlu, NORMAL for vision and others, LOW for
     embedding."""

@@ -85,6 +85,7 @@ def _prepare(trainings: Trainings, job_id: str) -> Json:
         "job_id": job_id,
         "model_type": wish.model_type,
         "trainer": wish.trainer,
+        "program": wish.program,
         "settings": dict(wish.settings),
         "epochs": wish.epochs,
         "checkpoint_interval": wish.checkpoint_interval,
@@ -111,7 +112,10 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
         run_id=ended.run_id,
         snapshot_id=job.snapshot_id,
         manifest=trainings.blobs.put_folder(folder / MODEL),
-        signature={"trainer": job.wish.trainer, "settings": dict(job.wish.settings)},
+        signature={
+            "trainer": job.wish.trainer or job.wish.program,
+            "settings": dict(job.wish.settings),
+        },
         metrics={**ended.result, "job_id": job_id},
         verdict={"decision": None, "reason": NOT_COMPARED},
     )

@@ -24,7 +24,7 @@ RECORDED = 50
 class Wish:
     """What is asked for. `checkpoint_interval` counts epochs, 0 means no checkpoints.
 
-    `memory_gb` (10^9 bytes) None means that it is estimated.
+    `memory_gb` (10^9 bytes) None means that it is estimated. It is trained by the class `trainer` or by `program`.
 
     Raises:
         UserMistake: a field cannot work; the message names it.
@@ -38,7 +38,8 @@ class Wish:
     memory_gb: float | None = None
     cpus: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)  # Any: the trainer's own JSON
-    trainer: str
+    trainer: str | None = None
+    program: Mapping[str, Any] | None = None  # Any: JSON, the fields of a `Program`
 
     def __post_init__(self) -> None:
         for what, name in (("job_id", self.job_id), ("model_type", self.model_type)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from overnight.base.errors import ConfigError, UserMistake
 from overnight.base.vocabulary import suggestion
+from overnight.training.program import Program
 
 if TYPE_CHECKING:
     from overnight.base.training_settings import ModelSettings
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How models of one model_type are trained. `trainer` is "module:Class"."""
+    """How models of one model_type are trained: by a class, "module:Class", or by a program."""
 
     model_type: str
-    trainer: str
+    trainer: str | None = None
+    program: Program | None = None
     priority: str = "NORMAL"
     cpus: float = 1.0
     memory_gb: float | None = None
@@ -38,11 +40,13 @@ def kind_of(model_type: str, models: "Mapping[str, ModelSettings]") -> Kind:
 
     Raises:
         UserMistake: nobody knows how; the message names those that are known.
+        ConfigError: its settings do not go together.
     """
     configured = models.get(model_type)
     trainer, priority = BUILT_IN.get(model_type, (None, "NORMAL"))
     trainer = trainer if configured is None or configured.trainer is None else configured.trainer
-    if trainer is None:
+    program = None if configured is None else _program(model_type, configured)
+    if trainer is None and program is None:
         known = sorted({*BUILT_IN, *models})
         raise UserMistake(
             f"model_type: no trainer is known for {model_type!r}{suggestion(model_type, known)}; "
@@ -52,12 +56,32 @@ def kind_of(model_type: str, models: "Mapping[str, ModelSettings]") -> Kind:
         return Kind(model_type=model_type, trainer=trainer, priority=priority, settings={})
     return Kind(
         model_type=model_type,
-        trainer=trainer,
+        trainer=None if program is not None else trainer,
+        program=program,
         priority=configured.priority or priority,
         cpus=configured.cpus,
         memory_gb=configured.memory_gb,
         settings=configured.settings,
     )
+
+
+def _program(model_type: str, configured: "ModelSettings") -> Program | None:
+    where = f"training.models.{model_type}"
+    if not configured.command:
+        if configured.resume or configured.pattern or configured.retry_codes:
+            raise ConfigError(f"{where}: resume, pattern and retry_codes mean nothing without command")
+        return None
+    if configured.trainer is not None:
+        raise ConfigError(f"{where}: trainer and command are two ways to train; set one of them")
+    program = Program(
+        argv=configured.command,
+        resume=configured.resume,
+        pattern=configured.pattern,
+        retry_codes=configured.retry_codes,
+        metric=configured.metric,
+    )
+    program.check(where)
+    return program
 
 
 def load_trainer(model_type: str, spec: str) -> "type[Trainer]":

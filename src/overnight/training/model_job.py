@@ -9,9 +9,9 @@ import faulthandler
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from overnight.base.clock import SystemClock
 from overnight.base.errors import OvernightError, PermanentError, UserMistake, said_by
 from overnight.base.files import replace_file
 from overnight.base.ports import RunContext
+from overnight.base.settings import environment
 from overnight.training.checkpoints import Checkpoints, Place
 from overnight.training.experiences import parted
 from overnight.training.kinds import load_trainer
-from overnight.training.ports import Trainer
+from overnight.training.ports import Item, Trainer
+from overnight.training.program import Figures, Program, Run
 from overnight.training.run import Plan, Watch, train
 
 EXPERIENCES, EPOCHS, MODEL = "experiences.jsonl", "epochs.jsonl", "model"
@@ -35,7 +37,8 @@ class Job:
 
     job_id: str
     model_type: str
-    trainer: str
+    trainer: str | None
+    program: Mapping[str, Any] | None  # Any: JSON, the fields of a `Program`
     settings: Mapping[str, Any]  # Any: the trainer's own JSON
     epochs: int
     checkpoint_interval: int
@@ -57,9 +60,12 @@ def train_model(ctx: RunContext, **job: Any) -> dict[str, Any]:  # Any: JSON, se
             trainer raises is permanent, because the same items and seed would raise it again; only what the machine
             does (files, memory) is worth another try.
     """
-    work = _Work(ctx=ctx, job=Job(**job), folder=Path(job["folder"]))
-    with _final(), _one_thread():
-        return work.perform()
+    told = Job(**job)
+    with _final():
+        if told.trainer is None:
+            return _Called(ctx=ctx, job=told, folder=Path(told.folder)).perform()
+        with _one_thread():
+            return _Work(ctx=ctx, job=told, folder=Path(told.folder)).perform()
 
 
 @contextmanager
@@ -87,6 +93,8 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(kw_only=True)
 class _Work:
+    """A training by a class of this process."""
+
     ctx: RunContext
     job: Job
     folder: Path
@@ -95,8 +103,8 @@ class _Work:
         """Prepare, train, save."""
         ctx, job = self.ctx, self.job
         ctx.progress(0, job.epochs, phase="preparing", total_epochs=job.epochs)
-        trainer = load_trainer(job.model_type, job.trainer)(job.settings, job.seed)
-        training, validation = self._items()
+        trainer = load_trainer(job.model_type, str(job.trainer))(job.settings, job.seed)
+        training, validation = _items(self.folder, job)
         trainer.prepare(training, validation, job.epochs)
         checkpoints = self._checkpoints()
         before = None if checkpoints is None else checkpoints.newest()
@@ -120,14 +128,6 @@ class _Work:
             "resumed_from": None if before is None else before.place.name,
             "damaged": [] if checkpoints is None else checkpoints.damaged,
         }
-
-    def _items(self) -> tuple[list[Any], list[Any]]:
-        with (self.folder / EXPERIENCES).open("rb") as lines:
-            items = [json.loads(line) for line in lines]
-        training, validation = parted(items, share=self.job.validation, seed=self.job.seed)
-        if not training:
-            raise UserMistake(f"{len(items)} experiences leave none to train on; send more")
-        return training, validation
 
     def _checkpoints(self) -> Checkpoints | None:
         if not self.job.checkpoint_interval:
@@ -171,6 +171,78 @@ class _Work:
         made.mkdir(parents=True)
         trainer.save(made)
         made.rename(final)
+
+
+def _items(folder: Path, job: Job) -> tuple[list[Item], list[Item]]:
+    with (folder / EXPERIENCES).open("rb") as lines:
+        items = [json.loads(line) for line in lines]
+    training, validation = parted(items, share=job.validation, seed=job.seed)
+    if not training:
+        raise UserMistake(f"{len(items)} experiences leave none to train on; send more")
+    return training, validation
+
+
+@dataclass(kw_only=True)
+class _Called:
+    """A training by a program of its own."""
+
+    ctx: RunContext
+    job: Job
+    folder: Path
+    figures: Figures = field(default_factory=dict)
+
+    def perform(self) -> dict[str, Any]:
+        """Lay out the experiences, call the program, look at what it left."""
+        job, program = self.job, Program(**dict(self.job.program or {}))
+        training, validation = _items(self.folder, job)
+        values = self._lay_out(training, validation)
+        resumes = any(Path(values["checkpoints"]).iterdir())
+        self.ctx.progress(0, job.epochs, phase="preparing", total_epochs=job.epochs)
+        Run(
+            program=program,
+            values=values,
+            env=environment(),
+            stall_s=job.stall_s,
+            now_s=SystemClock().monotonic,
+            told=lambda figures: self._told(program, figures),
+            asked=lambda: self.ctx.cancelled,
+        ).perform()
+        if not any(Path(values["model"]).iterdir()):
+            raise PermanentError(f"{program.argv[0]!r} ended well, but left nothing in its folder {{model}}")
+        return {
+            "epochs": job.epochs,
+            "items": len(training),
+            "validation_items": len(validation),
+            "metric": program.metric,
+            "figures": {"epoch": job.epochs, "loss": None, "val_loss": None, "val_metric": None, **self.figures},
+            "resumed_from": "its own checkpoints" if resumes else None,
+            "damaged": [],
+        }
+
+    def _lay_out(self, training: Sequence[Item], validation: Sequence[Item]) -> dict[str, str]:
+        """Write what the program reads, make its folders, and return what its words stand for."""
+        paths = {name: self.folder / f"{name}.jsonl" for name in ("data", "validation")}
+        for name, items in (("data", training), ("validation", validation)):
+            replace_file(paths[name], "".join(f"{json.dumps(item)}\n" for item in items))
+        folders = {"checkpoints": self.folder / "program", "model": self.folder / MODEL}
+        shutil.rmtree(folders["model"], ignore_errors=True)
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / EPOCHS).touch()
+        job = self.job
+        told = {"epochs": job.epochs, "seed": job.seed, "job_id": job.job_id, "python": sys.executable}
+        return {name: str(value) for name, value in (*paths.items(), *folders.items(), *told.items())}
+
+    def _told(self, program: Program, figures: Figures) -> None:
+        self.figures |= figures
+        epoch = float(self.figures.get("epoch", 0))
+        shown = {name: value for name, value in self.figures.items() if name not in ("epoch", "total_epochs")}
+        self.ctx.progress(
+            epoch, self.job.epochs, phase="training", metric=program.metric, epoch=epoch, total_epochs=self.job.epochs,
+            **shown,
+        )  # fmt: skip
+        with (self.folder / EPOCHS).open("a") as file:
+            file.write(f"{json.dumps(self.figures)}\n")
 
 
 @contextmanager
