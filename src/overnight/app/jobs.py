@@ -14,12 +14,16 @@ from overnight.base.errors import InvalidTransition, UserMistake
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import to_datetime
+from overnight.base.settings import environment
 from overnight.db.writer import Tx
 from overnight.engine import store as runs
 from overnight.engine.model import Priority, Run, State
 from overnight.engine.submit import Request, submit
 from overnight.flows.train_job import expected
+from overnight.resources.machine import Machine, shared_folder
+from overnight.resources.slots import Holder
 from overnight.training import jobs
+from overnight.training.exclusive import SLOT, taken
 from overnight.training.experiences import complaint, identified
 from overnight.training.jobs import Job, Wish
 from overnight.training.kinds import kind_of, load_trainer
@@ -193,7 +197,7 @@ def status_of(project: Workplace, job: Job) -> JobStatus:
     assert flow is not None, "the runs of jobs are kept"
     training = children[-1] if children else None
     figures = _figures(job, training)
-    status, waiting = _standing(flow, training, figures)
+    status, waiting = _standing(flow, training, figures, _slot_of(project, job))
     error = flow.error if flow.state.final else None if training is None else training.error
     started = None if training is None else training.started_us
     return JobStatus(
@@ -229,20 +233,38 @@ def _figures(job: Job, training: Run | None) -> Figures:
     return {}
 
 
-def _standing(flow: Run, training: Run | None, figures: Figures) -> tuple[str, str | None]:
-    """Return the status of a job, and what it waits for."""
+def _slot_of(project: Workplace, job: Job) -> Holder | None:
+    """Return who holds the slot that the job has to wait for, where jobs do not run together."""
+    if not project.config.training.exclusive:
+        return None
+    holder = Machine(shared_folder(environment()), project.clock).holder(SLOT)
+    return None if holder is None or holder.name == job.wish.job_id else holder
+
+
+def _standing(flow: Run, training: Run | None, figures: Figures, slot: Holder | None) -> tuple[str, str | None]:
+    """Return the status of a job, and what it waits for; `slot` says who holds the one that it needs."""
     if flow.state.final:
         return flow.state.lower(), None
     if training is None or training.state.final:
         return ("queued", None) if training is None else ("saving", None)
     if training.state is State.IN_PROGRESS:
-        return str(figures.get("phase", "preparing")), None
+        phase = str(figures.get("phase", "preparing"))
+        # A job that waits for the machine's slot trains nothing yet.
+        return ("queued", figures["waiting"]) if phase == "waiting" else (phase, None)
+    return "queued", _waits_for(training, slot)
+
+
+def _waits_for(training: Run, slot: Holder | None) -> str | None:
+    """Return what a training that is not worked on waits for; None where its turn just has not come."""
     if training.state is State.RETRYING:
         reason = "" if training.error is None else f" after: {training.error.message}"
-        return "queued", f"next try at {to_datetime(training.due_us):%H:%M:%S} UTC{reason}"
+        return f"next try at {to_datetime(training.due_us):%H:%M:%S} UTC{reason}"
+    if slot is not None:
+        return taken(slot)
     if training.history and training.history[-1][0] == "yielded":
-        return "queued", "it was stopped and goes on from its newest checkpoint"
-    return "queued", None
+        why = training.history[-1][2:]
+        return str(why[0]) if why else "it was stopped and goes on from its newest checkpoint"
+    return None
 
 
 def expectation(project: Workplace, job_id: str) -> Figures:

@@ -152,6 +152,13 @@ class Parking(BaseException):
         self.waiting_for = waiting_for
 
 
+class Yielding(BaseException):
+    """Unwinds work that gives its place up for now: the run goes back into the queue, and this try does not count.
+
+    The message says why. Not an Exception, so that no `except Exception` of the work swallows it.
+    """
+
+
 def family_of(error: BaseException) -> str:
     """Return 'user', 'transient' or 'permanent'; an exception that is not ours counts as transient."""
     return error.family if isinstance(error, OvernightError) else "transient"

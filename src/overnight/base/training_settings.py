@@ -69,5 +69,15 @@ class TrainingSettings(Table):
     """Seconds without a finished batch after which a trainer counts as hung, and is started again from its newest
     checkpoint."""
 
+    exclusive: bool = False
+    """Whether only one job at a time trains on the whole machine, in whatever project; on PostgreSQL, also in all of
+    the project's cluster. Otherwise jobs run together when they fit."""
+
+    slot_ttl_s: Annotated[float, Gt(0)] = 7200.0
+    """Seconds after which a job that has not renewed its slot loses it (with `exclusive`); while it lives, it does."""
+
+    slot_wait_s: Annotated[float, Ge(0)] = 300.0
+    """Seconds for which a job waits for the slot, before it goes back to its place in the queue (with `exclusive`)."""
+
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     """How models are trained, by model_type."""

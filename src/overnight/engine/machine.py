@@ -62,9 +62,10 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stopped:
-    """The work ended because it was asked to stop: cancelled by a person, or given back by a worker that closes."""
+    """The work ended because it was asked to stop (by a person, or by a worker that closes), or gave its place up."""
 
     usage: Usage = NOTHING_USED
+    why: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,7 +224,8 @@ def _stopped(run: Run, event: Stopped, now_us: int) -> Step:
         return _settle(run, State.CANCELLED, now_us, error=_cancelled(run.cancel), usage=usage)
     # Given back: the try does not count, the place in the queue is kept.
     freed = _free(run, State.PENDING, run.due_us, now_us)
-    return freed._replace(attempt=run.attempt - 1, usage=usage, history=_note(run, "yielded", now_us)), ()
+    why = () if event.why is None else (event.why,)
+    return freed._replace(attempt=run.attempt - 1, usage=usage, history=_note(run, "yielded", now_us, *why)), ()
 
 
 def _lost(run: Run, now_us: int) -> Step:

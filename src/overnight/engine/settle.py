@@ -95,7 +95,7 @@ def event_of(run: Run, outcome: Outcome, entry: Entry | None) -> machine.Event:
         case "succeeded":
             return machine.Succeeded(result=outcome.result, usage=outcome.usage)
         case "cancelled":
-            return machine.Stopped(usage=outcome.usage)
+            return machine.Stopped(usage=outcome.usage, why=None if outcome.error is None else outcome.error.message)
         case "parked":
             if outcome.waiting_for == YIELD:
                 return machine.Stopped(usage=outcome.usage)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from overnight.base.clock import cpu_s
-from overnight.base.errors import InvalidTask, Parking, family_of, one_line
+from overnight.base.errors import InvalidTask, Parking, Yielding, family_of, one_line
 from overnight.base.files import to_json
 from overnight.base.ports import RunContext
 from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
@@ -24,13 +24,18 @@ _MESSAGE_LIMIT = 500
 def call(order: WorkOrder, fn: Callable[..., object], ctx: RunContext, log: Log) -> Outcome:
     """Call `fn` with the order's arguments, and with `ctx` if it has a parameter of that name.
 
-    Never raises: an exception, sys.exit and Ctrl-C included, is a failed attempt, and a Parking a parked one.
+    Never raises: an exception, sys.exit and Ctrl-C included, is a failed attempt, a Parking a parked one, and a
+    Yielding one that is given back.
     """
     try:
         value = fn(**order.args, ctx=ctx) if takes_ctx(fn) else fn(**order.args)
         return Outcome(kind="succeeded", result=to_json(value, what="the result"), counts=dict(ctx.counts))
     except Parking as parking:
         return Outcome(kind="parked", waiting_for=parking.waiting_for)
+    except Yielding as yielding:
+        return Outcome(
+            kind="cancelled", error=ErrorRef(family="transient", type="Yielding", message=message_of(yielding))
+        )
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:
             # Raised by the call itself: the arguments do not fit, and will not the next time.

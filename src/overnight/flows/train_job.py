@@ -20,6 +20,7 @@ from overnight.engine.model import Needs, Priority, State
 from overnight.registry import store as registry
 from overnight.registry.store import Candidate
 from overnight.training import estimate, jobs
+from overnight.training.exclusive import SLOT
 from overnight.training.jobs import Job
 from overnight.training.model_job import EXPERIENCES, MODEL
 
@@ -41,6 +42,14 @@ class Trainings:
     def folder(self, job_id: str) -> Path:
         """Return the folder of a job: what it reads, its checkpoints, its model."""
         return self.config.project_dir / self.config.training.checkpoint_folder / job_id
+
+    def slot(self, job_id: str) -> Json | None:
+        """Return what a job says when it asks for the machine's slot; None where jobs run together."""
+        settings = self.config.training
+        if not settings.exclusive:
+            return None
+        project = str(self.config.project_dir)
+        return {"job_id": job_id, "project": project, "ttl_s": settings.slot_ttl_s, "wait_s": settings.slot_wait_s}
 
     def job(self, job_id: str) -> Job:
         """Return the job.
@@ -93,10 +102,16 @@ def _prepare(trainings: Trainings, job_id: str) -> Json:
         "validation": settings.validation,
         "seed": settings.seed,
         "stall_s": settings.stall_s,
+        "slot": trainings.slot(job_id),
         "folder": str(folder),
     }
     # The estimate is no limit: only what a person has set ends a training that takes more.
-    needs = {"cpus": wish.cpus, "memory_gb": wish.memory_gb or 0.0}
+    needs = {
+        "cpus": wish.cpus,
+        "memory_gb": wish.memory_gb or 0.0,
+        # Within the project, and its cluster, the queue itself sees to it.
+        "locks": [SLOT] if settings.exclusive else [],
+    }
     return {"args": args, "priority": wish.priority, "needs": needs}
 
 

@@ -9,6 +9,7 @@ import faulthandler
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from overnight.base.errors import OvernightError, PermanentError, UserMistake, s
 from overnight.base.files import replace_file
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
+from overnight.resources.machine import Machine, shared_folder
 from overnight.training.checkpoints import Checkpoints, Place
+from overnight.training.exclusive import Wanted, held
 from overnight.training.experiences import parted
 from overnight.training.kinds import load_trainer
 from overnight.training.ports import Item, Trainer
@@ -46,6 +49,7 @@ class Job:
     validation: float
     seed: int
     stall_s: float
+    slot: Mapping[str, Any] | None  # Any: JSON, the fields of a `Wanted`; None: jobs run together
     folder: str
 
 
@@ -61,11 +65,33 @@ def train_model(ctx: RunContext, **job: Any) -> dict[str, Any]:  # Any: JSON, se
             does (files, memory) is worth another try.
     """
     told = Job(**job)
-    with _final():
+    with _final(), _slot(ctx, told) as renew:
         if told.trainer is None:
-            return _Called(ctx=ctx, job=told, folder=Path(told.folder)).perform()
+            return _Called(ctx=ctx, job=told, folder=Path(told.folder), renew=renew).perform()
         with _one_thread():
-            return _Work(ctx=ctx, job=told, folder=Path(told.folder)).perform()
+            return _Work(ctx=ctx, job=told, folder=Path(told.folder), renew=renew).perform()
+
+
+@contextmanager
+def _slot(ctx: RunContext, job: Job) -> Iterator[Callable[[], None]]:
+    """Hold the machine's training slot, where jobs do not run together."""
+    if job.slot is None:
+        yield lambda: None
+        return
+    clock = SystemClock()
+
+    def told(why: str) -> None:
+        ctx.progress(0, job.epochs, phase="waiting", total_epochs=job.epochs, waiting=why)
+
+    with held(
+        Machine(shared_folder(environment()), clock),
+        Wanted(**job.slot),
+        now_s=clock.monotonic,
+        pause=threading.Event().wait,
+        told=told,
+        asked=lambda: ctx.cancelled,
+    ) as renew:
+        yield renew
 
 
 @contextmanager
@@ -98,6 +124,7 @@ class _Work:
     ctx: RunContext
     job: Job
     folder: Path
+    renew: Callable[[], None]
 
     def perform(self) -> dict[str, Any]:
         """Prepare, train, save."""
@@ -145,6 +172,7 @@ class _Work:
 
         def tell(figures: Mapping[str, float | str]) -> None:
             alive()
+            self.renew()
             self.ctx.progress(float(figures["epoch"]), total, phase="training", metric=trainer.metric, **figures)
 
         def epoch_done(figures: Mapping[str, Any]) -> None:
@@ -189,6 +217,7 @@ class _Called:
     ctx: RunContext
     job: Job
     folder: Path
+    renew: Callable[[], None]
     figures: Figures = field(default_factory=dict)
 
     def perform(self) -> dict[str, Any]:
@@ -205,7 +234,7 @@ class _Called:
             stall_s=job.stall_s,
             now_s=SystemClock().monotonic,
             told=lambda figures: self._told(program, figures),
-            asked=lambda: self.ctx.cancelled,
+            asked=self._asked,
         ).perform()
         if not any(Path(values["model"]).iterdir()):
             raise PermanentError(f"{program.argv[0]!r} ended well, but left nothing in its folder {{model}}")
@@ -218,6 +247,10 @@ class _Called:
             "resumed_from": "its own checkpoints" if resumes else None,
             "damaged": [],
         }
+
+    def _asked(self) -> bool:
+        self.renew()
+        return self.ctx.cancelled
 
     def _lay_out(self, training: Sequence[Item], validation: Sequence[Item]) -> dict[str, str]:
         """Write what the program reads, make its folders, and return what its words stand for."""

@@ -1,0 +1,1 @@
+"""What the projects of one machine share, and who has it."""
