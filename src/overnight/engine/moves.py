@@ -110,16 +110,15 @@ def satisfied(tx: Tx, run: Run) -> bool:
 
 
 def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
-    if entry.trigger is not None:
+    name = entry.task.task_id
+    # Also where it has no trigger any more: an instant of the one that it had may still wait.
+    if entry.trigger is not None or store.waiting_of(tx, name):
         tx.dialect.serialize(tx.connection, pausing.SCHEDULE)
-        for waiting in store.waiting_for_parents(tx.connection):
-            if waiting.task_id == entry.task.task_id:
-                decide_waiting(tx, book, waiting)
-        return
-    if not entry.task.enabled:
+        for waiting in store.waiting_of(tx, name):
+            decide_waiting(tx, book, waiting)
+    if entry.trigger is not None or not entry.task.enabled:
         return
     assert parent.cycle is not None
-    name = entry.task.task_id
     found = store.in_cycle(tx.connection, tx.dialect, [name, *entry.task.after], parent.cycle)
     if name in found:
         return

@@ -68,6 +68,9 @@ def sync(tx: Tx, book: Book) -> None:
         _plan(tx, name, wanted, next_us, paused=row.paused_us is not None)
     if fresh:
         tx.connection.execute(sa.insert(tasks), fresh)
+    # Those that they wait for may be others by now.
+    for run in store.waiting_for_parents(tx.connection):
+        moves.decide_waiting(tx, book, run)
     gone = [name for name, row in known.items() if row.trigger is not None and name not in book]
     if gone:
         tx.connection.execute(

@@ -331,6 +331,18 @@ def waiting_for_parents(connection: sa.Connection) -> list[Run]:
     return _find(connection, PARENTS)
 
 
+_WAITING_OF = Prepared(
+    lambda dialect: _SELECT.where(PARENTS, runs.c.task_id == sa.bindparam("task", type_=sa.Text)).order_by(
+        runs.c.run_id
+    )
+)
+
+
+def waiting_of(tx: Tx, task_id: str) -> list[Run]:
+    """Return the due runs of a task whose parents have not ended."""
+    return [to_run(row) for row in _WAITING_OF(tx.connection, tx.dialect, task=task_id).fetchall()]
+
+
 def children_of(connection: sa.Connection, run_id: int) -> list[Run]:
     """Return the runs that this flow started."""
     return _find(connection, runs.c.parent_id == run_id)

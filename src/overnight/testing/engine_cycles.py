@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from overnight.base.backoff import Backoff
 from overnight.base.errors import PermanentError
 from overnight.base.instants import US, to_datetime
 from overnight.base.points import Point
@@ -265,3 +266,35 @@ class CycleConformance(Suite):
         bench.after(6 * HOUR_S)
         assert _newest(bench, "early").state is State.PENDING
         assert bench.project.cancel(_newest(bench, "early").run_id).state is State.CANCELLED
+
+    def _waiting(self, bench: Bench) -> None:
+        """Have a run of `child` wait for one of `parent` that is tried again in an hour."""
+        self._at_midnight(bench)
+
+        def parent(ctx: Any) -> None:  # Any: see base.ports.RunContext
+            if ctx.attempt == 1:
+                raise OSError("not yet")
+            bench.note("parent")
+
+        bench.add("parent", parent, every="1d", retry=Backoff(base_s=HOUR_S))
+        bench.add("child", every="1d", after=("parent",))
+        bench.work()
+        bench.after(DAY_S)
+        assert (bench.calls, _newest(bench, "child").state) == ([], State.PENDING)
+
+    def test_run_that_waits_for_parents_starts_also_when_its_schedule_was_taken_away(self, bench: Bench) -> None:
+        self._waiting(bench)
+        bench.add("child", after=("parent",))
+        bench.runtime.resync()
+        bench.work()
+        assert bench.calls == []
+        bench.after(HOUR_S)
+        bench.work()
+        assert bench.calls == ["parent", "child"]
+
+    def test_run_that_waits_for_parents_starts_when_it_comes_after_nothing_any_more(self, bench: Bench) -> None:
+        self._waiting(bench)
+        bench.add("child", every="1d")
+        bench.runtime.resync()
+        bench.work()
+        assert bench.calls == ["child"]
