@@ -13,6 +13,7 @@ from overnight.proof.bootstrap import bootstrap_difference
 from overnight.proof.distributions import normal_tail, t_quantile
 from overnight.proof.measures import (
     absolute_errors,
+    equal_error_rate,
     interval_of_mean,
     mean,
     spearman,
@@ -262,3 +263,38 @@ def test_an_interval_of_what_is_not_a_number_is_refused():
 def test_sides_of_unequal_length_have_no_correlation():
     with pytest.raises(UserMistake, match="both sides must have the same length, got 2 and 1"):
         spearman([1, 2], [1])
+
+
+def test_the_equal_error_rate_of_scores_that_are_apart_is_0_and_of_swapped_ones_1():
+    assert equal_error_rate([2, 3], [0, 1, 1]) == 0
+    assert equal_error_rate([0, 1], [2, 3, 4]) == 1
+
+
+def test_the_equal_error_rate_by_hand():
+    # From 3 on: 1 of 4 is refused, and 1 of 4 accepted.
+    assert equal_error_rate([2, 4, 5, 6], [0, 1, 1, 3]) == 0.25
+    # Equal scores cannot be told apart: between all and nothing half.
+    assert equal_error_rate([1, 1], [1]) == 0.5
+    # From (0 refused, 1/2 accepted) to (1, 0): they meet at 1/3.
+    assert equal_error_rate([2], [1, 2]) == pytest.approx(1 / 3)
+
+
+def test_an_equal_error_rate_needs_both_kinds_of_trials():
+    for same, different in (([], [1.0]), ([1.0], [])):
+        with pytest.raises(NotMeasured, match=r"^an equal error rate needs trials of one speaker and of two"):
+            equal_error_rate(same, different)
+    with pytest.raises(UserMistake, match="same"):
+        equal_error_rate([math.nan], [1.0])
+    with pytest.raises(UserMistake, match="different"):
+        equal_error_rate([1.0], [math.inf])
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=12), st.lists(st.integers(-5, 5), min_size=1, max_size=12))
+def test_the_equal_error_rate_lies_between_the_rates_of_any_threshold(same, different):
+    seen = equal_error_rate(same, different)
+    for threshold in range(-6, 7):
+        refused = sum(one < threshold for one in same) / len(same)
+        accepted = sum(one >= threshold for one in different) / len(different)
+        assert min(refused, accepted) - 1e-12 <= seen <= max(refused, accepted) + 1e-12
+    # Turned round, what was refused is accepted.
+    assert equal_error_rate([-one for one in different], [-one for one in same]) == pytest.approx(seen)

@@ -5,6 +5,7 @@ A metric that is a mean over items is compared by `overnight.proof.paired`; one 
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,6 +93,31 @@ def spearman_gain(truths: Sequence[float], candidate: Sequence[float], champion:
     """Return by how much the candidate's rank correlation with the truths is above the champion's; see `spearman`."""
     ranks = _double_ranks(truths)
     return _correlation(ranks, _double_ranks(candidate)) - _correlation(ranks, _double_ranks(champion))
+
+
+def equal_error_rate(same: Sequence[float], different: Sequence[float]) -> float:
+    """Return the error rate of verification where both kinds of errors are equally frequent, 0 to 1.
+
+    `same` are the scores of trials that should be accepted, `different` those of trials that should not; a trial is
+    accepted from a threshold on. Between two neighbouring thresholds the rates are taken to change on a straight line.
+
+    Raises:
+        NotMeasured: there are no trials of one kind.
+        UserMistake: a score is not a finite number.
+    """
+    if not same or not different:
+        raise NotMeasured("an equal error rate needs trials of one speaker and of two, at least 1 of each")
+    check_finite("same", same)
+    check_finite("different", different)
+    wanted, unwanted = Counter(same), Counter(different)
+    scores = sorted({*wanted, *unwanted})
+    refused = [0, *accumulate(wanted[score] for score in scores)]
+    accepted = [len(different) - count for count in [0, *accumulate(unwanted[score] for score in scores)]]
+    # How far the first rate is above the second, times both numbers of trials: whole numbers, from below 0 to above it.
+    gaps = [one * len(different) - other * len(same) for one, other in zip(refused, accepted, strict=True)]
+    after = bisect_left(gaps, 0)
+    share = -gaps[after - 1] / (gaps[after] - gaps[after - 1])
+    return (refused[after - 1] + share * (refused[after] - refused[after - 1])) / len(same)
 
 
 def _double_ranks(values: Sequence[float]) -> list[int]:

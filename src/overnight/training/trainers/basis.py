@@ -22,6 +22,18 @@ FEWEST = 10
 """Records below which nothing is learnt."""
 
 
+def needs_ml() -> None:
+    """Load scikit-learn.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import sklearn.ensemble  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("the built-in learners need the extra 'ml': pip install 'overnight[ml]'") from error
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Keep scikit-learn to one core: others work here too, and the order of a sum decides its last digit.
@@ -30,23 +42,25 @@ def one_thread() -> Iterator[None]:
         MissingExtra: scikit-learn is not installed.
     """
     # threadpoolctl limits the libraries that are loaded by now, so scikit-learn's must be.
-    try:
-        import sklearn.ensemble  # noqa: F401
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtra("the built-in learners need the extra 'ml': pip install 'overnight[ml]'") from error
+    needs_ml()
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
         yield
 
 
 def settings_of(ctx: TrainContext, defaults: Mapping[str, float]) -> dict[str, float]:
-    """Return the agent's settings, with the defaults for those that are not set.
+    """Return the agent's settings; see `known_settings`."""
+    return known_settings(ctx.settings, defaults)
+
+
+def known_settings(settings: Mapping[str, Any], defaults: Mapping[str, float]) -> dict[str, float]:
+    """Return the settings, with the defaults for those that are not set.
 
     Raises:
         ConfigError: there is no such setting, or its value is no number above 0.
     """
-    for name, value in ctx.settings.items():
+    for name, value in settings.items():
         if name not in defaults:
             known = suggestion(name, sorted(defaults)) if defaults else "; this learner has none"
             raise ConfigError(f"settings: there is no {name!r}{known}")
@@ -54,7 +68,7 @@ def settings_of(ctx: TrainContext, defaults: Mapping[str, float]) -> dict[str, f
             raise ConfigError(f"settings.{name}: {value!r} is not a number above 0")
         if isinstance(defaults[name], int) and value != int(value):
             raise ConfigError(f"settings.{name}: {value!r} is not a whole number")
-    return {**defaults, **ctx.settings}
+    return {**defaults, **settings}
 
 
 def target_of(ctx: TrainContext) -> str:
