@@ -202,4 +202,6 @@ def test_how_well_it_orders_real_pairs(test_data):
     trainer = Embedding({"scale": 5}, 0)
     trainer.prepare(training, sts(folder / "stsb-en-dev.csv"), 5)
     drive(trainer, len(training), 5, 0)
-    assert trainer.validate().metric > 0.75
+    seen = trainer.validate()
+    print(f"Spearman {seen.metric:.4f}")
+    assert seen.metric > 0.81

@@ -70,7 +70,7 @@ def read_sound(value: Mapping[str, Any], what: str) -> "Floats":
         data = Path(value["path"]).read_bytes() if "path" in value else b64decode(value["wav"], validate=True)
         samples, rate = _decoded(data)
     except (OSError, ValueError, EOFError, wave.Error) as error:
-        raise PermanentError(f"{what}: {name} cannot be read: {one_line(error)}") from error
+        raise PermanentError(f"{what}: {name} cannot be read: {one_line(error) or 'it is no whole wave'}") from error
     return _levelled(_resampled(samples, rate), f"{what}: {name}")
 
 

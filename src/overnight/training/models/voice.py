@@ -37,7 +37,7 @@ AT_ONCE = 64
 """Recordings that are encoded at once."""
 SPEEDS = (1.0, 0.9, 1.1)
 """A speaker at another speed is another speaker (Yamamoto et al. 2019, Interspeech, p. 406)."""
-OFTEN = (0.6, 0.2, 0.2)
+OFTEN = (0.8, 0.1, 0.1)
 """How often each speed is heard."""
 QUIETEST, LOUDEST = 5.0, 25.0
 """Decibels that added noise is below the speech, from and to."""
