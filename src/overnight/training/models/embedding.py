@@ -22,7 +22,7 @@ from overnight.training.models.pair_encoder import (
 )
 from overnight.training.models.sentences import Rows, Vocabulary
 from overnight.training.ports import Item, State, Validation
-from overnight.training.trainers.basis import FEWEST, known_settings, needs_ml
+from overnight.training.trainers.basis import FEWEST, with_defaults, needs_ml
 
 if TYPE_CHECKING:
     from numpy import bool_, float32, int64
@@ -69,7 +69,7 @@ class Embedding:
         return "expected_output: below 0" if value < 0 else None
 
     def __init__(self, settings: Mapping[str, Any], seed: int) -> None:  # Any: the settings' own JSON
-        self.settings = known_settings(settings, self.defaults)
+        self.settings = with_defaults(settings, self.defaults)
         if self.settings["dropout"] >= 1:
             raise ConfigError(f"settings.dropout: {self.settings['dropout']!r} is not below 1")
         self.seed = seed

@@ -22,7 +22,7 @@ from overnight.training.models.speaker_encoder import (
     vectors,
 )
 from overnight.training.ports import Item, State, Validation
-from overnight.training.trainers.basis import FEWEST, known_settings, needs_ml
+from overnight.training.trainers.basis import FEWEST, with_defaults, needs_ml
 
 if TYPE_CHECKING:
     from numpy import float32, int64
@@ -77,7 +77,7 @@ class Voice:
         return None if isinstance(name, str) and name.strip() else "expected_output: not the name of a speaker"
 
     def __init__(self, settings: Mapping[str, Any], seed: int) -> None:  # Any: the settings' own JSON
-        self.settings = known_settings(settings, self.defaults)
+        self.settings = with_defaults(settings, self.defaults)
         self.seed = seed
 
     @property

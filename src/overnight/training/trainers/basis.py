@@ -1,6 +1,7 @@
 """What the built-in learners share: one thread, settings with known names, folds by hash, estimators as files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,22 +51,33 @@ def one_thread() -> Iterator[None]:
 
 
 def settings_of(ctx: TrainContext, defaults: Mapping[str, float]) -> dict[str, float]:
-    """Return the agent's settings; see `known_settings`."""
-    return known_settings(ctx.settings, defaults)
+    """Return the agent's settings; see `with_defaults`."""
+    return with_defaults(ctx.settings, defaults)
 
 
-def known_settings(settings: Mapping[str, Any], defaults: Mapping[str, float]) -> dict[str, float]:
-    """Return the settings, with the defaults for those that are not set.
+def with_defaults(
+    settings: Mapping[str, Any],  # Any: a person wrote it
+    defaults: Mapping[str, float],
+    *,
+    may_be_0: Collection[str] = (),
+    below_1: Collection[str] = (),
+    whose: str = "this learner",
+) -> dict[str, float]:
+    """Return the settings, with the defaults for those that are not set; those of a whole default are whole.
 
     Raises:
-        ConfigError: there is no such setting, or its value is no number above 0.
+        ConfigError: there is no such setting, or its value is no number above 0 (or none that its name may have).
     """
     for name, value in settings.items():
         if name not in defaults:
-            known = suggestion(name, sorted(defaults)) if defaults else "; this learner has none"
+            known = suggestion(name, sorted(defaults)) if defaults else f"; {whose} has none"
             raise ConfigError(f"settings: there is no {name!r}{known}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise ConfigError(f"settings.{name}: {value!r} is not a number above 0")
+        least = "of at least 0" if name in may_be_0 else "above 0"
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or value < 0 or (value == 0 and name not in may_be_0):
+            raise ConfigError(f"settings.{name}: {value!r} is not a number {least}")
+        if name in below_1 and value >= 1:
+            raise ConfigError(f"settings.{name}: {value!r} is not below 1")
         if isinstance(defaults[name], int) and value != int(value):
             raise ConfigError(f"settings.{name}: {value!r} is not a whole number")
     return {**defaults, **settings}
