@@ -1,38 +1,73 @@
-"""Drives a trainer as a training loop would, and takes its state through bytes, for the tests of the models."""
+"""A loop that drives a trainer as `training.run` does, and what the tests of models compare."""
 
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from overnight.training.ports import State, Trainer
+from overnight.training.ports import Item, State, Trainer
 
 
-def batches(trainer: Trainer, n: int, epochs: int, seed: int) -> Iterator[tuple[np.ndarray, int]]:
-    """The rows of each batch and its epoch, in the order of the seed."""
+def batches(trainer: Trainer, count: int, *, seed: int, epochs: int) -> list[tuple[np.ndarray, int]]:
+    """All batches of a training, in order, each with its epoch."""
+    found = []
     for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(n)
-        for at in range(0, n, trainer.batch_size):
-            yield order[at : at + trainer.batch_size], epoch
+        order = np.random.default_rng([seed, epoch]).permutation(count)
+        found += [(order[at : at + trainer.batch_size], epoch) for at in range(0, count, trainer.batch_size)]
+    return found
+
+
+def trained(trainer: Trainer, training: Sequence[Item], validation: Sequence[Item], *, seed: int, epochs: int) -> Any:
+    """The trainer after so many epochs."""
+    trainer.prepare(training, validation, epochs)
+    for rows, epoch in batches(trainer, len(training), seed=seed, epochs=epochs):
+        trainer.train_batch(rows, epoch)
+    return trainer
+
+
+def through_a_file(state: State) -> State:
+    """The state as it comes back from bytes: .npz without pickles, and JSON."""
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **dict(state.arrays))
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        return State(arrays={name: arrays[name] for name in arrays.files}, values=json.loads(json.dumps(state.values)))
+
+
+def same(one: State, other: State) -> bool:
+    """Whether two states have the same bits."""
+    return (
+        list(one.arrays) == list(other.arrays)
+        and all(one.arrays[name].tobytes() == other.arrays[name].tobytes() for name in one.arrays)
+        and one.values == other.values
+    )
+
+
+def resumed_at(make: Any, training: Sequence[Item], validation: Sequence[Item], cut: int, *, epochs: int) -> State:
+    """The last state of a training that was cut after so many batches and went on in a new trainer, from a file."""
+    first = make()
+    first.prepare(training, validation, epochs)
+    work = batches(first, len(training), seed=3, epochs=epochs)
+    for rows, epoch in work[:cut]:
+        first.train_batch(rows, epoch)
+    kept = through_a_file(first.state())
+    first.train_batch(*work[0])  # what happens to the first afterwards reaches no state that it gave
+    second = make()
+    second.prepare(training, validation, epochs)
+    second.restore(kept)
+    for rows, epoch in work[cut:]:
+        second.validate()
+        second.train_batch(rows, epoch)
+    return second.state()
 
 
 def drive(trainer: Trainer, n: int, epochs: int, seed: int, *, since: int = 0, until: int | None = None) -> list[float]:
     """Train with the batches from number `since` on, up to `until`; the loss of each."""
-    todo = list(batches(trainer, n, epochs, seed))[since:until]
+    todo = batches(trainer, n, seed=seed, epochs=epochs)[since:until]
     return [trainer.train_batch(rows, epoch) for rows, epoch in todo]
-
-
-def through_bytes(state: State) -> State:
-    """The state as it is after it was written to a file and read again."""
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **state.arrays)
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as found:
-        arrays = {name: found[name] for name in found.files}
-    return State(arrays=arrays, values=json.loads(json.dumps(state.values)))
 
 
 def fingerprint(state: State) -> str:

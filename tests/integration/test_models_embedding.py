@@ -13,7 +13,7 @@ pytest.importorskip("sklearn", reason="the extra 'ml' is not installed")
 
 import numpy as np
 
-from model_driving import batches, drive, fingerprint, through_bytes
+from model_driving import batches, drive, fingerprint, through_a_file
 from overnight.base.errors import ConfigError, NotMeasured, UserMistake
 from overnight.training.models.embedding import Embedding
 from overnight.training.ports import Item
@@ -62,7 +62,7 @@ def test_a_resumed_training_is_equal_on_the_bit(cut):
     drive(whole, 100, EPOCHS, 7)
     first = prepared()
     drive(first, 100, EPOCHS, 7, until=cut)
-    kept = through_bytes(first.state())
+    kept = through_a_file(first.state())
     second = prepared()
     second.restore(kept)
     assert fingerprint(second.state()) == fingerprint(kept)
@@ -73,7 +73,7 @@ def test_a_resumed_training_is_equal_on_the_bit(cut):
 
 def test_a_state_is_a_copy_and_validating_changes_nothing():
     trainer = prepared()
-    rows, epoch = next(batches(trainer, 100, 1, 7))
+    rows, epoch = batches(trainer, 100, seed=7, epochs=1)[0]
     kept = trainer.state()
     said = fingerprint(kept)
     trainer.validate()

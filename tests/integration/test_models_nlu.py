@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 np = pytest.importorskip("numpy")
 pytest.importorskip("sklearn")
 
-from gradient_loop import batches, resumed_at, same, trained  # noqa: E402
+from model_driving import batches, resumed_at, same, trained  # noqa: E402
 from overnight.base.errors import ConfigError, NotMeasured, PermanentError, UserMistake  # noqa: E402
 from overnight.training.models.nlu import Nlu  # noqa: E402
 from overnight.training.models.terms import Terms  # noqa: E402
@@ -99,7 +99,7 @@ def test_an_intent_that_only_the_validation_part_has_is_never_right():
 
 CHILD = """
 import hashlib
-from gradient_loop import trained
+from model_driving import trained
 from test_models_nlu import EPOCHS, TRAINING, VALIDATION, new
 state = trained(new(), TRAINING, VALIDATION, seed=3, epochs=EPOCHS).state()
 print(hashlib.sha256(b"".join(array.tobytes() for array in state.arrays.values())).hexdigest())

@@ -19,7 +19,7 @@ pytest.importorskip("sklearn", reason="the extra 'ml' is not installed")
 import numpy as np
 from scipy.signal import lfilter
 
-from model_driving import batches, drive, fingerprint, through_bytes
+from model_driving import batches, drive, fingerprint, through_a_file
 from overnight.base.errors import ConfigError, NotMeasured, PermanentError, UserMistake
 from overnight.proof.bootstrap import bootstrap_difference
 from overnight.proof.measures import Estimate, equal_error_rate
@@ -102,7 +102,7 @@ def test_a_resumed_training_is_equal_on_the_bit(cut):
     drive(whole, N, EPOCHS, 3)
     first = prepared()
     drive(first, N, EPOCHS, 3, until=cut)
-    kept = through_bytes(first.state())
+    kept = through_a_file(first.state())
     second = prepared()
     second.restore(kept)
     assert fingerprint(second.state()) == fingerprint(kept)
@@ -113,7 +113,7 @@ def test_a_resumed_training_is_equal_on_the_bit(cut):
 
 def test_a_state_is_a_copy_and_validating_changes_nothing():
     trainer = prepared()
-    rows, epoch = next(batches(trainer, N, 1, 3))
+    rows, epoch = batches(trainer, N, seed=3, epochs=1)[0]
     kept = trainer.state()
     said = fingerprint(kept)
     trainer.validate()

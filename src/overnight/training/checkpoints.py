@@ -8,7 +8,6 @@ the newest pair whose digest is right is a whole one.
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from overnight.base.errors import StaleToken
 from overnight.base.files import replace_file, write_json
+from overnight.training.arrays import packed, unpacked
 from overnight.training.ports import State
 
 _NAME = re.compile(r"epoch_(\d{4,})(?:_batch_(\d{5,}))?\.json")
@@ -86,7 +86,7 @@ class Checkpoints:
         if place in self._places() and self._load(place) is not None:
             # The same training gives the same state there; between its two files it would not be whole for a moment.
             return path
-        content = _packed(state.arrays)
+        content = packed(state.arrays)
         replace_file(path, content)
         write_json(
             self.folder / f"{place.name}.json",
@@ -121,7 +121,7 @@ class Checkpoints:
             return None
         if hashlib.sha256(content).hexdigest() != about.get("sha256"):
             return None
-        state = State(arrays=_unpacked(content), values=about["values"])
+        state = State(arrays=unpacked(content), values=about["values"])
         return Checkpoint(place=place, state=state, course=about["course"], score=about["score"])
 
     def _places(self) -> list[Place]:
@@ -162,18 +162,3 @@ def _read(path: Path) -> dict[str, Any]:
         if isinstance(found, dict):
             return found
     return {}
-
-
-def _packed(arrays: Mapping[str, Any]) -> bytes:  # Any: NumPy arrays
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
-def _unpacked(content: bytes) -> dict[str, Any]:  # Any: NumPy arrays
-    import numpy as np
-
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

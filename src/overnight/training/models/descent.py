@@ -1,14 +1,13 @@
-"""What the trained models share: Adam over named arrays, a schedule of its rate, a random generator's state as JSON."""
+"""Adam over named arrays whose caller sets the rate of each step, and a rate that falls on a straight line."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from overnight.base.errors import PermanentError
 from overnight.training.ports import State
 
 if TYPE_CHECKING:
     from numpy import float32, generic
-    from numpy.random import Generator
     from numpy.typing import NDArray
 
     Floats = NDArray[float32]
@@ -86,16 +85,3 @@ def rate_at(step: int, total: int, highest: float) -> float:
     if step < warm:
         return highest * (step + 1) / (warm + 1)
     return highest * max(LEAST, (total - step) / max(1.0, total - warm))
-
-
-def generator_state(random: "Generator") -> dict[str, Any]:
-    """Return where a PCG64 generator stands; its integers of 128 bits as text."""
-    found = dict(random.bit_generator.state)
-    found["state"] = {name: str(value) for name, value in found["state"].items()}
-    return found
-
-
-def restore_generator(random: "Generator", values: Mapping[str, Any]) -> None:
-    """Let the generator go on from where `generator_state` found one."""
-    numbers = {name: int(value) for name, value in values["state"].items()}
-    random.bit_generator.state = {**values, "state": numbers}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from overnight.base.errors import ConfigError, NotMeasured, UserMistake
 from overnight.base.files import write_json
 from overnight.proof.measures import spearman
-from overnight.training.models.arrays import load_arrays, save_arrays
-from overnight.training.models.descent import Adam, generator_state, rate_at, restore_generator
+from overnight.training.arrays import load_arrays, save_arrays
+from overnight.training.models.descent import Adam, rate_at
+from overnight.training.models.gradients import generator_state, restore_generator
 from overnight.training.models.pair_encoder import (
     Statistics,
     cosines,
@@ -22,7 +23,7 @@ from overnight.training.models.pair_encoder import (
 )
 from overnight.training.models.sentences import Rows, Vocabulary
 from overnight.training.ports import Item, State, Validation
-from overnight.training.trainers.basis import FEWEST, with_defaults, needs_ml
+from overnight.training.trainers.basis import FEWEST, needs_ml, with_defaults
 
 if TYPE_CHECKING:
     from numpy import bool_, float32, int64

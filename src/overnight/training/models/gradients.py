@@ -3,19 +3,16 @@
 Everything is float32, happens in a fixed order, and goes on from its state with the same bits.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overnight.base.errors import MissingExtra, PermanentError
-from overnight.base.files import replace_file
 from overnight.training.ports import State
 
 if TYPE_CHECKING:
-    from numpy import bool_, float32, generic, int64
+    from numpy import bool_, float32, int64
     from numpy.random import Generator
     from numpy.typing import NDArray
 
@@ -171,23 +168,6 @@ def restore_generator(generator: "Generator", state: Mapping[str, Any]) -> None:
     """Put a generator where `generator_state` found it."""
     inner = {name: int(number) for name, number in state["state"].items()}
     generator.bit_generator.state = {**state, "state": inner}
-
-
-def write_arrays(path: Path, arrays: "Mapping[str, NDArray[generic]]") -> None:
-    """Write arrays by name as .npz; none may hold objects."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(arrays))
-    replace_file(path, buffer.getvalue())
-
-
-def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
-    """Read what `write_arrays` wrote."""
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def needs_numpy() -> None:

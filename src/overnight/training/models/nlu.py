@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from overnight.base.errors import NotMeasured, UserMistake
 from overnight.base.files import write_json
+from overnight.training.arrays import load_arrays, save_arrays
 from overnight.training.models.gradients import (
     Learning,
     RowGradient,
     cross_entropy,
     kept_by_dropout,
     needs_numpy,
-    read_arrays,
     smoothed,
     softmax,
     steps_of,
-    write_arrays,
 )
 from overnight.training.models.terms import Terms
 from overnight.training.ports import Item, State, Validation
@@ -164,7 +163,7 @@ class Nlu:
 
     def save(self, folder: Path) -> None:
         """Write the weights, and the names of terms and intents."""
-        write_arrays(folder / WEIGHTS, self.weights)
+        save_arrays(folder / WEIGHTS, self.weights)
         about = {
             "intents": self.intents,
             "outside": self.outside,
@@ -181,7 +180,7 @@ class Nlu:
         found = cls(about["settings"], about["seed"])
         found.intents, found.outside = about["intents"], about["outside"]
         found.terms = Terms.from_dict(about["terms"])
-        found.weights = read_arrays(folder / WEIGHTS)
+        found.weights = load_arrays(folder / WEIGHTS)
         return found
 
     def predict(self, inputs: Sequence[Any]) -> list[Any]:

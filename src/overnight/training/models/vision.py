@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from overnight.base.errors import ConfigError, MissingExtra, NotMeasured, UserMistake, one_line
 from overnight.base.files import write_json
+from overnight.training.arrays import load_arrays, save_arrays
 from overnight.training.models.convolution import Network
 from overnight.training.models.gradients import (
     Learning,
     batches_of,
     cross_entropy,
     needs_numpy,
-    read_arrays,
     smoothed,
     softmax,
     steps_of,
-    write_arrays,
 )
 from overnight.training.ports import Item, State, Validation
 from overnight.training.trainers.basis import FEWEST, with_defaults
@@ -149,7 +148,7 @@ class Vision:
 
     def save(self, folder: Path) -> None:
         """Write the network and the names of its classes."""
-        write_arrays(folder / WEIGHTS, self.network.weights)
+        save_arrays(folder / WEIGHTS, self.network.weights)
         about = {"labels": self.labels, "scale": self.scale, "settings": self.settings, "seed": self.seed}
         write_json(folder / ABOUT, about)
 
@@ -160,7 +159,7 @@ class Vision:
         found = cls(about["settings"], about["seed"])
         found.labels = about["labels"]
         found.scale = (about["scale"][0], about["scale"][1])
-        found.network = Network(read_arrays(folder / WEIGHTS))
+        found.network = Network(load_arrays(folder / WEIGHTS))
         return found
 
     def predict(self, inputs: Sequence[Any]) -> list[Any]:

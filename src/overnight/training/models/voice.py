@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from overnight.base.errors import NotMeasured, UserMistake
 from overnight.base.files import write_json
 from overnight.proof.measures import equal_error_rate
-from overnight.training.models.arrays import load_arrays, save_arrays
-from overnight.training.models.descent import Adam, generator_state, rate_at, restore_generator
+from overnight.training.arrays import load_arrays, save_arrays
+from overnight.training.models.descent import Adam, rate_at
+from overnight.training.models.gradients import generator_state, restore_generator
 from overnight.training.models.sound import faster, noisy, read_sound, sounds_like, wrong_sound
 from overnight.training.models.speaker_encoder import (
     Statistics,
@@ -22,7 +23,7 @@ from overnight.training.models.speaker_encoder import (
     vectors,
 )
 from overnight.training.ports import Item, State, Validation
-from overnight.training.trainers.basis import FEWEST, with_defaults, needs_ml
+from overnight.training.trainers.basis import FEWEST, needs_ml, with_defaults
 
 if TYPE_CHECKING:
     from numpy import float32, int64

@@ -1,0 +1,44 @@
+"""Arrays by name as one .npz; nothing in it is pickled."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overnight.base.files import replace_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+
+def packed(arrays: "Arrays") -> bytes:
+    """Return the arrays as the content of a file.
+
+    Raises:
+        ValueError: one of them holds objects, which would have to be pickled.
+    """
+    import numpy as np
+
+    file = BytesIO()
+    np.savez(file, allow_pickle=False, **dict(arrays))
+    return file.getvalue()
+
+
+def unpacked(content: bytes) -> "dict[str, NDArray[Any]]":
+    """Return what `packed` has packed."""
+    import numpy as np
+
+    with np.load(BytesIO(content), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
+
+
+def save_arrays(path: Path, arrays: "Arrays") -> None:
+    """Replace `path` by these arrays."""
+    replace_file(path, packed(arrays))
+
+
+def load_arrays(path: Path) -> "dict[str, NDArray[Any]]":
+    """Return what `save_arrays` wrote."""
+    return unpacked(path.read_bytes())
