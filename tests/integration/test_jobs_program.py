@@ -11,6 +11,7 @@ import pytest
 
 from overnight import Project
 from overnight.base.errors import ConfigError
+from overnight.cli.app import main
 from overnight.registry import store as registry
 from overnight.training.program import Program, figures_in, filled
 
@@ -227,3 +228,20 @@ def test_words_are_filled_without_being_split():
 )
 def test_figures_are_found_by_the_names_that_programs_have_for_them(line, pattern, told):
     assert figures_in(line, None if pattern is None else re.compile(pattern)) == told
+
+
+def test_the_example_trains_its_program(tmp_path, capsys):
+    folder = tmp_path / "thermometer"
+    assert main(["init", "--example", "own_program", str(folder)]) == 0
+    assert "overnight jobs submit thermometer --data readings.jsonl" in capsys.readouterr().out
+    submit = ["jobs", "submit", "thermometer", "--data", str(folder / "readings.jsonl"), "--epochs", "40", "--id", "t"]
+    assert main(["--project", str(folder), *submit]) == 0
+    said = capsys.readouterr().out
+    assert "job t completed: version v1.0.0" in said and "share within a degree 1 on experiences" in said
+    with Project.open(folder) as project:
+        with project.database.read() as connection:
+            version = registry.newest(connection, "thermometer")
+        line = json.loads(project.blobs.get(str(version.manifest["line.json"]["sha256"])))
+    assert line["slope"] == pytest.approx(1.8, abs=0.02) and line["offset"] == pytest.approx(32, abs=0.5)
+    kept = {path.name for path in (folder / ".overnight" / "checkpoints" / "t").iterdir()}
+    assert kept == {"epochs.jsonl", "program"}

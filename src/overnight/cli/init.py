@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.base.settings import load_config
 from overnight.cli.printing import print_table, say
 
 
@@ -33,9 +34,13 @@ def _init(
     say(f"{folder} is a project now: {', '.join(files)}")
     if folder.resolve() != Path().resolve():
         say(f"  cd {folder}")
+    models = load_config(folder).training.models
     if example is None:
         say("  overnight tasks run hello     run its one task and see the result")
         say("  overnight run                 work on the project until stopped")
+    elif models:
+        data = next((name for name in files if name.endswith(".jsonl")), "FILE")
+        say(f"  overnight jobs submit {next(iter(models))} --data {data}     train a model and see how it goes")
     else:
         say("  overnight train               train its agents now, and see the report")
         say("  overnight tasks list          see its tasks")

@@ -22,7 +22,7 @@ from overnight.registry.store import Candidate
 from overnight.training import estimate, jobs
 from overnight.training.exclusive import SLOT
 from overnight.training.jobs import Job
-from overnight.training.model_job import EXPERIENCES, MODEL
+from overnight.training.model_job import EXPERIENCES, MODEL, READ
 
 TRAINING = "training"
 """The task in which a model is trained; see `app.job_tasks`."""
@@ -145,7 +145,8 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
     number = database.writer.do(change)
     # The version is stored; the checkpoints stay, for who wants to look at them.
     shutil.rmtree(folder / MODEL, ignore_errors=True)
-    (folder / EXPERIENCES).unlink(missing_ok=True)
+    for name in READ:
+        (folder / name).unlink(missing_ok=True)
     return {**ended.result, "model_version": number, "seconds": seconds}
 
 

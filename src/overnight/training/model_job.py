@@ -32,6 +32,9 @@ from overnight.training.run import Plan, Watch, train
 
 EXPERIENCES, EPOCHS, MODEL = "experiences.jsonl", "epochs.jsonl", "model"
 """What lies in the folder of a job, beside its checkpoints."""
+DATA, VALIDATION = "data.jsonl", "validation.jsonl"
+"""What a program reads: the experiences to train on, and those to measure with."""
+READ = (EXPERIENCES, DATA, VALIDATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +257,7 @@ class _Called:
 
     def _lay_out(self, training: Sequence[Item], validation: Sequence[Item]) -> dict[str, str]:
         """Write what the program reads, make its folders, and return what its words stand for."""
-        paths = {name: self.folder / f"{name}.jsonl" for name in ("data", "validation")}
+        paths = {"data": self.folder / DATA, "validation": self.folder / VALIDATION}
         for name, items in (("data", training), ("validation", validation)):
             replace_file(paths[name], "".join(f"{json.dumps(item)}\n" for item in items))
         folders = {"checkpoints": self.folder / "program", "model": self.folder / MODEL}
