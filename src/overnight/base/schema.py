@@ -105,23 +105,35 @@ def validate(values: Mapping[Key, Value]) -> Settings:
     Raises:
         ConfigError: a value is missing or not allowed; one line says which, where it was set, and what is allowed.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     nested: dict[str, Any] = {}
     for key, value in values.items():
         table = nested
         for word in key[:-1]:
             table = table.setdefault(word, {})
         table[_field_name(key)] = value.content
+    # Only what somebody has set is looked at: to make ready for all tables takes longer than all the rest.
+    found = {name: _validated(name, nested[name], values) for name in sections() if name in nested}
+    return Settings(**found)
+
+
+def _validated(section: str, content: Any, values: Mapping[Key, Value]) -> Any:
+    from pydantic import ValidationError
+
     try:
-        text = json.dumps(nested, default=_iso)
-        return TypeAdapter(Settings).validate_json(text)
+        return _checker(section).validate_json(json.dumps(content, default=_iso))
     except ValidationError as error:
-        raise _complaint(error.errors(include_url=False)[0], values) from None
+        raise _complaint(section, error.errors(include_url=False)[0], values) from None
 
 
-def _complaint(error: Mapping[str, Any], values: Mapping[Key, Value]) -> ConfigError:
-    location = tuple("class" if part == "class_" else str(part) for part in error["loc"])
+@cache
+def _checker(section: str) -> Any:  # Any: a pydantic.TypeAdapter of a type that is known at run time alone
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_type_of((section,)))
+
+
+def _complaint(section: str, error: Mapping[str, Any], values: Mapping[Key, Value]) -> ConfigError:
+    location = (section, *("class" if part == "class_" else str(part) for part in error["loc"]))
     for length in range(len(location), 0, -1):
         value = values.get(location[:length])
         if value is not None:
