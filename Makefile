@@ -11,7 +11,7 @@ SOURCES := src tests benchmarks docs
 # Two workers are fastest on two cores; an idle one takes tests from the other.
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup demo test check chaos soak interop mutants bench docs fmt
+.PHONY: help setup demo test check chaos figures soak interop mutants bench docs fmt
 
 help: ## list these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,10 @@ chaos: $(BUILT) ## the long form of the tests that kill processes, on both datab
 	$(PY) -m pytest tests/chaos tests/integration/test_simulation.py tests/integration/test_bad_runs.py \
 	  tests/integration/test_month.py tests/integration/test_retention.py \
 	  tests/contract/test_machine_stateful.py tests/contract/test_schedules_stateful.py --long --timeout 3600
+
+figures: $(BUILT) ## what the built-in trainers reach on the real data that OVERNIGHT_TEST_DATA names
+	@test -n "$$OVERNIGHT_TEST_DATA" || { echo "Set OVERNIGHT_TEST_DATA to the folder of the test data" >&2; exit 1; }
+	$(PY) -m pytest tests/integration/test_models_*.py -k "real or digits or speakers or pairs" --long -s --timeout 900
 
 soak: $(BUILT) ## 15 minutes of steady work: memory, open files and delays must not grow
 	$(PY) benchmarks/soak.py --plot soak.svg

@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def long_form(pytestconfig: pytest.Config) -> bool:
-    """Whether this is `make chaos`, which may take minutes."""
+    """Whether this is `make chaos` or `make figures`, which may take minutes."""
     return bool(pytestconfig.getoption("--long"))
 
 

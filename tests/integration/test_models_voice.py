@@ -30,6 +30,8 @@ EPOCHS = 2
 N = 48
 SPEAKERS = {"ann": (210, 1.15), "ben": (105, 0.9), "cem": (140, 1.0), "dora": (180, 1.05)}
 """The pitch in hertz, and how the formants lie beside those of a usual throat."""
+REAL_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+"""Those of the spoken digits among the test data."""
 VOWELS = ((700, 1200), (300, 2300), (320, 800), (480, 1800), (600, 1000))
 
 
@@ -322,8 +324,11 @@ def test_how_well_it_tells_speakers_by_digits_that_it_never_heard(test_data):
 
 
 @pytest.mark.needs_data
-def test_how_well_it_tells_a_speaker_whom_it_never_heard(test_data):
-    # Of all six the mean is 0.253: george 0.195, jackson 0.366, lucas 0.131, nicolas 0.243, theo 0.257, yweweler 0.324.
-    rate = unseen_speaker(test_data, "nicolas")
-    print(f"EER {rate:.3f}")
-    assert rate < 0.28
+@pytest.mark.timeout(900)
+def test_how_well_it_tells_speakers_whom_it_never_heard(test_data, long_form):
+    if not long_form:
+        pytest.skip("six trainings: part of the long form (make figures)")
+    rates = {name: unseen_speaker(test_data, name) for name in REAL_SPEAKERS}
+    mean = sum(rates.values()) / len(rates)
+    print("EER by unseen speaker:", " ".join(f"{name} {rate:.3f}" for name, rate in rates.items()), f"mean {mean:.3f}")
+    assert mean < 0.29
