@@ -11,6 +11,7 @@ from overnight.base.files import replace_file
 from overnight.training.ports import State, Validation
 
 DEFAULTS = {"learning_rate": 0.05, "batch": 4, "pause_s": 0.0, "bad_epoch": -1, "hang_epoch": -1, "leak_mb": 0}
+DEFAULTS |= {"prepare_s": 0.0, "save_s": 0.0}
 
 
 class Line:
@@ -38,6 +39,7 @@ class Line:
     def prepare(self, training, validation, epochs):
         if len(training) < 2:
             raise UserMistake(f"{len(training)} experiences are too few for a line")
+        time.sleep(self.settings["prepare_s"])
         self.points = [self._points(part) for part in (training, validation)]
 
     @staticmethod
@@ -83,6 +85,7 @@ class Line:
         self.random.bit_generator.state = state.values["random"]
 
     def save(self, folder):
+        time.sleep(self.settings["save_s"])
         replace_file(folder / "line.json", json.dumps({"weights": self.weights.tolist(), "steps": self.steps}))
 
     @classmethod

@@ -155,7 +155,11 @@ def some(place, number=1.0, score=None, folder=None, token=1, keep=3):
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     checkpoints = Checkpoints(folder=tmp_path, token=1)
-    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b.c": np.array([np.nan, -0.0, 1e-310])}
+    arrays = {
+        "file": np.zeros(1),
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b.c": np.array([np.nan, -0.0, 1e-310]),
+    }
     values = {"random": np.random.default_rng(1).bit_generator.state, "x": 0.1}
     path = checkpoints.save(Place(epoch=10), State(arrays=arrays, values=values), {"loss_sum": 0.3}, 0.5)
     assert path.name == "epoch_0010.npz"
@@ -181,6 +185,9 @@ def test_objects_are_refused_because_they_would_be_pickled(tmp_path):
         lambda path: path.unlink(),
         lambda path: path.with_suffix(".json").write_text("{"),
         lambda path: path.with_suffix(".json").write_text("[]"),
+        lambda path: path.with_suffix(".json").write_text(
+            path.with_suffix(".json").read_text().replace('"n": 2.0', '"n": 3.0')
+        ),
     ],
 )
 def test_a_damaged_newest_one_is_passed_over_and_named(tmp_path, damage):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from overnight import Project
 from overnight.app.job_tasks import TRAINING
-from overnight.base.errors import InvalidTransition, MissingExtra, UnknownName, UserMistake
+from overnight.app.sweeping import Sweeper
+from overnight.base.errors import InvalidTransition, MissingExtra, OvernightError, UnknownName, UserMistake
 from overnight.processes.table import look
 from overnight.registry import store as registry
 from small_trainer import Line, points
@@ -111,11 +113,17 @@ def test_priority_follows_the_model_type_unless_it_is_said(project):
         ({"experiences": [{"input": "a", "expected_output": 1}]}, r"1 of 1 .*\[0\]: input: 'a' is not a number"),
         ({"experiences": [{"input": float("nan"), "expected_output": 1}]}, r"experiences\[0\] is not JSON"),
         ({"settings": {"learning": 1}}, "there is no 'learning'"),
+        ({"settings": [1]}, r"settings: \[1\] is not an object"),
+        ({"model_type": 5}, "model_type: 5 is not text"),
+        ({"experiences": None}, "experiences: NoneType is not a list"),
+        ({"experiences": {"input": 1}}, "experiences: .* is not a list"),
+        ({"experiences": [*points(3), *points(3), {"input": "x", "expected_output": 1}]}, r"1 of 7 .*\[6\]: input"),
+        ({"model_type": "x" * 101}, "model_type: no trainer is known"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line_and_nothing_is_kept(project, given, message):
     wanted = {"model_type": "line", "experiences": points(), **given}
-    with pytest.raises((UserMistake, Exception), match=message) as caught:
+    with pytest.raises(OvernightError, match=message) as caught:
         project.submit_training(wanted.pop("model_type"), wanted.pop("experiences"), **wanted)
     assert "\n" not in str(caught.value)
     assert project.jobs() == [] and project.runs() == []
@@ -255,8 +263,98 @@ def test_the_loaded_model_answers_as_the_trained_one(project, tmp_path):
 
 
 def test_extras_are_named(monkeypatch, project):
-    import sys
-
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises((MissingExtra, UserMistake)):
         project.submit_training("nlu", [{"input": "a", "expected_output": "b"}])
+
+
+def test_jobs_start_in_the_order_of_their_priority_and_then_of_their_submission(tmp_path):
+    overrides = {**OVERRIDES, "engine.max_concurrent": 1}
+    with Project.create(tmp_path / "project", overrides=overrides) as project:
+        for job_id, priority in (("a", "LOW"), ("b", "NORMAL"), ("c", "LOW"), ("d", "CRITICAL"), ("e", "NORMAL")):
+            project.submit_training("line", points(), job_id=job_id, epochs=2, priority=priority)
+        with project.running():
+            statuses = {job_id: ended(project, job_id) for job_id in "abcde"}
+    # One place, and each job is two runs: those of the flows come first, those of the trainings in their order.
+    assert sorted(statuses, key=lambda job_id: statuses[job_id].started_at) == ["d", "b", "e", "a", "c"]
+
+
+def test_a_trainer_that_does_not_listen_is_ended(project):
+    project.submit_training("line", points(), job_id="deaf", epochs=5, settings={"pause_s": 60.0})
+    with project.running():
+        until(project, "deaf", lambda status: status.status == "preparing" or status.status == "training")
+        asked = time.monotonic()
+        project.cancel_job("deaf")
+        status = ended(project, "deaf")
+    assert status.status == "cancelled" and time.monotonic() - asked < 10
+
+
+def test_another_job_of_the_same_id_does_not_take_up_what_is_not_its_own(tmp_path):
+    overrides = {**OVERRIDES, "training.checkpoint_folder": str(tmp_path / "shared")}
+    with Project.create(tmp_path / "a", overrides=overrides) as one:
+        one.submit_training("line", points(), job_id="x", epochs=6)
+        with one.running():
+            ended(one, "x")
+    with Project.create(tmp_path / "b", overrides=overrides) as two:
+        two.submit_training("line", points(20), job_id="x", epochs=6)
+        with two.running():
+            status = ended(two, "x")
+    assert status.status == "failed" and "holds the checkpoints of another job 'x'" in status.error
+
+
+def test_old_jobs_are_still_told_when_old_runs_are_removed(tmp_path):
+    overrides = {**OVERRIDES, "engine.retention.days": 0, "engine.retention.last": 0}
+    with Project.create(tmp_path / "project", overrides=overrides) as project:
+        project.submit_training("line", points(), job_id="old", epochs=2)
+        with project.running():
+            ended(project, "old")
+        sweeper = Sweeper(project)
+        while sweeper.work():
+            pass
+        assert project.job("old").status == "completed" and len(project.jobs()) == 1
+
+
+def test_the_same_wish_gives_the_same_bits_also_in_a_child_that_has_trained_before(project):
+    pytest.importorskip("sklearn")
+    words = "the man sings a song for his dog while rain falls on the old town hall".split()  # noqa: SIM905
+    texts = [" ".join(words[n % 9 : n % 9 + 5]) for n in range(61)]
+    pairs = [{"input": {"a": texts[n], "b": texts[n // 2]}, "expected_output": n % 5 / 5} for n in range(60)]
+    with project.running():
+        for number in range(3):
+            project.submit_training("embedding", pairs, job_id=f"e{number}", epochs=2, settings={})
+            assert ended(project, f"e{number}", 120).status == "completed"
+    with project.database.read() as connection:
+        versions = registry.history(connection, "embedding")
+    assert len(versions) == 3 and len({str(sorted(one.manifest.items())) for one in versions}) == 1
+
+
+def test_the_figures_of_a_job_that_ended_badly_stay(project):
+    project.submit_training("line", points(), job_id="nan", epochs=8, settings={"bad_epoch": 4})
+    with project.running():
+        status = ended(project, "nan")
+    assert (status.status, status.epoch) == ("failed", 4) and status.val_metric is not None
+
+
+def test_a_trainer_of_numpy_figures_is_understood(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "narrow.py").write_text(
+        "import numpy as np\nfrom small_trainer import Line\n"
+        "class Narrow(Line):\n"
+        "    def train_batch(self, rows, epoch):\n        return np.float32(super().train_batch(rows, epoch))\n"
+    )
+    with Project.create(folder, overrides={**OVERRIDES, "training.models.narrow.trainer": "narrow:Narrow"}) as project:
+        project.submit_training("narrow", points(), job_id="n", epochs=3)
+        with project.running():
+            assert ended(project, "n").status == "completed"
+
+
+@pytest.mark.parametrize("text", ["syntax error here", "raise KeyError('x')", "class Broken: pass"])
+def test_a_trainer_whose_module_is_broken_is_one_line(tmp_path, text):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "broken_trainer.py").write_text(text)
+    told = pytest.raises(UserMistake, match=r"training\.models\.b\.trainer: 'broken_trainer:Broken'")
+    with Project.create(folder, overrides={"training.models.b.trainer": "broken_trainer:Broken"}) as project, told:
+        project.submit_training("b", points())
+    sys.modules.pop("broken_trainer", None)

@@ -216,6 +216,8 @@ def test_words_are_filled_without_being_split():
         ('{"epoch": 1.5, "eval_loss": 2, "lr": 1}', None, {"epoch": 1.5, "val_loss": 2.0}),
         ('  {"loss": "0.5"}', None, {"loss": 0.5}),
         ('{"loss": null, "epoch": true}', None, {}),
+        ('{"loss": NaN, "val_loss": Infinity, "epoch": 1' + "0" * 400 + "}", None, {}),
+        ('{"a":' * 100_000, None, {}),
         ("[1]", None, {}),
         ("{'loss': 0.5}", None, {}),
         (
@@ -244,4 +246,4 @@ def test_the_example_trains_its_program(tmp_path, capsys):
         line = json.loads(project.blobs.get(str(version.manifest["line.json"]["sha256"])))
     assert line["slope"] == pytest.approx(1.8, abs=0.02) and line["offset"] == pytest.approx(32, abs=0.5)
     kept = {path.name for path in (folder / ".overnight" / "checkpoints" / "t").iterdir()}
-    assert kept == {"epochs.jsonl", "program"}
+    assert kept == {"epochs.jsonl", "job.json", "program"}

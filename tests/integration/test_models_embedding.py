@@ -133,14 +133,18 @@ def test_the_gradients_are_those_of_the_loss():
         ({"input": ["x"]}, "input: not two texts"),
         ({"input": ["x", "y"]}, "expected_output: not a number"),
         ({"input": ["x", "y"], "expected_output": True}, "expected_output: not a number"),
-        ({"input": ["x", "y"], "expected_output": float("nan")}, "expected_output: not a number"),
-        ({"input": ["x", "y"], "expected_output": -1}, "expected_output: below 0"),
+        (
+            {"input": ["x", "y"], "expected_output": float("nan")},
+            "expected_output: not from 0 to 1 (the setting `scale`)",
+        ),
+        ({"input": ["x", "y"], "expected_output": -1}, "expected_output: not from 0 to 1 (the setting `scale`)"),
+        ({"input": ["x", "y"], "expected_output": 10**400}, "expected_output: not from 0 to 1 (the setting `scale`)"),
         ({"input": {"a": "x", "b": "y"}, "expected_output": 0.5}, None),
         ({"input": ("x", "y"), "expected_output": 1}, None),
     ],
 )
 def test_what_is_wrong_with_an_item_is_said_in_a_line(item, wrong):
-    assert Embedding.check(item) == wrong
+    assert Embedding({}, 0).check(item) == wrong
 
 
 def test_what_cannot_be_learnt_from_is_refused():
@@ -152,7 +156,7 @@ def test_what_cannot_be_learnt_from_is_refused():
         Embedding({}, 0).prepare(pairs(9, 1), [], 1)
     with pytest.raises(NotMeasured, match=r"^all pairs are equally similar"):
         Embedding({}, 0).prepare([{**item, "expected_output": 1} for item in pairs(20, 1)], [], 1)
-    with pytest.raises(UserMistake, match=r"^item 'p3': expected_output: 5 is above the scale, 1$"):
+    with pytest.raises(UserMistake, match=r"^item 'p3': expected_output: not from 0 to 1"):
         Embedding({}, 0).prepare([*pairs(3, 1), {**pairs(1, 1, 3)[0], "expected_output": 5}], [], 1)
     with pytest.raises(UserMistake, match=r"^input 0: input: not two texts$"):
         prepared().predict([["one"]])

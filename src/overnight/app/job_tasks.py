@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from overnight.engine.flow import Flow
     from overnight.flows.train_job import Trainings
 
-JOB, TRAINING = "train-job", "training"
+JOB, TRAINING = "overnight:job", "overnight:training"
+"""Names that no project is likely to give to tasks of its own."""
 
 
-def tasks(trainings: "Callable[[], Trainings]") -> list[Task]:
+def tasks(trainings: "Callable[[], Trainings]", *, max_retries: int) -> list[Task]:
     """Return the flow of a job, and the task in which a model is trained."""
 
     def train_job(flow: "Flow", job_id: str) -> Any:  # Any: JSON
@@ -26,6 +27,7 @@ def tasks(trainings: "Callable[[], Trainings]") -> list[Task]:
             action="overnight.training.model_job:train_model",
             timeout_s=LONGEST_S,
             max_concurrent=None,
+            max_retries=max_retries,
             yields=True,
             tags=(BUILT_IN,),
         ),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from overnight.app.job_tasks import JOB
 from overnight.app.runtime import import_from
 from overnight.app.workplace import Workplace
-from overnight.base.errors import InvalidTransition, UserMistake
+from overnight.base.errors import InvalidTransition, OvernightError, UserMistake, said_by
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import to_datetime
@@ -27,7 +27,7 @@ from overnight.training.exclusive import SLOT, taken
 from overnight.training.experiences import complaint, identified
 from overnight.training.jobs import Job, Wish
 from overnight.training.kinds import kind_of, load_trainer
-from overnight.training.model_job import EPOCHS
+from overnight.training.model_job import read_epochs
 
 DEFAULT_EPOCHS = 20
 Figures = dict[str, Any]  # Any: JSON
@@ -37,9 +37,10 @@ Figures = dict[str, Any]  # Any: JSON
 class JobStatus:
     """How a job stands. Figures are None until they are measured.
 
-    `status` is queued, preparing, training, saving, completed, failed or cancelled. `loss` is that of the epoch under
-    way or of the last one; `val_loss` and `val_metric` were measured after the last whole epoch on experiences that are
-    not trained on; `metric` names what `val_metric` is. `waiting` says why a queued job does not start.
+    `status` is queued, preparing, training, saving, completed, failed, cancelling or cancelled. `loss` is that of the
+    epoch under way or of the last one; `val_loss` and `val_metric` were measured after the last whole epoch on
+    experiences that are not trained on; `metric` names what `val_metric` is. `waiting` says why a queued job does not
+    start.
     """
 
     job_id: str
@@ -83,11 +84,15 @@ def submit_training(
     settings: Mapping[str, Any] | None = None,
 ) -> JobStatus:
     """Ask for a training; see `Project.submit_training`."""
+    if not isinstance(model_type, str):
+        raise UserMistake(f"model_type: {model_type!r} is not text")
+    if settings is not None and not isinstance(settings, Mapping):
+        raise UserMistake(f"settings: {settings!r} is not an object with the settings of the trainer")
     kind = kind_of(model_type, project.config.training.models)
     if priority is not None and priority not in tuple(Priority):
         raise UserMistake(f"priority: {priority!r} is not one of {', '.join(Priority)}")
     wish = Wish(
-        job_id=f"{model_type}-{os.urandom(4).hex()}" if job_id is None else job_id,
+        job_id=f"{model_type[:80]}-{os.urandom(4).hex()}" if job_id is None else job_id,
         model_type=model_type,
         epochs=epochs,
         priority=str(priority or kind.priority),
@@ -126,19 +131,28 @@ def _checked(wish: Wish, experiences: Iterable[Any]) -> list[Mapping[str, Any]]:
     Raises:
         UserMistake: there are none, or some do not fit.
     """
+    if not isinstance(experiences, Iterable) or isinstance(experiences, str | bytes | Mapping):
+        raise UserMistake(f"experiences: {type(experiences).__name__} is not a list of objects")
     items = identified(experiences)
     if not items:
         raise UserMistake("experiences: there are none; a training needs some with input and expected_output")
-    if wish.trainer is None:
-        # What its program makes of them is its own.
-        return items
-    trainer = load_trainer(wish.model_type, wish.trainer)
-    wrong = [(place, why) for place, item in enumerate(items) if (why := trainer.check(item)) is not None]
+    if wish.trainer is not None:
+        # A wrong setting or experience is told now, and not when the job's turn comes.
+        _look_through(wish, wish.trainer, items)
+    return [item for _, item in items]
+
+
+def _look_through(wish: Wish, spec: str, items: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    trainer = load_trainer(wish.model_type, spec)
+    try:
+        made = trainer(wish.settings, 0)
+        wrong = [(place, why) for place, item in items if (why := made.check(item)) is not None]
+    except OvernightError:
+        raise
+    except Exception as error:
+        raise UserMistake(f"trainer {spec!r} cannot look at the settings and experiences: {said_by(error)}") from error
     if wrong:
-        raise UserMistake(complaint(wrong, len(items)))
-    # A wrong setting is told now, and not when the job's turn comes.
-    trainer(wish.settings, 0)
-    return items
+        raise UserMistake(complaint(wrong, items[-1][0] + 1))
 
 
 def job_status(project: Workplace, job_id: str) -> JobStatus:
@@ -175,18 +189,7 @@ def cancel_job(project: Workplace, job_id: str) -> JobStatus:
 
 def history_of(project: Workplace, job_id: str) -> list[Figures]:
     """Return the figures of each epoch so far, as far as this machine has them."""
-    path = project.trainings.folder(job_id) / EPOCHS
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return []
-    found: list[Figures] = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break  # a line that is being written
-    return found
+    return read_epochs(project.trainings.folder(job_id))
 
 
 def status_of(project: Workplace, job: Job) -> JobStatus:
@@ -197,6 +200,9 @@ def status_of(project: Workplace, job: Job) -> JobStatus:
     assert flow is not None, "the runs of jobs are kept"
     training = children[-1] if children else None
     figures = _figures(job, training)
+    if not figures and training is not None:
+        # The engine keeps no progress of what has ended.
+        figures = next(reversed(history_of(project, job.wish.job_id)), {})
     status, waiting = _standing(flow, training, figures, _slot_of(project, job))
     error = flow.error if flow.state.final else None if training is None else training.error
     started = None if training is None else training.started_us
@@ -244,9 +250,12 @@ def _slot_of(project: Workplace, job: Job) -> Holder | None:
 def _standing(flow: Run, training: Run | None, figures: Figures, slot: Holder | None) -> tuple[str, str | None]:
     """Return the status of a job, and what it waits for; `slot` says who holds the one that it needs."""
     if flow.state.final:
-        return flow.state.lower(), None
-    if training is None or training.state.final:
-        return ("queued", None) if training is None else ("saving", None)
+        # A trainer that was asked to stop may need some seconds to do so.
+        return ("cancelling" if training is not None and not training.state.final else flow.state.lower()), None
+    if training is None:
+        return "queued", _waits_for(flow, None)
+    if training.state.final:
+        return "saving", None
     if training.state is State.IN_PROGRESS:
         phase = str(figures.get("phase", "preparing"))
         # A job that waits for the machine's slot trains nothing yet.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from overnight.app.job_tasks import JOB, TRAINING
 from overnight.app.project import Project
 from overnight.engine import gaps, retention
 from overnight.engine.retention import DAY_US, Keep, Pass, Rules
@@ -53,7 +54,7 @@ class Sweeper:
         with project.database.read() as connection:
             named = registry.runs_of_versions(connection)
         project.database.writer.do(lambda tx: gaps.forget(tx, now_us - int(default.days * DAY_US)))
-        return Pass(rules=Rules(tasks=own, default=default, named=named, lasting=(TASK,)), now_us=now_us)
+        return Pass(rules=Rules(tasks=own, default=default, named=named, lasting=(TASK, JOB, TRAINING)), now_us=now_us)
 
 
 def _remove_logs(folder: Path, run_ids: Sequence[int]) -> None:

@@ -82,7 +82,10 @@ class Workplace(Runs):
 
     def _own_tasks(self) -> list[Task]:
         """Return the tasks that the configuration describes."""
-        return [*job_tasks.tasks(lambda: self.trainings), *configured_tasks(self.config, lambda: self.nightly)]
+        return [
+            *job_tasks.tasks(lambda: self.trainings, max_retries=self.config.training.max_retries),
+            *configured_tasks(self.config, lambda: self.nightly),
+        ]
 
     @property
     def nightly(self) -> "Nightly":

@@ -40,7 +40,8 @@ class ModelSettings(Table):
     embedding."""
 
     memory_gb: Annotated[float, Gt(0)] | None = None
-    """Gigabytes (10^9 bytes) of memory that a job may take; without it, what recorded jobs took says how much."""
+    """Gigabytes (10^9 bytes) of memory that a job's processes may take before they are ended; without it, any
+    amount."""
 
     cpus: Annotated[float, Ge(0)] = 1.0
     """Cores that a job reserves."""
@@ -65,6 +66,9 @@ class TrainingSettings(Table):
     seed: int = 0
     """All the chance there is: the same experiences, settings and seed give the same model."""
 
+    max_retries: Annotated[int, Ge(0)] = 3
+    """Tries after the first one, each from the newest checkpoint, where the machine and not the training failed."""
+
     stall_s: Annotated[float, Gt(0)] = 900.0
     """Seconds without a finished batch after which a trainer counts as hung, and is started again from its newest
     checkpoint."""
@@ -76,7 +80,7 @@ class TrainingSettings(Table):
     slot_ttl_s: Annotated[float, Gt(0)] = 7200.0
     """Seconds after which a job that has not renewed its slot loses it (with `exclusive`); while it lives, it does."""
 
-    slot_wait_s: Annotated[float, Ge(0)] = 300.0
+    slot_wait_s: Annotated[float, Ge(1)] = 300.0
     """Seconds for which a job waits for the slot, before it goes back to its place in the queue (with `exclusive`)."""
 
     models: Mapping[str, ModelSettings] = field(default_factory=dict)

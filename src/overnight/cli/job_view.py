@@ -129,7 +129,7 @@ def _picture(status: JobStatus, history: Sequence[dict[str, Any]]) -> "Renderabl
     lines: list[Any] = [Text(clean(line_of(status)))]
     lines.append(ProgressBar(total=status.total_epochs, completed=min(status.epoch, status.total_epochs), width=WIDTH))
     for name, key in (("loss", "loss"), (status.metric or "metric", "val_metric")):
-        values = [float(one[key]) for one in history if one.get(key) is not None]
+        values = [float(one[key]) for one in history if isinstance(one.get(key), int | float)]
         if len(values) > 1:
             lines.append(Text(f"{chart(values)}  {name} {values[0]:.4g} to {values[-1]:.4g}"))
     return Group(*lines)

@@ -110,7 +110,7 @@ def _experiences(path: Path) -> list[Any]:
         raise UserMistake(f"--data: {name} cannot be read: {reason}") from error
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _lines(name, text)
     if isinstance(found, dict) and isinstance(found.get("experiences"), list):
         return list(found["experiences"])
@@ -119,11 +119,11 @@ def _experiences(path: Path) -> list[Any]:
 
 def _lines(name: str, text: str) -> list[Any]:
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 found.append(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserMistake(f"--data: {name}, line {number} is not JSON: {error}") from error
     return found
 
@@ -189,8 +189,7 @@ def _cancel(ctx: typer.Context, job_id: JobArgument) -> None:
     """End a job, queued or running; its checkpoints stay."""
     with place_of(ctx).open() as project:
         status = project.cancel_job(job_id)
-    asked = "" if status.ended else ": its trainer was asked to stop"
-    say(f"job {job_id} is {status.status}{asked}")
+    say(f"job {job_id} is {status.status}{'' if status.ended else ': its trainer was asked to stop'}")
 
 
 def job_json(status: "JobStatus") -> dict[str, Any]:

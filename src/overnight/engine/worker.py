@@ -48,7 +48,7 @@ CLOCK_BACK_US = 5 * US
 """A civil clock that was set back by more than this has the schedule planned anew."""
 STOP_GRACE_S = 5.0
 """Between the request to end and the SIGKILL, for a run that is cancelled or past its time."""
-YIELD_GRACE_S = 60.0
+YIELD_GRACE_S = 80.0
 """The same for a run that keeps its place itself when the worker closes: writing that down takes time."""
 
 

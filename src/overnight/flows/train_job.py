@@ -4,14 +4,15 @@ A durable flow. The training itself is a run of its own, which keeps its place i
 it failed, and goes on after a crash or a stop of the daemon from the newest one.
 """
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from overnight.base.config import Config
-from overnight.base.errors import PermanentError, UnknownName
-from overnight.base.files import replace_file
+from overnight.base.errors import PermanentError, UnknownName, UserMistake
+from overnight.base.files import replace_file, write_json
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.engine import store as runs
@@ -24,10 +25,12 @@ from overnight.training.exclusive import SLOT
 from overnight.training.jobs import Job
 from overnight.training.model_job import EXPERIENCES, MODEL, READ
 
-TRAINING = "training"
+TRAINING = "overnight:training"
 """The task in which a model is trained; see `app.job_tasks`."""
 Json = dict[str, Any]
 
+WHOSE = "job.json"
+"""Says to which job a folder belongs."""
 NOT_COMPARED = "not compared: nothing tells yet whether it is better than what serves"
 
 
@@ -88,6 +91,7 @@ def _prepare(trainings: Trainings, job_id: str) -> Json:
     """Lay out the experiences; return what the training is told, and what it needs."""
     job, settings = trainings.job(job_id), trainings.config.training
     folder = trainings.folder(job_id)
+    _claim(folder, job)
     replace_file(folder / EXPERIENCES, trainings.blobs.get(job.snapshot_id))
     wish = job.wish
     args = {
@@ -115,6 +119,23 @@ def _prepare(trainings: Trainings, job_id: str) -> Json:
     return {"args": args, "priority": wish.priority, "needs": needs}
 
 
+def _claim(folder: Path, job: Job) -> None:
+    """Make the folder this job's; another job of the same id (of another project, of a lost database) may have it.
+
+    Raises:
+        UserMistake: it does: its checkpoints are another training's.
+    """
+    whose = {"job_id": job.wish.job_id, "run_id": job.run_id, "created_us": job.created_us, "data": job.snapshot_id}
+    path = folder / WHOSE
+    if not path.exists() and not any(folder.glob("epoch_*")):
+        write_json(path, whose)
+    found = json.loads(path.read_text()) if path.exists() else None
+    if found != whose:
+        raise UserMistake(
+            f"{folder} holds the checkpoints of another job {job.wish.job_id!r}; remove it, or give this job another id"
+        )
+
+
 def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
     job, folder = trainings.job(job_id), trainings.folder(job_id)
     database = trainings.database
@@ -122,11 +143,16 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
         run = runs.get(connection, ended.run_id)
     assert run is not None, "its outcome was just read"
     figures = dict(ended.result["figures"])
+    manifest = trainings.blobs.put_folder(folder / MODEL)
+    if not manifest:
+        raise PermanentError(
+            f"the model is gone from {folder}; do all hosts that work on this project share its folder?"
+        )
     candidate = Candidate(
         model=job.wish.model_type,
         run_id=ended.run_id,
         snapshot_id=job.snapshot_id,
-        manifest=trainings.blobs.put_folder(folder / MODEL),
+        manifest=manifest,
         signature={
             "trainer": job.wish.trainer or job.wish.program,
             "settings": dict(job.wish.settings),
@@ -134,7 +160,7 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
         metrics={**ended.result, "job_id": job_id},
         verdict={"decision": None, "reason": NOT_COMPARED},
     )
-    seconds = run.worked_us / 1e6
+    seconds = float(ended.result["seconds"])
 
     def change(tx: Any) -> str:  # Any: db.writer.Tx
         version = registry.register(tx, candidate, serve=False, why=NOT_COMPARED)
@@ -147,7 +173,7 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
     shutil.rmtree(folder / MODEL, ignore_errors=True)
     for name in READ:
         (folder / name).unlink(missing_ok=True)
-    return {**ended.result, "model_version": number, "seconds": seconds}
+    return {**ended.result, "model_version": number}
 
 
 def expected(trainings: Trainings, job: Job) -> "tuple[estimate.Estimate | None, estimate.Estimate | None]":

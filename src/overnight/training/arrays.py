@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
+_MARK = "array."
+
 
 def packed(arrays: "Arrays") -> bytes:
     """Return the arrays as the content of a file.
@@ -22,7 +24,8 @@ def packed(arrays: "Arrays") -> bytes:
     import numpy as np
 
     file = BytesIO()
-    np.savez(file, allow_pickle=False, **dict(arrays))
+    # In front of each name, because NumPy's own arguments have names too.
+    np.savez(file, allow_pickle=False, **{f"{_MARK}{name}": one for name, one in arrays.items()})
     return file.getvalue()
 
 
@@ -31,7 +34,7 @@ def unpacked(content: bytes) -> "dict[str, NDArray[Any]]":
     import numpy as np
 
     with np.load(BytesIO(content), allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+        return {name.removeprefix(_MARK): found[name] for name in found.files}
 
 
 def save_arrays(path: Path, arrays: "Arrays") -> None:

@@ -1,16 +1,17 @@
 """Checkpoints of a training: written beside, forced to disk, renamed, verified when they are read.
 
 A checkpoint is two files below the job's folder: `epoch_0010.npz` with the arrays, and then `epoch_0010.json`, which
-names the first one's SHA-256 and makes it valid. A training that stops within an epoch leaves
+names the first one's SHA-256 (and its own) and makes it valid. A training that stops within an epoch leaves
 `epoch_0010_batch_00032.*`: 10 epochs and 32 batches of the next one are done. Whatever instant a process is killed at,
 the newest pair whose digest is right is a whole one.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,23 @@ class Checkpoints:
         Raises:
             StaleToken: somebody with a higher token writes already.
         """
-        self._check()
-        write_json(self.folder / _WRITER, {"token": self.token})
+        with self._alone():
+            write_json(self.folder / _WRITER, {"token": self.token})
 
-    def _check(self) -> None:
-        holder = _read(self.folder / _WRITER).get("token", 0)
-        if holder > self.token:
-            raise StaleToken(f"somebody else trains this job now (token {holder}, and this is {self.token})")
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nobody else take the job, or write for it, within the block.
+
+        Raises:
+            StaleToken: somebody else has taken it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{_WRITER}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            holder = _read(self.folder / _WRITER).get("token", 0)
+            if holder > self.token:
+                raise StaleToken(f"somebody else trains this job now (token {holder}, and this is {self.token})")
+            yield
 
     def save(self, place: Place, state: State, course: Mapping[str, Any], score: float | None = None) -> Path:
         """Write a checkpoint, remove those that are not kept any longer, and return its file of arrays.
@@ -81,25 +92,26 @@ class Checkpoints:
             StaleToken: somebody else trains the job now; nothing was written.
             OSError: the disk does not take it; the earlier checkpoints are untouched.
         """
-        self._check()
+        with self._alone():
+            return self._save(place, state, course, score)
+
+    def _save(self, place: Place, state: State, course: Mapping[str, Any], score: float | None) -> Path:
         path = self.folder / f"{place.name}.npz"
         if place in self._places() and self._load(place) is not None:
             # The same training gives the same state there; between its two files it would not be whole for a moment.
             return path
         content = packed(state.arrays)
         replace_file(path, content)
-        write_json(
-            self.folder / f"{place.name}.json",
-            {
-                "epoch": place.epoch,
-                "batch": place.batch,
-                "sha256": hashlib.sha256(content).hexdigest(),
-                "token": self.token,
-                "score": score,
-                "course": dict(course),
-                "values": dict(state.values),
-            },
-        )
+        about = {
+            "epoch": place.epoch,
+            "batch": place.batch,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "token": self.token,
+            "score": score,
+            "course": dict(course),
+            "values": dict(state.values),
+        }
+        write_json(self.folder / f"{place.name}.json", {**about, "about_sha256": _digest(about)})
         self._prune()
         return path
 
@@ -115,6 +127,8 @@ class Checkpoints:
 
     def _load(self, place: Place) -> Checkpoint | None:
         about = _read(self.folder / f"{place.name}.json")
+        if about.pop("about_sha256", None) != _digest(about):
+            return None
         try:
             content = (self.folder / f"{place.name}.npz").read_bytes()
         except OSError:
@@ -153,6 +167,10 @@ def _superfluous(places: Sequence[Place], scores: Mapping[Place, float | None], 
     measured = [(score, place) for place, score in scores.items() if score is not None]
     best = max(measured, key=lambda one: one[0], default=(0.0, None))[1]
     return [place for place in places[: max(0, len(places) - keep)] if place != best]
+
+
+def _digest(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,13 +13,13 @@ Item = Mapping[str, Any]  # Any: an experience's own JSON
 MOST_SHOWN = 3
 
 
-def identified(experiences: Iterable[Any]) -> list[Item]:  # Any: whatever was sent
-    """Return the experiences with an `id` each, the SHA-256 of what they hold; equal ones are one.
+def identified(experiences: Iterable[Any]) -> list[tuple[int, Item]]:  # Any: whatever was sent
+    """Return the experiences, each with its place and an `id`, the SHA-256 of what it holds; equal ones are one.
 
     Raises:
         UserMistake: one is no object, or holds something else than JSON; the message says which.
     """
-    found: dict[str, Item] = {}
+    found: dict[str, tuple[int, Item]] = {}
     for place, one in enumerate(experiences):
         if not isinstance(one, Mapping):
             raise UserMistake(
@@ -31,7 +31,7 @@ def identified(experiences: Iterable[Any]) -> list[Item]:  # Any: whatever was s
         except (TypeError, ValueError, RecursionError) as error:
             raise NotJson(f"experiences[{place}] is not JSON: {error}") from error
         name = sha256(text.encode()).hexdigest()
-        found.setdefault(name, {"id": name, **content})
+        found.setdefault(name, (place, {"id": name, **content}))
     return list(found.values())
 
 

@@ -14,7 +14,7 @@ from overnight.db.writer import Tx
 from overnight.training.estimate import Recorded
 from overnight.training.tables import jobs
 
-MOST_EPOCHS = 1_000_000
+MOST_EPOCHS = 100_000
 _NAME_LENGTH = 100
 RECORDED = 50
 """The newest finished jobs of a model_type that an estimate is made from."""
@@ -24,7 +24,7 @@ RECORDED = 50
 class Wish:
     """What is asked for. `checkpoint_interval` counts epochs, 0 means no checkpoints.
 
-    `memory_gb` (10^9 bytes) None means that it is estimated. It is trained by the class `trainer` or by `program`.
+    `memory_gb` (10^9 bytes) None means that no limit is set. It is trained by the class `trainer` or by `program`.
 
     Raises:
         UserMistake: a field cannot work; the message names it.
@@ -42,6 +42,8 @@ class Wish:
     program: Mapping[str, Any] | None = None  # Any: JSON, the fields of a `Program`
 
     def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping):
+            raise UserMistake(f"settings: {self.settings!r} is not an object with the settings of the trainer")
         for what, name in (("job_id", self.job_id), ("model_type", self.model_type)):
             if not isinstance(name, str) or not _is_name(name):
                 raise UserMistake(

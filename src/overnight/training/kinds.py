@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from overnight.base.errors import ConfigError, UserMistake
+from overnight.base.errors import ConfigError, UserMistake, said_by
 from overnight.base.vocabulary import suggestion
 from overnight.training.program import Program
 
@@ -96,8 +96,8 @@ def load_trainer(model_type: str, spec: str) -> "type[Trainer]":
         raise ConfigError(f'{where}: {spec!r} is not "module:Class"')
     try:
         found = getattr(import_module(module), name, None)
-    except ImportError as error:
-        raise ConfigError(f"{where}: {spec!r} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{where}: {spec!r} cannot be imported: {said_by(error)}") from error
     lacking = [part for part in _PARTS if not hasattr(found, part)]
     if not isinstance(found, type) or lacking:
         raise ConfigError(f"{where}: {spec!r} is no trainer: it lacks {', '.join(lacking) or 'being a class'}")

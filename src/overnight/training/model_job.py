@@ -11,8 +11,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,22 @@ class Job:
     folder: str
 
 
+def read_epochs(folder: Path) -> list[dict[str, Any]]:
+    """Return the figures of each epoch so far, as far as they are in the folder."""
+    try:
+        # What stands behind the last end of a line is being written.
+        *lines, _ = (folder / EPOCHS).read_text().split("\n")
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError):
+        return []
+
+
 def train_model(ctx: RunContext, **job: Any) -> dict[str, Any]:  # Any: JSON, see `Job`
     """Train the model of a job and return what was measured.
 
     Returns `epochs`, `items` (trained on), `validation_items`, `metric` (its name), `figures` (of the last epoch),
-    `resumed_from` (the checkpoint, None) and `damaged` (checkpoints that could not be used).
+    `seconds` (of work, with that of earlier tries that counts), `resumed_from` (the checkpoint, None) and `damaged`
+    (checkpoints that could not be used).
 
     Raises:
         UserMistake, PermanentError: the experiences or settings cannot be used, or the training diverged. What a
@@ -110,8 +122,11 @@ def _final() -> Iterator[None]:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Keep linear algebra to one core: others work here too, and the order of a sum decides its last digit."""
+    # What is loaded only later would not be limited: SciPy and scikit-learn bring libraries of their own.
+    for name in ("numpy", "scipy.linalg", "sklearn.utils"):
+        with suppress(ImportError):
+            import_module(name)
     try:
-        import numpy  # noqa: F401  # its libraries must be loaded to be limited
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError:
         yield
@@ -131,7 +146,12 @@ class _Work:
 
     def perform(self) -> dict[str, Any]:
         """Prepare, train, save."""
-        ctx, job = self.ctx, self.job
+        with _stall_guard(self.job.stall_s) as alive:
+            return self._perform(alive)
+
+    def _perform(self, alive: Callable[[], None]) -> dict[str, Any]:
+        ctx, job, now_s = self.ctx, self.job, SystemClock().monotonic
+        began_s = now_s()
         ctx.progress(0, job.epochs, phase="preparing", total_epochs=job.epochs)
         trainer = load_trainer(job.model_type, str(job.trainer))(job.settings, job.seed)
         training, validation = _items(self.folder, job)
@@ -145,8 +165,10 @@ class _Work:
             checkpoint_every=job.checkpoint_interval or job.epochs,
         )
         self._begin_epochs([] if before is None else before.course["history"])
-        with _stall_guard(job.stall_s) as alive:
-            history = train(trainer, plan, checkpoints, self._watch(trainer, alive))
+        alive()
+        prepared_s = now_s() - began_s
+        history = train(trainer, plan, checkpoints, self._watch(trainer, alive))
+        alive()
         ctx.progress(job.epochs, job.epochs, phase="saving", epoch=job.epochs, total_epochs=job.epochs)
         self._save(trainer)
         return {
@@ -155,6 +177,7 @@ class _Work:
             "validation_items": len(validation),
             "metric": trainer.metric,
             "figures": history[-1],
+            "seconds": prepared_s + sum(one["seconds"] for one in history),
             "resumed_from": None if before is None else before.place.name,
             "damaged": [] if checkpoints is None else checkpoints.damaged,
         }
@@ -222,13 +245,14 @@ class _Called:
     folder: Path
     renew: Callable[[], None]
     figures: Figures = field(default_factory=dict)
+    epochs_told: int = 0
 
     def perform(self) -> dict[str, Any]:
         """Lay out the experiences, call the program, look at what it left."""
         job, program = self.job, Program(**dict(self.job.program or {}))
         training, validation = _items(self.folder, job)
         values = self._lay_out(training, validation)
-        resumes = any(Path(values["checkpoints"]).iterdir())
+        began_s, resumes = SystemClock().monotonic(), any(Path(values["checkpoints"]).iterdir())
         self.ctx.progress(0, job.epochs, phase="preparing", total_epochs=job.epochs)
         Run(
             program=program,
@@ -247,6 +271,7 @@ class _Called:
             "validation_items": len(validation),
             "metric": program.metric,
             "figures": {"epoch": job.epochs, "loss": None, "val_loss": None, "val_metric": None, **self.figures},
+            "seconds": SystemClock().monotonic() - began_s,
             "resumed_from": "its own checkpoints" if resumes else None,
             "damaged": [],
         }
@@ -277,8 +302,11 @@ class _Called:
             epoch, self.job.epochs, phase="training", metric=program.metric, epoch=epoch, total_epochs=self.job.epochs,
             **shown,
         )  # fmt: skip
-        with (self.folder / EPOCHS).open("a") as file:
-            file.write(f"{json.dumps(self.figures)}\n")
+        if int(epoch) > self.epochs_told:
+            self.epochs_told = int(epoch)
+            # One that resumes tells epochs again that are there already.
+            lines = [*(one for one in read_epochs(self.folder) if one.get("epoch", 0) < epoch), self.figures]
+            replace_file(self.folder / EPOCHS, "".join(f"{json.dumps(one)}\n" for one in lines))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class State:
 class Validation:
     """What was measured on the items that are not trained on: the loss, and the metric of the model_type.
 
-    Both None where there are no such items.
+    Each is None where these items do not tell it.
     """
 
     loss: float | None = None
@@ -46,18 +46,18 @@ class Trainer(Protocol):
     metric_sign: ClassVar[int]
     """1 where a higher metric is better, -1 where a lower one is."""
 
-    @classmethod
-    def check(cls, item: Item) -> str | None:
-        """Return what is wrong with an experience, in one line that names the field; None where nothing is.
-
-        Looks at nothing but the item: no file is read.
-        """
-
     def __init__(self, settings: Mapping[str, Any], seed: int) -> None:  # Any: the settings' own JSON
         """Make the trainer.
 
         Raises:
             ConfigError: there is no such setting, or its value cannot be used.
+            MissingExtra: what it needs is not installed.
+        """
+
+    def check(self, item: Item) -> str | None:
+        """Return what is wrong with an experience, in one line that names the field; None where nothing is.
+
+        Looks at nothing but the item and the settings: no file is read.
         """
 
     def prepare(self, training: Sequence[Item], validation: Sequence[Item], epochs: int) -> None:
@@ -87,7 +87,7 @@ class Trainer(Protocol):
         """
 
     def restore(self, state: State) -> None:
-        """Go on from a state; `prepare` was called with the same items, settings and seed before."""
+        """Go on from a state; `prepare` was called with the same items and epochs, settings and seed before."""
 
     def save(self, folder: Path) -> None:
         """Write the model, without what only training needs, into the folder, as files that are not pickled."""

@@ -7,6 +7,7 @@ gets further words where there is something to go on from. It leaves its model i
 
 import contextlib
 import json
+import math
 import os
 import re
 import select
@@ -93,15 +94,16 @@ def figures_in(line: str, pattern: "re.Pattern[str] | None") -> Figures:
     told: Figures = {}
     for name, value in found.items():
         known = ALIASES.get(name, name)
-        with contextlib.suppress(TypeError, ValueError):
-            if known in _KNOWN and value is not None and not isinstance(value, bool):
-                told[known] = float(value)
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            number = float(value)
+            if known in _KNOWN and not isinstance(value, bool) and math.isfinite(number):
+                told[known] = number
     return told
 
 
 def _object(line: str) -> Mapping[str, Any]:
     if line.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
             return found if isinstance(found, dict) else {}
     return {}

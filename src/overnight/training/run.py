@@ -114,7 +114,7 @@ def _train_epoch(trainer: Trainer, plan: Plan, course: Course, checkpoints: Chec
             if checkpoints is not None and (epoch or number):
                 _save(trainer, course, checkpoints, pace.watch)
             raise Interrupted("the training was asked to stop")
-        loss = trainer.train_batch(batches[number], epoch)
+        loss = float(trainer.train_batch(batches[number], epoch))
         if not math.isfinite(loss):
             raise PermanentError(
                 f"the loss is {loss} in epoch {epoch + 1}, batch {number + 1}: the training diverged; "
@@ -126,7 +126,10 @@ def _train_epoch(trainer: Trainer, plan: Plan, course: Course, checkpoints: Chec
 
 
 def _close_epoch(trainer: Trainer, plan: Plan, course: Course, watch: Watch, seconds: float) -> None:
-    found: Validation = trainer.validate()
+    seen: Validation = trainer.validate()
+    found = Validation(
+        loss=None if seen.loss is None else float(seen.loss), metric=None if seen.metric is None else float(seen.metric)
+    )
     for name, value in (("loss", found.loss), (trainer.metric, found.metric)):
         if value is not None and not math.isfinite(value):
             raise PermanentError(f"the {name} on the validation items is {value} after epoch {course.place.epoch + 1}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from overnight.base.errors import ConfigError, NotMeasured, UserMistake
+from overnight.base.errors import NotMeasured, UserMistake
 from overnight.base.files import write_json
 from overnight.proof.measures import spearman
 from overnight.training.arrays import load_arrays, save_arrays
@@ -58,21 +58,20 @@ class Embedding:
     statistics: Statistics
     weights: "dict[str, Floats]"
 
-    @classmethod
-    def check(cls, item: Item) -> str | None:
+    def check(self, item: Item) -> str | None:
         """Return what is wrong with an experience: two texts and a number are needed."""
         wrong = _wrong_input(item.get("input"))
         if wrong is not None:
             return wrong
         value = item.get("expected_output")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return "expected_output: not a number"
-        return "expected_output: below 0" if value < 0 else None
+        if not 0 <= value <= self.settings["scale"]:
+            return f"expected_output: not from 0 to {self.settings['scale']:g} (the setting `scale`)"
+        return None
 
     def __init__(self, settings: Mapping[str, Any], seed: int) -> None:  # Any: the settings' own JSON
-        self.settings = with_defaults(settings, self.defaults)
-        if self.settings["dropout"] >= 1:
-            raise ConfigError(f"settings.dropout: {self.settings['dropout']!r} is not below 1")
+        self.settings = with_defaults(settings, self.defaults, below_1=("dropout",), whose="this trainer")
         self.seed = seed
 
     @property
@@ -112,8 +111,6 @@ class Embedding:
         scale = self.settings["scale"]
         for item in items:
             wrong = self.check(item)
-            if wrong is None and item["expected_output"] > scale:
-                wrong = f"expected_output: {item['expected_output']!r} is above the scale, {scale:g}"
             if wrong is not None:
                 raise UserMistake(f"item {item.get('id')!r}: {wrong}")
         return [_pair(item["input"]) for item in items], [float(item["expected_output"]) / scale for item in items]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[float32]
 
+HIGHEST_RATE = 768_000
 RATE = 8000
 """Samples a second; higher rates are brought down to it."""
 FRAME, HOP, POINTS = 200, 80, 256
@@ -69,7 +70,7 @@ def read_sound(value: Mapping[str, Any], what: str) -> "Floats":
     try:
         data = Path(value["path"]).read_bytes() if "path" in value else b64decode(value["wav"], validate=True)
         samples, rate = _decoded(data)
-    except (OSError, ValueError, EOFError, wave.Error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, wave.Error) as error:
         raise PermanentError(f"{what}: {name} cannot be read: {one_line(error) or 'it is no whole wave'}") from error
     return _levelled(_resampled(samples, rate), f"{what}: {name}")
 
@@ -82,8 +83,8 @@ def _decoded(data: bytes) -> "tuple[NDArray[float64], int]":
         channels, size, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
         if channels != 1:
             raise ValueError(f"it has {channels} channels, 1 is needed")
-        if rate < RATE:
-            raise ValueError(f"it has {rate} samples a second, at least {RATE} are needed")
+        if not RATE <= rate <= HIGHEST_RATE:
+            raise ValueError(f"it has {rate} samples a second, {RATE} to {HIGHEST_RATE} can be read")
         raw = file.readframes(file.getnframes())
     raw = raw[: len(raw) // size * size]
     if size == 1:

@@ -264,8 +264,11 @@ def _from_file(path: str, name: str) -> "Floats":
         raise MissingExtra(f"image {name}: reading {path} needs Pillow: pip install pillow") from error
     try:
         with Image.open(path) as file:
-            pixels: Floats = np.array(file.convert("L"), dtype=np.float32)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+            # Those of 16 bits would be cut off at 255.
+            deep = file.mode.startswith("I")
+            pixels: Floats = np.array(file if deep else file.convert("L"), dtype=np.float32)
+            pixels /= np.float32(257 if deep else 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserMistake(f"image {name}: {path} cannot be read: {one_line(error)}") from error
     return pixels
 

@@ -1,6 +1,6 @@
 """What the built-in learners share: one thread, settings with known names, folds by hash, estimators as files."""
 
-import math
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +73,7 @@ def with_defaults(
             known = suggestion(name, sorted(defaults)) if defaults else f"; {whose} has none"
             raise ConfigError(f"settings: there is no {name!r}{known}")
         least = "of at least 0" if name in may_be_0 else "above 0"
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         if not number or value < 0 or (value == 0 and name not in may_be_0):
             raise ConfigError(f"settings.{name}: {value!r} is not a number {least}")
         if name in below_1 and value >= 1:
