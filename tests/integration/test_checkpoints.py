@@ -2,33 +2,18 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from killed_training import after, train_and_be_killed, watching
 from overnight.base.errors import PermanentError, StaleToken
 from overnight.training.checkpoints import Checkpoints, Place
 from overnight.training.ports import State
-from overnight.training.run import Interrupted, Plan, Watch, train
+from overnight.training.run import Interrupted, Plan, train
 from small_trainer import Line, points
 
 PLAN = Plan(epochs=6, count=33, seed=3, checkpoint_every=2)
-TESTS = Path(__file__).parents[1]
-
-
-def watching(asked=lambda: False, told=None):
-    told = [] if told is None else told
-    return Watch(
-        tell=told.append,
-        epoch_done=lambda _: None,
-        saved=lambda *_: None,
-        asked=asked,
-        now_s=iter(range(10**6)).__next__,
-    )
 
 
 def prepared(**settings):
@@ -46,12 +31,6 @@ def uninterrupted():
     trainer = prepared()
     history = train(trainer, PLAN, None, watching())
     return bits(trainer), [{**one, "seconds": 0} for one in history]
-
-
-def after(number):
-    """Ask for a stop after so many batches."""
-    left = iter([False] * number + [True])
-    return lambda: next(left)
 
 
 @pytest.mark.parametrize("batches", [*range(1, 12), 17, 18, 19, 50, 53])
@@ -75,53 +54,6 @@ def test_a_training_that_is_stopped_again_and_again_goes_on_to_the_same_bits(tmp
     assert bits(trainer) == uninterrupted[0]
 
 
-# The program of a child that kills itself: at the n-th call of a function that a checkpoint makes on its way to disk.
-KILLED = """
-import os, pathlib, signal, sys
-sys.path.insert(0, {tests!r})
-from integration import test_checkpoints as t
-place, number = sys.argv[2], int(sys.argv[3])
-calls = 0
-def deadly(function, before):
-    def call(*given, **more):
-        global calls
-        calls += 1
-        if calls == number and before:
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = function(*given, **more)
-        if calls == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-    return call
-if place == "half written":
-    real = os.fdopen
-    class Half:
-        def __init__(self, file): self.file = file
-        def __enter__(self): return self
-        def __exit__(self, *error): self.file.close()
-        def write(self, data):
-            global calls
-            calls += 1
-            if calls == number:
-                self.file.write(data[: len(data) // 2]); self.file.flush(); os.kill(os.getpid(), signal.SIGKILL)
-            return self.file.write(data)
-        def flush(self): self.file.flush()
-        def fileno(self): return self.file.fileno()
-    os.fdopen = lambda *given, **more: Half(real(*given, **more))
-elif place == "written, not forced to disk":
-    os.fsync = deadly(os.fsync, True)
-elif place == "between write and rename":
-    pathlib.Path.replace = deadly(pathlib.Path.replace, True)
-elif place == "renamed":
-    pathlib.Path.replace = deadly(pathlib.Path.replace, False)
-elif place == "removing":
-    pathlib.Path.unlink = deadly(pathlib.Path.unlink, False)
-elif place == "in a batch":
-    t.Line.train_batch = deadly(t.Line.train_batch, False)
-t.train(t.prepared(), t.PLAN, t.Checkpoints(folder=pathlib.Path(sys.argv[1]), token=1, keep=1), t.watching())
-"""
-
-
 @pytest.mark.parametrize(
     ("place", "number"),
     [
@@ -134,10 +66,7 @@ t.train(t.prepared(), t.PLAN, t.Checkpoints(folder=pathlib.Path(sys.argv[1]), to
     ],
 )
 def test_killed_anywhere_and_resumed_a_training_ends_with_the_same_bits(tmp_path, uninterrupted, place, number):
-    program = KILLED.format(tests=str(TESTS))
-    child = [sys.executable, "-c", program, str(tmp_path), place, str(number)]
-    ended = subprocess.run(child, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    train_and_be_killed(tmp_path, place, number, module="integration.test_checkpoints")
     trainer = prepared()
     found = Checkpoints(folder=tmp_path, token=2)
     train(trainer, PLAN, found, watching())
