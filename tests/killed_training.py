@@ -1,4 +1,4 @@
-"""What tests of resumed trainings share: who looks on, who asks for a stop, and a child that is killed at an instant."""
+"""What tests of resumed trainings share: who looks on, who asks for a stop, and a child that is killed."""
 
 import signal
 import subprocess

@@ -27,9 +27,11 @@ HEAVY = {
     "psycopg",
     "pydantic",
     "rich",
+    "safetensors",
     "scipy",
     "sklearn",
     "sqlalchemy",
+    "torch",
     "typer",
 }
 

@@ -27,6 +27,11 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def tell_libraries(name: str, value: str) -> None:
+    """Set a variable that a library reads as it starts, unless a person has set it."""
+    os.environ.setdefault(name, value)
+
+
 def find_project(start: Path) -> Path:
     """Return the nearest folder, from `start` upwards, that holds `overnight.toml`.
 

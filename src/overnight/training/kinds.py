@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from overnight.base.errors import ConfigError, UserMistake, said_by
+from overnight.base.errors import ConfigError, MissingExtra, UserMistake, said_by
 from overnight.base.vocabulary import suggestion
 from overnight.training.program import Program
 
@@ -89,6 +89,7 @@ def load_trainer(model_type: str, spec: str) -> "type[Trainer]":
 
     Raises:
         ConfigError: it cannot be imported, or lacks what a trainer has.
+        MissingExtra: it needs PyTorch, which is not installed.
     """
     module, colon, name = spec.partition(":")
     where = f"training.models.{model_type}.trainer"
@@ -97,6 +98,8 @@ def load_trainer(model_type: str, spec: str) -> "type[Trainer]":
     try:
         found = getattr(import_module(module), name, None)
     except Exception as error:
+        if isinstance(error, ImportError) and error.name in ("torch", "safetensors"):
+            raise MissingExtra(f"{where}: {spec!r} needs the extra 'torch': pip install 'overnight[torch]'") from error
         raise ConfigError(f"{where}: {spec!r} cannot be imported: {said_by(error)}") from error
     lacking = [part for part in _PARTS if not hasattr(found, part)]
     if not isinstance(found, type) or lacking:
