@@ -6,15 +6,19 @@ PYTHON ?= python3
 PY := .venv/bin/python
 BUILT := .venv/.built-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 PEERS := .venv-bench/.built-$(shell cat pyproject.toml constraints.txt benchmarks/peers.txt | cksum | tr ' ' '-')
+TORCH := .venv-torch/.built-$(shell cat pyproject.toml constraints.txt tests/pytorch/torch.txt | cksum | tr ' ' '-')
 SOURCES := src tests benchmarks docs
+
+# What only .venv-torch can run, so that `make test` does not count it and `make test-torch` does.
+TORCH_ONLY := src/overnight/training/models/torch_*
 
 # Two workers are fastest on two cores; an idle one takes tests from the other.
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup demo test check chaos figures soak interop mutants bench docs fmt
+.PHONY: help setup demo test test-torch check chaos figures soak interop mutants bench docs fmt
 
 help: ## list these words
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(BUILT) ## build .venv from constraints.txt (only when needed)
 
@@ -38,8 +42,21 @@ demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second t
 test: $(BUILT) ## run the tests with branch coverage: 90 % of everything, all of the pure modules
 	@rm -f .coverage .coverage.*
 	$(PYTEST) --cov --cov-report=
-	$(PY) -m coverage report --fail-under=90
+	$(PY) -m coverage report --fail-under=90 --omit='$(TORCH_ONLY)'
 	$(PY) -m coverage report --fail-under=100 --include="$$($(PY) tests/architecture.py pure-files)"
+
+test-torch: $(TORCH) ## run the tests of models in PyTorch in .venv-torch: 90 % of their code
+	@rm -f .coverage-torch .coverage-torch.*
+	COVERAGE_FILE=.coverage-torch .venv-torch/bin/python -m pytest tests/pytorch --cov --cov-report=
+	COVERAGE_FILE=.coverage-torch .venv-torch/bin/python -m coverage report --fail-under=90 --include='$(TORCH_ONLY)'
+
+$(TORCH): | $(BUILT)
+	@$(PY) -m venv .venv-torch
+	@echo "Installing into .venv-torch; PyTorch alone takes some minutes"
+	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --constraint tests/pytorch/torch.txt --no-build-isolation --editable '.[torch,ml,data,dev]'
+	@rm -f .venv-torch/.built-* && touch $@
 
 check: $(BUILT) ## lint, format, types and the import contracts
 	$(PY) -m ruff check $(SOURCES)
