@@ -110,6 +110,17 @@ def test_float16_scales_its_losses_and_the_scale_is_in_the_state():
     assert prepared(precision="bfloat16").state().values["scaler"] == {}
 
 
+def test_the_scale_of_losses_falls_where_gradients_overflow_and_goes_on_from_a_state():
+    trainer = prepared(precision="float16", accumulate=1, norm=False)
+    trainer._seen = (trainer._seen[0] * 1e4, trainer._seen[1])
+    trained(trainer, epochs=1)
+    scaler = trainer.state().values["scaler"]
+    assert scaler["scale"] < prepared(precision="float16").state().values["scaler"]["scale"]
+    resumed = prepared(precision="float16", accumulate=1, norm=False)
+    resumed.restore(trainer.state())
+    assert bits(resumed) == bits(trainer)
+
+
 def test_long_gradients_are_shortened():
     one, two = prepared(TiedSums, clip=1e-6, accumulate=1), prepared(TiedSums, clip=0, accumulate=1)
     before = [part.detach().clone() for part in one.model.parameters()]
