@@ -47,7 +47,7 @@ test: $(BUILT) ## run the tests with branch coverage: 90 % of everything, all of
 
 test-torch: $(TORCH) ## run the tests of models in PyTorch in .venv-torch: 90 % of their code
 	@rm -f .coverage-torch .coverage-torch.*
-	COVERAGE_FILE=.coverage-torch .venv-torch/bin/python -m pytest tests/pytorch --cov --cov-report=
+	COVERAGE_FILE=.coverage-torch .venv-torch/bin/python -m pytest -n 2 --dist worksteal tests/pytorch --cov --cov-report=
 	COVERAGE_FILE=.coverage-torch .venv-torch/bin/python -m coverage report --fail-under=90 --include='$(TORCH_ONLY)'
 
 $(TORCH): | $(BUILT)
