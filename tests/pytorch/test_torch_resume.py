@@ -27,7 +27,7 @@ VARIANTS = {
 
 
 # Nine batches an epoch.
-SHORT = Plan(epochs=3, count=COUNT, seed=3, checkpoint_every=0)
+SHORT = Plan(epochs=2, count=COUNT, seed=3, checkpoint_every=0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -35,7 +35,7 @@ def test_a_training_that_is_stopped_at_any_batch_goes_on_to_the_same_bits(tmp_pa
     kind, settings, every = VARIANTS[variant]
     calm = prepared(kind, epochs=SHORT.epochs, **settings)
     calm_history = train(calm, SHORT, None, watching())
-    for batches in range(1, 27, every):
+    for batches in range(1, 18, every):
         cut, resumed = (prepared(kind, epochs=SHORT.epochs, **settings) for _ in range(2))
         folder = tmp_path / str(batches)
         with pytest.raises(Interrupted):
@@ -64,8 +64,6 @@ def test_a_training_that_is_stopped_again_and_again_goes_on_to_the_same_bits(tmp
     ("place", "number"),
     [
         ("half written", 4),
-        ("written, not forced to disk", 5),
-        ("between write and rename", 3),
         ("between write and rename", 4),
         ("removing", 1),
         ("in a batch", 14),
