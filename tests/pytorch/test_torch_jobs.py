@@ -110,7 +110,7 @@ def squares(count=60):
         row, column = (0 if n % 2 else 5) + random.integers(0, 2), random.integers(0, 5)
         image[row : row + 3, column : column + 3] = 220
         found.append({"input": {"rows": image.tolist()}, "expected_output": "above" if n % 2 else "below"})
-    return identified(found)
+    return [item for _, item in identified(found)]
 
 
 def test_images_are_learnt_saved_and_named(tmp_path):
