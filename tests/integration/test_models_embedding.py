@@ -180,6 +180,7 @@ def sts(path: Path) -> list[Item]:
 
 
 @pytest.mark.needs_data
+@pytest.mark.timeout(600)
 def test_how_well_it_orders_real_pairs(test_data):
     folder = test_data / "embedding"
     training = sts(folder / "stsb-en-train.csv")

@@ -211,7 +211,8 @@ def test_what_is_no_image_is_not_answered(whole):
 
 
 @pytest.mark.needs_data
-def test_digits_are_read_from_8000_examples(test_data):
+@pytest.mark.timeout(600)
+def test_digits_are_read_from_8000_examples(test_data, long_form):
     folder = test_data / "vision"
     pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
     images = np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28)
@@ -220,6 +221,8 @@ def test_digits_are_read_from_8000_examples(test_data):
         {"id": str(place), "input": {"rows": image.tolist()}, "expected_output": label}
         for place, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
-    trainer = trained(Vision({}, seed=0), items[:8000], items[8000:], seed=0, epochs=6)
+    trainer = trained(Vision({}, seed=0), items[:8000], items[8000:], seed=0, epochs=10 if long_form else 3)
     assert len(batches(trainer, 8000, seed=0, epochs=1)) == 160
-    assert trainer.validate().metric > 0.97
+    accuracy = trainer.validate().metric
+    print(f"accuracy {accuracy:.4f}")
+    assert accuracy > (0.98 if long_form else 0.95)

@@ -309,6 +309,7 @@ def unseen_speaker(folder: Path, who: str) -> float:
 
 
 @pytest.mark.needs_data
+@pytest.mark.timeout(600)
 def test_how_well_it_tells_speakers_by_digits_that_it_never_heard(test_data):
     trainer = trained(digits(test_data, "0123456"))
     trials = digits(test_data, "789")
