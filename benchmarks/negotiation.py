@@ -486,7 +486,9 @@ def _show_row(name: str, row: dict) -> None:
     mean, worst = (f"{row[key]:.3f}" if row.get(key) is not None else "" for key in ("mean_series", "worst_series"))
     share = "" if row["share_of_clairvoyant"] is None else f"{row['share_of_clairvoyant']:.3f}"
     per = "" if row["ooms_per_1000_job_hours"] is None else f"{row['ooms_per_1000_job_hours']:.2f}"
-    print(f"{name:44} {share:5}  {mean:>11}  {worst:>5} {row['hours']:7.1f} {row['ooms']:6} {per:>12} {row['yields']:7}")
+    print(
+        f"{name:44} {share:5}  {mean:>11}  {worst:>5} {row['hours']:7.1f} {row['ooms']:6} {per:>12} {row['yields']:7}"
+    )
 
 
 def missed(overnight: dict) -> list[str]:

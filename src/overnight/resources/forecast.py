@@ -15,22 +15,35 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What to expect of a service. Shares are of the highest use within `recent_s`."""
+    """What to expect of a service. Rises are those of a minute; shares are of the recent peak: the highest use within
+    `recent_s`, or `peak_share` of the highest use ever, if that is more.
+    """
 
-    still_share: float = 0.2
-    """Rise within a minute, of a service that was perfectly still for `unrest_s`."""
+    peak_share: float = 0.5
+
+    still_share: float = 0.12
+    """Rise to expect of a service that was still for `still_s`,"""
+    calm_share: float = 0.25
+    """of one that was still for `unrest_s`,"""
+    restless_share: float = 0.5
+    """and of one that was not,"""
     unrest_factor: float = 4.0
-    """How much faster it may rise for each byte by which it moved within `unrest_s`."""
-    fastest_share: float = 0.75
-    """Rise within a minute that none exceeds; also expected of a service that is not yet known for `unrest_s`."""
-    over_share: float = 0.4
-    """Rise within a minute, of a service that is at its recent peak: it seldom goes far beyond."""
-    below_factor: float = 1.0
-    """How much faster it may rise for each byte that it is below its recent peak."""
+    """with so much more for each byte by which it moved within `unrest_s`;"""
+    return_share: float = 0.9
+    """but at least this share of the way back to its recent peak;"""
+    over_share: float = 0.35
+    """and never more than this beyond its recent peak,"""
+    below_factor: float = 1.75
+    """with so much more for each byte that it is below it,"""
+    fastest_share: float = 1.0
+    """nor more than this, which is also expected of a service that is not yet known for `unrest_s`."""
     caution: float = 1.0
-    """Times all of these: with more, fewer jobs run out of memory, and fewer run."""
+    """Times all of these: with more of it fewer jobs run out of memory, and fewer run."""
+    moved_share: float = 0.003
+    """What moves less is still."""
     unrest_s: float = 120.0
-    recent_s: float = 3600.0
+    still_s: float = 1200.0
+    recent_s: float = 1800.0
     settle_s: float = 20.0
     """A job starts only where the slope lets it stay for so long before it has to yield."""
     later_quantile: float = 0.95
@@ -87,9 +100,11 @@ class Series:
         """The highest use ever seen."""
         self.slope_bytes_per_s = 0.0
         self.recent_bytes = 0
-        """The highest use within `recent_s`."""
+        """The recent peak, as `Rules` says."""
         self.unrest_bytes = 0
         """By how much it moved within `unrest_s`."""
+        self.still_since_s = 0.0
+        self._still_high = self._still_low = 0
         self._recent = Extreme(rules.recent_s)
         self._high = Extreme(rules.unrest_s)
         self._low = Extreme(rules.unrest_s)
@@ -100,14 +115,19 @@ class Series:
         before = self.used_bytes
         if before is None:
             self.first_s = at_s
+            self._still_from(at_s, used_bytes)
         elif at_s <= self.at_s:
             return
         else:
             self.slope_bytes_per_s = (used_bytes - before) / (at_s - self.at_s)
         self.at_s, self.used_bytes = at_s, used_bytes
         self.peak_bytes = max(self.peak_bytes, used_bytes)
-        self.recent_bytes = self._recent.add(at_s, used_bytes)
+        self.recent_bytes = max(self._recent.add(at_s, used_bytes), int(self.rules.peak_share * self.peak_bytes))
         self.unrest_bytes = self._high.add(at_s, used_bytes) + self._low.add(at_s, -used_bytes)
+        self._still_high = max(self._still_high, used_bytes)
+        self._still_low = min(self._still_low, used_bytes)
+        if self._still_high - self._still_low > self.rules.moved_share * self.recent_bytes:
+            self._still_from(at_s, used_bytes)
         self._note_minute(int(at_s // MINUTE_S), used_bytes)
 
     def rise_bytes_per_s(self) -> float:
@@ -116,10 +136,12 @@ class Series:
         rise = rules.fastest_share * recent
         if self.at_s - self.first_s >= rules.unrest_s:
             below = recent - (self.used_bytes or 0)
+            still_s = self.at_s - self.still_since_s
+            share = rules.restless_share if still_s < rules.unrest_s else rules.calm_share
+            moved = (rules.still_share if still_s >= rules.still_s else share) * recent
+            moved += rules.unrest_factor * self.unrest_bytes
             rise = min(
-                rise,
-                rules.still_share * recent + rules.unrest_factor * self.unrest_bytes,
-                rules.over_share * recent + rules.below_factor * below,
+                rise, max(moved, rules.return_share * below), rules.over_share * recent + rules.below_factor * below
             )
         return max(self.slope_bytes_per_s, rules.caution * rise / MINUTE_S)
 
@@ -131,6 +153,10 @@ class Series:
             return self.peak_bytes
         peaks = sorted(_window_peaks(highs, length))
         return peaks[min(len(peaks) - 1, int(self.rules.later_quantile * len(peaks)))]
+
+    def _still_from(self, at_s: float, used_bytes: int) -> None:
+        self.still_since_s = at_s
+        self._still_high = self._still_low = used_bytes
 
     def _note_minute(self, minute: int, used_bytes: int) -> None:
         minutes = self._minutes
