@@ -23,10 +23,10 @@ and jobs use more than 48 GiB: the newest jobs are killed until it fits, each lo
 
 Within a minute the series is linear. In the step form all of the change comes in one random second of that minute.
 
-The forecast is made for every second. `decide` compares it with two bounds: with what the jobs hold (who yields) and with
-what the next one needs (who starts). Both change only with an arrival, an end or an own decision; so `decide` is asked at
-those, and in the next second in which a forecast crosses a bound. Between them its answer is "nothing". A test compares
-that with asking every second.
+The forecast is made for every second. `decide` compares it with two bounds: with what the jobs hold (who yields) and
+with what the next one needs (who starts). Both change only with an arrival, an end or an own decision; so `decide` is
+asked at those, and in the next second in which a forecast crosses a bound. Between them its answer is "nothing". A test
+compares that with asking every second.
 """
 
 import argparse
