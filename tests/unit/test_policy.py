@@ -225,7 +225,9 @@ def test_what_starts_fits_by_the_forecast(situation):
     starts = decide(situation).starts
     assume(starts)
     held = sum(job.held_bytes for job in situation.running) + started_bytes(situation)
-    expected = sum(max(one.start_bytes, one.peak_bytes or 0) if one.stale else one.start_bytes for one in situation.services)
+    expected = sum(
+        max(one.start_bytes, one.peak_bytes or 0) if one.stale else one.start_bytes for one in situation.services
+    )
     assert held + expected <= situation.room_bytes
     if any(not job.yields for job in situation.waiting if job.name in starts):
         before_last = [job for job in situation.waiting if job.name in starts and not job.yields]
@@ -262,7 +264,9 @@ def test_the_order_in_which_things_are_given_means_nothing(situation, random):
 def test_less_free_memory_never_starts_more(situation, less, yields):
     # What is free is another number for jobs that cannot yield: one kind at a time.
     situation = replace(situation, waiting=[replace(job, yields=yields) for job in situation.waiting])
-    assert started_bytes(replace(situation, reserve_bytes=situation.reserve_bytes + less * GB)) <= started_bytes(situation)
+    assert started_bytes(replace(situation, reserve_bytes=situation.reserve_bytes + less * GB)) <= started_bytes(
+        situation
+    )
 
 
 @given(situations, st.booleans())

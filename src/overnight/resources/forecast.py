@@ -27,11 +27,11 @@ class Rules:
     """of one that was still for `unrest_s`,"""
     restless_share: float = 0.5
     """and of one that was not,"""
-    unrest_factor: float = 4.0
+    unrest_factor: float = 5.0
     """with so much more for each byte by which it moved within `unrest_s`;"""
-    return_share: float = 0.9
+    return_share: float = 1.0
     """but at least this share of the way back to its recent peak;"""
-    over_share: float = 0.35
+    over_share: float = 0.4
     """and never more than this beyond its recent peak,"""
     below_factor: float = 1.75
     """with so much more for each byte that it is below it,"""
