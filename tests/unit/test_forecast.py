@@ -77,7 +77,7 @@ def test_unrest_makes_careful_up_to_the_recent_peak():
     assert told(restless).soon_bytes > told(calm).soon_bytes
     high = series_of(still(20, 600) + still(10, 600, start=600))
     # Below its peak a service is expected to come back, however still it is.
-    assert high.rise_bytes_per_s() == pytest.approx(0.9 * 10 * GB / 60)
+    assert high.rise_bytes_per_s() == pytest.approx(Rules().return_share * 10 * GB / 60)
 
 
 def test_a_peak_is_forgotten_but_not_all_of_it():

@@ -195,3 +195,16 @@ def test_the_printed_form_and_the_curve(bench, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "step_form" in printed
     assert "aim: no OOM at >= 90%" in printed
+
+
+@pytest.mark.needs_data
+def test_on_a_real_series_of_the_half_that_fitted_nothing_runs_out(bench, test_data):
+    path = test_data / "traces" / "serving_gpu_memory_gib.csv.gz"
+    name, minutes = next(iter(bench.read(path).items()))
+    series = {name: bench.Track(bench.linear(minutes))}
+    best = bench.simulate(series, lambda track: bench.Clairvoyant(track, 10), 10)
+    ours = bench.simulate(series, lambda track: bench.Overnight(track, 10), 10)
+    figures = bench.told(ours, best)
+    assert figures["ooms"] == 0
+    assert figures["share_of_clairvoyant"] >= bench.SHARE_AIM
+    assert bench.told(bench.simulate(series, bench.OneLook, 10), best)["ooms"] > 100

@@ -6,7 +6,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from overnight.resources.policy import CRITICAL, GB, LOW, NORMAL, Decision, Running, Service, Situation, Waiting, decide
+from overnight.resources.forecast import Series, forecast, series_of
+from overnight.resources.policy import (
+    CRITICAL,
+    GB,
+    LOW,
+    NORMAL,
+    Decision,
+    Running,
+    Service,
+    Situation,
+    Waiting,
+    decide,
+    service_of,
+)
 
 
 def service(used=20, soon=None, start=None, later=None, *, name="api", peak=None, stale=False):
@@ -118,6 +131,21 @@ def test_a_failed_probe_alone_makes_nobody_yield():
     assert decided(services=[service(20, 33, peak=40, stale=True)], jobs=[running("a", 16)]).yields == ("a",)
 
 
+LOOKS = {"yield_s": 10.0, "look_s": 1.0, "job_s": 7200.0}
+
+
+def test_a_service_is_what_its_series_tells_and_stale_when_nobody_looked_for_long():
+    series = series_of([*((float(second), 20 * GB) for second in range(1500)), (1500.0, 18 * GB)])
+    told = service_of("api", series, now_s=1501, stale_s=5, **LOOKS)
+    expected = forecast(series, now_s=1501, **LOOKS)
+    assert (told.soon_bytes, told.start_bytes) == (expected.soon_bytes, expected.start_bytes)
+    assert (told.used_bytes, told.peak_bytes, told.later_bytes) == (18 * GB, 20 * GB, expected.later_bytes)
+    assert told.known
+    blind = service_of("api", series, now_s=9000, stale_s=5, **LOOKS)
+    assert (blind.soon_bytes, blind.stale, blind.known) == (20 * GB, True, False)
+    assert not service_of("api", Series(), now_s=0, stale_s=5, **LOOKS).known
+
+
 # -- yields
 
 
@@ -185,9 +213,14 @@ services = st.builds(
 ranks = st.integers(CRITICAL, LOW)
 jobs = st.lists(
     st.builds(
-        lambda gb, used, rank, order, yields, yielding: dict(
-            gb=gb, used_bytes=used, rank=rank, order=order, yields=yields, yielding=yielding
-        ),
+        lambda gb, used, rank, order, yields, yielding: {
+            "gb": gb,
+            "used_bytes": used,
+            "rank": rank,
+            "order": order,
+            "yields": yields,
+            "yielding": yielding,
+        },
         st.integers(1, 16),
         st.none() | st.integers(0, 20 * GB),
         ranks,

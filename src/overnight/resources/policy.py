@@ -8,6 +8,8 @@ daemon, in the benchmarks and in the simulation; whoever calls it looks again ev
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from overnight.resources.forecast import Series, forecast
+
 CRITICAL, HIGH, NORMAL, LOW = range(4)
 """Ranks: a smaller one is more urgent."""
 GB = 10**9
@@ -33,6 +35,28 @@ class Service:
     def known(self) -> bool:
         """Return whether there is a fresh measurement with a forecast."""
         return None not in (self.used_bytes, self.soon_bytes, self.start_bytes, self.later_bytes) and not self.stale
+
+
+def service_of(
+    name: str, series: Series, *, now_s: float, yield_s: float, look_s: float, job_s: float, stale_s: float
+) -> Service:
+    """Return a service as its series has it: stale where the newest sample is older than `stale_s`.
+
+    The longer nobody could look, the more is expected of it, up to its peak.
+    """
+    if series.used_bytes is None:
+        return Service(name=name, used_bytes=None, soon_bytes=None, start_bytes=None, later_bytes=None)
+    told = forecast(series, now_s=now_s, yield_s=yield_s, look_s=look_s, job_s=job_s)
+    stale = now_s - series.at_s > stale_s
+    return Service(
+        name=name,
+        used_bytes=series.used_bytes,
+        soon_bytes=min(told.soon_bytes, series.peak_bytes) if stale else told.soon_bytes,
+        start_bytes=told.start_bytes,
+        later_bytes=told.later_bytes,
+        peak_bytes=series.peak_bytes,
+        stale=stale,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
