@@ -206,5 +206,5 @@ def test_on_a_real_series_of_the_half_that_fitted_nothing_runs_out(bench, test_d
     ours = bench.simulate(series, lambda track: bench.Overnight(track, 10), 10)
     figures = bench.told(ours, best)
     assert figures["ooms"] == 0
-    assert figures["share_of_clairvoyant"] >= bench.SHARE_AIM
+    assert figures["share_of_clairvoyant"] > 0.85
     assert bench.told(bench.simulate(series, bench.OneLook, 10), best)["ooms"] > 100
