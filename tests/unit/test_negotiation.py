@@ -195,6 +195,10 @@ def test_the_printed_form_and_the_curve(bench, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "step_form" in printed
     assert "aim: no OOM at >= 90%" in printed
+    # The aim is one of the real series.
+    monkeypatch.setattr(bench, "chosen", lambda *given: ("GENERATED", short))
+    assert bench.main() == 0
+    assert "aim" not in capsys.readouterr().out
 
 
 @pytest.mark.needs_data
