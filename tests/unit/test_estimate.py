@@ -59,9 +59,7 @@ def test_the_error_is_what_the_method_misses_on_runs_that_it_has_not_seen():
     exact = [Recorded(items=n, epochs=2, seconds=3.0 * n) for n in (10, 20, 40)]
     assert duration_s(exact, items=30, epochs=2).error_share == pytest.approx(0.0)
     noisy = [*exact, Recorded(items=30, epochs=2, seconds=180.0)]
-    found = duration_s(noisy, items=30, epochs=2)
-    assert found.error_share > 0.2
-    assert found.high == pytest.approx(found.value * (1 + found.error_share))
+    assert duration_s(noisy, items=30, epochs=2).error_share > 0.2
 
 
 def test_runs_that_took_no_time_do_no_harm():

@@ -164,12 +164,10 @@ def job_status(project: Workplace, job_id: str) -> JobStatus:
     return status_of(project, project.trainings.job(job_id))
 
 
-def list_jobs(
-    project: Workplace, *, limit: int = 20, model_type: str | None = None, before: int | None = None
-) -> list[JobStatus]:
+def list_jobs(project: Workplace, *, limit: int = 20, model_type: str | None = None) -> list[JobStatus]:
     """Return how the newest jobs stand, newest first."""
     with project.database.read() as connection:
-        found = jobs.newest(connection, limit=limit, model_type=model_type, before=before)
+        found = jobs.newest(connection, limit=limit, model_type=model_type)
     return [status_of(project, job) for job in found]
 
 

@@ -31,11 +31,6 @@ class Estimate:
     error_share: float
     runs: int
 
-    @property
-    def high(self) -> float:
-        """Return the value and its error on top."""
-        return self.value * (1 + self.error_share)
-
 
 def duration_s(recorded: Sequence[Recorded], *, items: int, epochs: int) -> Estimate | None:
     """Return the seconds that so many epochs over so many items will take; None with fewer than two runs."""

@@ -106,23 +106,15 @@ ADDING = 3
 
 def find(connection: sa.Connection, job_id: str) -> Job | None:
     """Return the job of that id."""
-    return _one(connection.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).fetchone())
+    row = connection.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).fetchone()
+    return None if row is None else _job(row)
 
 
-def of_run(connection: sa.Connection, run_id: int) -> Job | None:
-    """Return the job whose flow the run is."""
-    return _one(connection.execute(sa.select(jobs).where(jobs.c.run_id == run_id)).fetchone())
-
-
-def newest(
-    connection: sa.Connection, *, limit: int, model_type: str | None = None, before: int | None = None
-) -> list[Job]:
-    """Return the newest jobs, newest first; those with a lower number than `before`."""
+def newest(connection: sa.Connection, *, limit: int, model_type: str | None = None) -> list[Job]:
+    """Return the newest jobs, newest first."""
     query = sa.select(jobs).order_by(jobs.c.number.desc()).limit(limit)
     if model_type is not None:
         query = query.where(jobs.c.model_type == model_type)
-    if before is not None:
-        query = query.where(jobs.c.number < before)
     return [_job(row) for row in connection.execute(query)]
 
 
@@ -149,10 +141,6 @@ def recorded(connection: sa.Connection, model_type: str) -> list[Recorded]:
         )
         for row in connection.execute(query)
     ]
-
-
-def _one(row: "sa.Row[Any] | None") -> Job | None:
-    return None if row is None else _job(row)
 
 
 def _job(row: "sa.Row[Any]") -> Job:
