@@ -1,8 +1,12 @@
 """A database that is in an odd folder, refuses a value, or goes away: nobody gets another one's data, nobody hangs."""
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import overnight
+from daemons import wait_for
 from overnight.app.backup import database_file
 from overnight.base.config import Config, EngineSettings
 from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy
@@ -164,6 +169,48 @@ def test_a_connection_that_is_cut_is_waited_for_and_made_anew(database):
     assert found(database) == ["first", "second"]
 
 
+FROZEN = """
+import os, signal, sys
+from overnight.base.clock import SystemClock
+from overnight.db import postgresql
+from overnight.db.database import Database
+from pathlib import Path
+postgresql.FROZEN_S = 1
+database = Database(sys.argv[1], SystemClock(), Path(sys.argv[2]))
+def freeze(tx):
+    tx.dialect.serialize(tx.connection, 77)
+    tx.connection.exec_driver_sql("INSERT INTO notes VALUES ('of the frozen')")
+    os.kill(os.getpid(), signal.SIGSTOP)
+future = database.writer.submit(freeze)
+database.writer.step()
+print(type(future.exception(0)).__name__ if future.done() else "waits")
+"""
+
+
+@pytest.mark.postgres
+def test_a_writer_that_is_stopped_within_its_transaction_keeps_no_lock(database, postgres_database, tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", FROZEN, postgres_database, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+
+        def change(tx: Tx) -> None:
+            tx.dialect.serialize(tx.connection, 77)
+            tx.connection.execute(sa.insert(notes).values(note="of the other"))
+
+        began = time.monotonic()
+        database.writer.do(change)
+        assert time.monotonic() - began < 15
+        child.send_signal(signal.SIGCONT)
+        said, _ = child.communicate(timeout=60)
+        assert said.strip() in ("waits", "DatabaseBusy", "CommitInDoubt")
+        assert found(database) == ["of the other"]
+    finally:
+        child.kill()
+        child.wait()
+
+
 def refused(error: Exception, sqlstate: str | None = None) -> sa.exc.DBAPIError:
     error.sqlstate = sqlstate
     return sa.exc.DBAPIError("SELECT 1", None, error)
@@ -176,6 +223,7 @@ def refused(error: Exception, sqlstate: str | None = None) -> sa.exc.DBAPIError:
         ("InterfaceError", None, DatabaseBusy, CommitInDoubt),
         ("OperationalError", "57P01", DatabaseBusy, CommitInDoubt),
         ("OperationalError", "08006", DatabaseBusy, CommitInDoubt),
+        ("OperationalError", "25P03", DatabaseBusy, CommitInDoubt),
         ("InternalError", None, sa.exc.DBAPIError, CommitInDoubt),
         ("DataError", None, sa.exc.DBAPIError, CommitInDoubt),
         ("DataError", "22P05", sa.exc.DBAPIError, sa.exc.DBAPIError),

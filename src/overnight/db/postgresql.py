@@ -13,7 +13,10 @@ CONNECT_TIMEOUT_S = 10
 
 _BUSY = {"40001", "40P01", "55P03", "57014"}  # serialization, deadlock, lock not available, statement time-out
 _BROKEN = {"53100": "the database's disk is full", "25006": "the database is read-only", "53200": "out of memory"}
-_LOST = ("08", "57P")  # classes: connection exception, operator intervention
+_LOST = ("08", "57P", "25P03")  # connection exception, operator intervention, a transaction that stood still
+FROZEN_S = 10
+"""How long a writer may do nothing within its transaction. A process that is stopped or cut off there would keep its
+locks, and nobody could take over from it; this is less than a lease."""
 
 
 class Postgresql:
@@ -37,13 +40,14 @@ class Postgresql:
         return engine
 
     def prepare_writer(self, connection: sa.Connection) -> None:
-        """Let the writer's statements find their rows by index only.
+        """Let the writer's statements find their rows by index only, and a writer that stands still lose its locks.
 
         Their plans are kept, and the first ones are made while the tables are small, when reading all of a table looks
         cheapest; a million finished runs later that would take a hundred times as long.
         """
         for way in ("seqscan", "hashjoin", "mergejoin"):
             connection.exec_driver_sql(f"SET enable_{way} = off")
+        connection.exec_driver_sql(f"SET idle_in_transaction_session_timeout = '{FROZEN_S}s'")
         connection.commit()
 
     def begin_write(self, connection: sa.Connection) -> None:
