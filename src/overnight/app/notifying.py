@@ -191,7 +191,7 @@ class Notifier:
                 self._sending.discard(alert.cause)
 
     def _send(self, alert: Alert) -> None:
-        post, name = self._post, self._project.nightly.name
+        post, name = self._post, self._project.config.name
         if post is None or not self._claim(alert):
             return
         try:

@@ -24,7 +24,7 @@ def task_of(project: Workplace) -> Task:
         post = post_of(project.config)
         assert post is not None, "there are addresses"
         text = lines(stats(project))
-        post(f"Overnight, {project.nightly.name}: how the fleet does", "\n".join(text))
+        post(f"Overnight, {project.config.name}: how the fleet does", "\n".join(text))
         return {"lines": len(text)}
 
     return Task(

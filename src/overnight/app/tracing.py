@@ -182,7 +182,7 @@ class Tracer:
         """
         self._database = project.database
         self._ids = Ids(folder=str(project.folder.resolve()))
-        self._collector = _Collector(endpoint, project.nightly.name)
+        self._collector = _Collector(endpoint, project.config.name)
         self._waiting: queue.SimpleQueue[RunId] = queue.SimpleQueue()
         self._overflown = 0
         self._unsent = 0

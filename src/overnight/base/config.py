@@ -234,6 +234,11 @@ class Config(Settings):
     """Dotted key to origin, for the values that somebody set."""
 
     @property
+    def name(self) -> str:
+        """What reports call the project."""
+        return self.project.name or self.project_dir.name
+
+    @property
     def database_url(self) -> str:
         """The URL of the database, with a relative SQLite file put below the project folder.
 

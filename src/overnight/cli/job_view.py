@@ -24,18 +24,11 @@ Show = Callable[[JobStatus], None]
 def see_through(project: Project, job_id: str, *, wait: bool, quiet: bool) -> tuple[JobStatus, int]:
     """Work on the job here unless another process does, and return how it stands then and the exit code."""
     with stopping() as stop:
-        here = begin_work(project)
-        status = project.job(job_id)
-        if not here and not wait:
+        if not begin_work(project) and not wait:
             if not quiet:
                 say(f"  overnight jobs watch {job_id}     see how it goes")
-            return status, 0
-        with _showing(project, quiet=quiet) as show:
-            while not status.ended and not stop.count:
-                show(status)
-                project.wait(status.run_id, timeout_s=LOOK_EVERY_S)
-                status = project.job(job_id)
-            show(status)
+            return project.job(job_id), 0
+        status = _wait(project, job_id, quiet=quiet, enough=lambda: stop.count > 0)
     leave(project, interrupted=not status.ended)
     status = project.job(job_id)
     if not quiet:
@@ -45,14 +38,20 @@ def see_through(project: Project, job_id: str, *, wait: bool, quiet: bool) -> tu
 
 def follow(project: Project, job_id: str) -> JobStatus:
     """Show how a job stands until it has ended, and return how it has."""
+    status = _wait(project, job_id, quiet=False)
+    say_end(status)
+    return status
+
+
+def _wait(project: Project, job_id: str, *, quiet: bool, enough: Callable[[], bool] = lambda: False) -> JobStatus:
+    """Show how a job stands until it has ended or `enough` says so, and return how it stands then."""
     status = project.job(job_id)
-    with _showing(project, quiet=False) as show:
-        while not status.ended:
+    with _showing(project, quiet=quiet) as show:
+        while not status.ended and not enough():
             show(status)
             project.wait(status.run_id, timeout_s=LOOK_EVERY_S)
             status = project.job(job_id)
         show(status)
-    say_end(status)
     return status
 
 

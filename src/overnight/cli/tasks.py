@@ -37,8 +37,8 @@ def _list(
     from overnight.engine import pausing
 
     with place_of(ctx).open() as project:
-        tagged = [entry for entry in project.book if tag in entry.task.tags]
-        entries = project.book.own() if tag is None else tagged
+        book = project.book
+        entries = book.own() if tag is None else [entry for entry in book if tag in entry.task.tags]
         with project.database.read() as connection:
             paused = {pause.task_id: pause for pause in pausing.pauses(connection)}
     if as_json:

@@ -142,7 +142,6 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
     with database.read() as connection:
         run = runs.get(connection, ended.run_id)
     assert run is not None, "its outcome was just read"
-    figures = dict(ended.result["figures"])
     manifest = trainings.blobs.put_folder(folder / MODEL)
     if not manifest:
         raise PermanentError(
@@ -164,7 +163,7 @@ def _register(trainings: Trainings, job_id: str, ended: Ended) -> Json:
 
     def change(tx: Any) -> str:  # Any: db.writer.Tx
         version = registry.register(tx, candidate, serve=False, why=NOT_COMPARED)
-        result = {**ended.result, "figures": figures, "model_version": version.number}
+        result = {**ended.result, "model_version": version.number}
         jobs.done(tx, job_id, result, seconds=seconds, peak_memory_gb=run.usage.peak_memory_gb)
         return version.number
 

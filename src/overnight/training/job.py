@@ -5,15 +5,13 @@ only passed on. The naive rival is fitted on the training part and answers about
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import (
     ConfigError,
     NotMeasured,
-    OvernightError,
     PermanentError,
     UserMistake,
     said_by,
@@ -23,6 +21,7 @@ from overnight.base.ports import ChildContext
 from overnight.proof.measures import spearman
 from overnight.proof.metrics import Metric, measure
 from overnight.training.agents import Record, TrainContext, TrainReport, train_agent
+from overnight.training.failing import final
 from overnight.training.measuring import Answers, Twin, answers_of, best_of, groups_of, metric_of, rival_of, truths_of
 from overnight.training.versions import ABOUT, AGENT, AgentSpec, Trained, context_of, save_version, train_version
 
@@ -58,7 +57,7 @@ def train_job(
             permanent too, because the same records and seed would raise it again; only what the machine does (files,
             memory) is worth another try.
     """
-    with _final():
+    with final():
         folder = Path(work)
         spec = AgentSpec.from_dict(agent)
         records = _lines(folder / SNAPSHOT)
@@ -188,16 +187,6 @@ def _figures(
         constant = len(set(answers)) < 2 or len(set(truths)) < 2
         figures["spearman"] = None if constant else spearman(answers, truths)
     return figures
-
-
-@contextmanager
-def _final() -> Iterator[None]:
-    try:
-        yield
-    except (OvernightError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise PermanentError(said_by(error)) from error
 
 
 def _lines(path: Path) -> list[Record]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.clock import SystemClock
-from overnight.base.errors import OvernightError, PermanentError, UserMistake, said_by
+from overnight.base.errors import PermanentError, UserMistake
 from overnight.base.files import replace_file
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
@@ -26,6 +26,7 @@ from overnight.resources.machine import Machine, shared_folder
 from overnight.training.checkpoints import Checkpoints, Place
 from overnight.training.exclusive import Wanted, held
 from overnight.training.experiences import parted
+from overnight.training.failing import final
 from overnight.training.kinds import load_trainer
 from overnight.training.ports import Item, Trainer
 from overnight.training.program import Figures, Program, Run
@@ -80,7 +81,7 @@ def train_model(ctx: RunContext, **job: Any) -> dict[str, Any]:  # Any: JSON, se
             does (files, memory) is worth another try.
     """
     told = Job(**job)
-    with _final(), _slot(ctx, told) as renew:
+    with final(), _slot(ctx, told) as renew:
         if told.trainer is None:
             return _Called(ctx=ctx, job=told, folder=Path(told.folder), renew=renew).perform()
         with _one_thread():
@@ -107,16 +108,6 @@ def _slot(ctx: RunContext, job: Job) -> Iterator[Callable[[], None]]:
         asked=lambda: ctx.cancelled,
     ) as renew:
         yield renew
-
-
-@contextmanager
-def _final() -> Iterator[None]:
-    try:
-        yield
-    except (OvernightError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise PermanentError(said_by(error)) from error
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Nightly:
     @property
     def name(self) -> str:
         """What reports call the project."""
-        return self.config.project.name or self.config.project_dir.name
+        return self.config.name
 
     def work(self, flow_id: int) -> Path:
         """Return the folder that a night's trainings work in."""
