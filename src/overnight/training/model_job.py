@@ -30,7 +30,7 @@ from overnight.training.failing import final
 from overnight.training.kinds import load_trainer
 from overnight.training.ports import Item, Trainer
 from overnight.training.program import Figures, Program, Run
-from overnight.training.run import Plan, Watch, train
+from overnight.training.run import Plan, Watch, resume, train
 
 EXPERIENCES, EPOCHS, MODEL = "experiences.jsonl", "epochs.jsonl", "model"
 """What lies in the folder of a job, beside its checkpoints."""
@@ -148,17 +148,17 @@ class _Work:
         training, validation = _items(self.folder, job)
         trainer.prepare(training, validation, job.epochs)
         checkpoints = self._checkpoints()
-        before = None if checkpoints is None else checkpoints.newest()
         plan = Plan(
             epochs=job.epochs,
             count=len(training),
             seed=job.seed,
             checkpoint_every=job.checkpoint_interval or job.epochs,
         )
-        self._begin_epochs([] if before is None else before.course["history"])
+        course = resume(trainer, checkpoints)
+        before, prepared_s = course.place, now_s() - began_s
+        self._begin_epochs(course.history)
         alive()
-        prepared_s = now_s() - began_s
-        history = train(trainer, plan, checkpoints, self._watch(trainer, alive))
+        history = train(trainer, plan, checkpoints, self._watch(trainer, alive), course)
         alive()
         ctx.progress(job.epochs, job.epochs, phase="saving", epoch=job.epochs, total_epochs=job.epochs)
         self._save(trainer)
@@ -169,7 +169,7 @@ class _Work:
             "metric": trainer.metric,
             "figures": history[-1],
             "seconds": prepared_s + sum(one["seconds"] for one in history),
-            "resumed_from": None if before is None else before.place.name,
+            "resumed_from": None if before == Place() else before.name,
             "damaged": [] if checkpoints is None else checkpoints.damaged,
         }
 
@@ -243,9 +243,9 @@ class _Called:
         job, program = self.job, Program(**dict(self.job.program or {}))
         training, validation = _items(self.folder, job)
         values = self._lay_out(training, validation)
-        began_s, resumes = SystemClock().monotonic(), any(Path(values["checkpoints"]).iterdir())
+        began_s = SystemClock().monotonic()
         self.ctx.progress(0, job.epochs, phase="preparing", total_epochs=job.epochs)
-        Run(
+        run = Run(
             program=program,
             values=values,
             env=environment(),
@@ -253,7 +253,8 @@ class _Called:
             now_s=SystemClock().monotonic,
             told=lambda figures: self._told(program, figures),
             asked=self._asked,
-        ).perform()
+        )
+        run.perform()
         if not any(Path(values["model"]).iterdir()):
             raise PermanentError(f"{program.argv[0]!r} ended well, but left nothing in its folder {{model}}")
         return {
@@ -263,7 +264,7 @@ class _Called:
             "metric": program.metric,
             "figures": {"epoch": job.epochs, "loss": None, "val_loss": None, "val_metric": None, **self.figures},
             "seconds": SystemClock().monotonic() - began_s,
-            "resumed_from": "its own checkpoints" if resumes else None,
+            "resumed_from": "its own checkpoints" if run.resumed else None,
             "damaged": [],
         }
 

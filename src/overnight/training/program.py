@@ -125,6 +125,8 @@ class Run:
     told: Callable[[Figures], None]
     asked: Callable[[], bool]
     tail: list[str] = field(default_factory=list)
+    resumed: bool = False
+    """Whether it had something to go on from."""
 
     def perform(self) -> None:
         """Run the program to its end.
@@ -134,8 +136,8 @@ class Run:
                 try.
             PermanentError: it could not be started, or ended with another code than 0.
         """
-        resumes = any(Path(self.values["checkpoints"]).iterdir())
-        argv = filled([*self.program.argv, *(self.program.resume if resumes else ())], self.values)
+        self.resumed = any(Path(self.values["checkpoints"]).iterdir())
+        argv = filled([*self.program.argv, *(self.program.resume if self.resumed else ())], self.values)
         output, theirs = os.pipe()
         try:
             child = spawn(argv, env=self.env, stdout=theirs, stderr=theirs)

@@ -62,18 +62,20 @@ class Course:
         return {"loss_sum": self.loss_sum, "history": self.history}
 
 
-def train(trainer: Trainer, plan: Plan, checkpoints: Checkpoints | None, watch: Watch) -> list[dict[str, Any]]:
+def train(
+    trainer: Trainer, plan: Plan, checkpoints: Checkpoints | None, watch: Watch, course: Course | None = None
+) -> list[dict[str, Any]]:
     """Train up to the last epoch, from the newest whole checkpoint on, and return the figures of all epochs.
 
     Each has `epoch` (from 1), `loss`, `val_loss` and `val_metric` (None: no items to measure with), `seconds`.
-    The trainer is prepared.
+    The trainer is prepared. `course` is what `resume` has answered, for a caller who has asked it already.
 
     Raises:
         Interrupted: `watch.asked` said so; the place is in a checkpoint, if there are any.
         PermanentError: a loss is not finite.
         StaleToken: another process trains this job now.
     """
-    course = _resume(trainer, checkpoints)
+    course = resume(trainer, checkpoints) if course is None else course
     pace = _Pace(plan=plan, watch=watch, began_s=watch.now_s(), before=course.place, size=trainer.batch_size)
     while course.place.epoch < plan.epochs:
         began_s = watch.now_s()
@@ -86,7 +88,8 @@ def train(trainer: Trainer, plan: Plan, checkpoints: Checkpoints | None, watch: 
     return course.history
 
 
-def _resume(trainer: Trainer, checkpoints: Checkpoints | None) -> Course:
+def resume(trainer: Trainer, checkpoints: Checkpoints | None) -> Course:
+    """Put the prepared trainer where the newest whole checkpoint is, and return how far that is."""
     found = None if checkpoints is None else checkpoints.newest()
     if found is None:
         return Course()
