@@ -7,15 +7,18 @@ PY := .venv/bin/python
 BUILT := .venv/.built-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
 PEERS := .venv-bench/.built-$(shell cat pyproject.toml constraints.txt benchmarks/peers.txt | cksum | tr ' ' '-')
 TORCH := .venv-torch/.built-$(shell cat pyproject.toml constraints.txt tests/pytorch/torch.txt | cksum | tr ' ' '-')
+MLFLOW := .venv-mlflow/.built-$(shell cat tests/mlflow.txt | cksum | tr ' ' '-')
+SAVVI := .venv-savvi/.built-$(shell cat tests/savvi.txt | cksum | tr ' ' '-')
+DATASETS := .venv-datasets/.built-$(shell cat tests/datasets.txt | cksum | tr ' ' '-')
 SOURCES := src tests benchmarks docs
 
-# What only .venv-torch can run, so that `make test` does not count it and `make test-torch` does.
+# What only .venv-torch can run, so that `make coverage` does not count it and `make test-torch` does.
 TORCH_ONLY := src/overnight/training/models/torch_*
 
-# Two workers are fastest on two cores; an idle one takes tests from the other.
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+# Two workers leave two cores idle for nearly half of the time, while tests wait; an idle one takes tests from the others.
+PYTEST := $(PY) -m pytest -n 3 --dist worksteal
 
-.PHONY: help setup demo test test-torch check chaos figures soak interop mutants bench docs fmt
+.PHONY: help setup demo test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets mutants bench docs fmt
 
 help: ## list these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,14 +35,18 @@ $(BUILT):
 	@echo "Installing into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --no-build-isolation --editable '.[data,ml,demo,postgres,notify,otel,dev]'
+	  --no-build-isolation --editable '.[data,ml,demo,postgres,notify,otel,gpu,dev]'
 	@rm -f .venv/.built-* && touch $@
 
 demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions
 	@test -d demo || .venv/bin/overnight init --example music_video demo
 	cd demo && ../.venv/bin/overnight train
 
-test: $(BUILT) ## run the tests with branch coverage: 90 % of everything, all of the pure modules
+test: $(BUILT) ## run all tests
+	$(PYTEST)
+
+# A word of its own: lines that are counted run several times slower, and a desk asks for the count far less often.
+coverage: $(BUILT) ## run all tests with branch coverage: 90 % of everything, all of the pure modules
 	@rm -f .coverage .coverage.*
 	$(PYTEST) --cov --cov-report=
 	$(PY) -m coverage report --fail-under=90 --omit='$(TORCH_ONLY)'
@@ -67,7 +74,8 @@ check: $(BUILT) ## lint, format, types and the import contracts
 chaos: $(BUILT) ## the long form of the tests that kill processes, on both databases
 	$(PY) -m pytest tests/chaos tests/integration/test_simulation.py tests/integration/test_bad_runs.py \
 	  tests/integration/test_month.py tests/integration/test_retention.py \
-	  tests/contract/test_machine_stateful.py tests/contract/test_schedules_stateful.py --long --timeout 3600
+	  tests/contract/test_machine_stateful.py tests/contract/test_schedules_stateful.py \
+	  tests/contract/test_experiences_stateful.py --long --timeout 3600
 
 figures: $(BUILT) ## what the built-in trainers reach on the real data that OVERNIGHT_TEST_DATA names
 	@test -n "$$OVERNIGHT_TEST_DATA" || { echo "Set OVERNIGHT_TEST_DATA to the folder of the test data" >&2; exit 1; }
@@ -81,6 +89,30 @@ interop: $(BUILT) ## the database tests on the PostgreSQL server that OVERNIGHT_
 	  echo "Set OVERNIGHT_TEST_POSTGRES to the URL of a server, such as postgresql://user:password@localhost/postgres" >&2; exit 1; }
 	$(PYTEST) -k postgres
 
+interop-mlflow: $(MLFLOW) ## the mirror of versions on a real MLflow server in .venv-mlflow
+	OVERNIGHT_TEST_MLFLOW=$(CURDIR)/.venv-mlflow/bin/mlflow $(PY) -m pytest tests/integration/test_mlflow.py
+
+interop-savvi: $(SAVVI) ## the sample-ratio test beside the library of those who published it, in .venv-savvi
+	OVERNIGHT_TEST_SAVVI=$(CURDIR)/.venv-savvi/bin/python $(PY) -m pytest tests/unit/test_proof_savvi.py
+
+# What an environment needs stands in the file of its name.
+$(MLFLOW) $(SAVVI): | $(BUILT)
+	@$(PY) -m venv $(@D)
+	@echo "Installing into $(@D)"
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/$(@D:.venv-%=%).txt
+	@rm -f $(@D)/.built-* && touch $@
+
+interop-datasets: $(DATASETS) ## data sets as the libraries datasets and trl read them, in .venv-datasets
+	OVERNIGHT_TEST_DATASETS=$(CURDIR)/.venv-datasets/bin/python $(PY) -m pytest tests/unit/test_datasets.py
+
+# Without what trl says that it needs: accelerate, and with it PyTorch, which nothing asked here imports.
+$(DATASETS): | $(BUILT)
+	@$(PY) -m venv .venv-datasets
+	@echo "Installing into .venv-datasets"
+	@.venv-datasets/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/datasets.txt
+	@.venv-datasets/bin/python -m pip install --quiet --disable-pip-version-check --no-deps trl==1.16.0
+	@rm -f .venv-datasets/.built-* && touch $@
+
 docs: $(BUILT) ## write the parts of the documentation that follow from the code and from a real training
 	$(PY) docs/build.py
 
@@ -92,7 +124,7 @@ mutants: $(BUILT) ## break the pure modules on purpose: the tests must notice at
 	  print("{:.1%} of {} mutants noticed".format(share, s["total"])); sys.exit(share < 0.85)'
 
 bench: $(PEERS) ## measure the figures that we claim, beside the raw limits and the peers
-	@failed=0; for script in start gate engine data negotiation; do \
+	@failed=0; for script in start gate engine data campaigns generators generators_sql ingest negotiation streams router; do \
 	  echo "== benchmarks/$$script.py"; .venv-bench/bin/python "benchmarks/$$script.py" || failed=1; \
 	done; exit $$failed
 

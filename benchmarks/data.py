@@ -32,7 +32,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from rig import machine
+from rig import machine, show
 
 from overnight.data.judge import Answer, Rules, judge
 from overnight.data.quality import scorer_of
@@ -239,18 +239,6 @@ SECTIONS: dict[str, Callable[[bool], dict[str, object]]] = {
 }
 
 
-def lines(figures: dict[str, object], indent: str = "  ") -> Iterator[str]:
-    for key, value in figures.items():
-        if isinstance(value, dict):
-            yield f"{indent}{key}:"
-            yield from lines(value, indent + "  ")
-        else:
-            text = (
-                f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-            )
-            yield f"{indent + key:<24}{text:>14}"
-
-
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -263,11 +251,7 @@ def main() -> int:
     for name, figures in SECTIONS.items():
         if options.only in (None, name):
             result[name] = figures(options.quick)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        for name, section in result.items():
-            print("\n".join([f"{name}:", *lines(section)]))
+    show(result, as_json=options.json)
     return int(any(section.get("missed") for section in result.values()))
 
 

@@ -15,17 +15,18 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from overnight.proof.distributions import binomial_mid_p, t_quantile
+from overnight.proof.forms import Form, GateSpec, Looks
 from overnight.proof.gate import Decision, judge
 from overnight.proof.metrics import judge_answers, metric_named
 from overnight.proof.paired import compare
 from overnight.proof.power import items_needed
 
 ALPHA = 0.05
-SIZES = (10, 30, 100, 500)
+SIZES = (9, 20, 30, 100, 1000)
 Pairs = tuple[list[float], list[float]]
 Draw = Callable[[Random], float]
 
@@ -98,7 +99,7 @@ def student(candidate: list[float], champion: list[float]) -> bool:
 
 
 def gate(candidate: list[float], champion: list[float]) -> bool:
-    return judge(candidate, champion, alpha=ALPHA).decision is Decision.ACCEPT
+    return judge(candidate, champion, GateSpec(alpha=ALPHA)).decision is Decision.ACCEPT
 
 
 def rates(case: Callable[[Random, int], Pairs], n: int, trials: int, rules: dict[str, Callable[..., bool]]) -> dict:
@@ -111,13 +112,11 @@ def rates(case: Callable[[Random, int], Pairs], n: int, trials: int, rules: dict
     return {name: count / trials for name, count in accepted.items()}
 
 
-def false_acceptance(trials: int) -> list[dict]:
+def false_acceptance(trials: int) -> Iterator[dict]:
     rules = {"gate": gate, "naive": naive, "student": student}
-    return [
-        {"null": name, "n": n, "trials": trials, **rates(case, n, trials, rules)}
-        for name, case in NULLS.items()
-        for n in SIZES
-    ]
+    for name, case in NULLS.items():
+        for n in SIZES:
+            yield {"null": name, "n": n, "trials": trials, **rates(case, n, trials, rules)}
 
 
 def exact_level(n: int, share: float) -> float:
@@ -159,9 +158,12 @@ def power(trials: int) -> list[dict]:
             (10, 30, 100, 200),
         ),
     }
+    some = {"gate": gate, "student": student}
+    any_time = GateSpec(looks=Looks.ANY_TIME)
+    rules = {**some, "any_time": lambda new, old: judge(new, old, any_time).decision is Decision.ACCEPT}
     for name, (case, sizes) in planted.items():
         rows += [
-            {"planted": name, "n": n, "trials": trials, **rates(case, n, trials, {"gate": gate, "student": student})}
+            {"planted": name, "n": n, "trials": trials, **rates(case, n, trials, rules if "right" in name else some)}
             for n in sizes
         ]
     return rows
@@ -181,6 +183,84 @@ def advice(trials: int) -> list[dict]:
         needed = items_needed(seen, gain / seen.unit)
         found = rates(case, needed, trials, {"gate": gate})["gate"]
         rows.append({"case": name, "items_needed": needed, "trials": trials, "found": found})
+    return rows
+
+
+PEEKS = 10
+"""Items between two looks."""
+
+
+def peeking(trials: int) -> Iterator[dict]:
+    """How often a candidate of equal skill is accepted at any of the looks after every ten items, up to n."""
+    cases: dict[str, tuple[Callable[[Random, int], Pairs], tuple[float, float] | None, int]] = {
+        "right or wrong, 10 % differ": (NULLS["right or wrong, 10 % differ"], None, 1000),
+        "right or wrong, 30 % differ": (NULLS["right or wrong, 30 % differ"], None, 1000),
+        "shares, uniform": (lambda random, n: ([random.random() for _ in range(n)], [0.5] * n), (0.0, 1.0), 200),
+    }
+    for name, (case, bounds, most) in cases.items():
+        any_time = GateSpec(looks=Looks.ANY_TIME, bounds=bounds)
+        rules = {
+            "any_time": lambda new, old, spec=any_time: judge(new, old, spec).decision is Decision.ACCEPT,
+            "fixed": gate,
+            "student": student,
+        }
+        for n in (100, most):
+            random, accepted = Random(n), dict.fromkeys(rules, 0)
+            for _ in range(trials):
+                new, old = case(random, n)
+                for rule_name, rule in rules.items():
+                    looks = range(PEEKS, n + 1, PEEKS)
+                    accepted[rule_name] += any(rule(new[:look], old[:look]) for look in looks)
+            shares = {key: count / trials for key, count in accepted.items()}
+            yield {"null": name, "up_to": n, "trials": trials, **shares}
+
+
+def forms(trials: int) -> list[dict]:
+    """How often a candidate is accepted that is exactly at what its form asks for, and has to be refused."""
+    gain = GateSpec(form=Form.MINIMUM_GAIN)
+    margin = GateSpec(form=Form.NON_INFERIORITY, margin=0.05)
+    lower = GateSpec(form=Form.MINIMUM_GAIN, lower_is_better=True)
+    cases: dict[str, tuple[GateSpec, Callable[[Random, int], Pairs]]] = {
+        # 60 % right: 5 % of the 40 % that are left are 2 points; 35 % right: 5 % of them are 1.75 points.
+        "minimum gain, 60 % right": (gain, lambda random, n: exactly(random, n, 0.60, 0.02)),
+        "minimum gain, 35 % right": (gain, lambda random, n: exactly(random, n, 0.35, 0.0175)),
+        "minimum gain, errors": (lower, lambda random, n: errors(random, n, 0.95)),
+        "non-inferiority, margin 0.05": (margin, lambda random, n: exactly(random, n, 0.60, -0.05)),
+    }
+    rows = []
+    for name, (spec, case) in cases.items():
+        rule = {"accepted": lambda new, old, spec=spec: judge(new, old, spec).decision is Decision.ACCEPT}
+        rows += [{"form": name, "n": n, "trials": trials, **rates(case, n, trials, rule)} for n in (30, 100, 300)]
+    return rows
+
+
+def exactly(random: Random, n: int, right: float, gain: float) -> Pairs:
+    """0/1 scores: the champion is right on a share, the candidate on `gain` more; 15 % or so differ either way."""
+    lost = 0.1
+    won = (lost * right + gain) / (1 - right)
+    champion = [float(random.random() < right) for _ in range(n)]
+    return [float(random.random() >= lost) if old else float(random.random() < won) for old in champion], champion
+
+
+def errors(random: Random, n: int, share: float) -> Pairs:
+    """Errors of both, exponential and independent; the candidate's are smaller by the share."""
+    return [share * random.expovariate(1) for _ in range(n)], [random.expovariate(1) for _ in range(n)]
+
+
+def groups(trials: int) -> list[dict]:
+    """How often an equally good candidate is called worse in any of five groups, and one that is worse in one."""
+    rows = []
+    for n in (50, 100, 500):
+        random, called, found = Random(n), 0, 0
+        names = [str(at % 5) for at in range(n)]
+        for _ in range(trials):
+            called += bool(judge(*wins_and_losses(random, n, 0.15, 0.15), groups=names).worse_in)
+            new, old = wins_and_losses(random, n, 0.178, 0.053)
+            bad = [
+                0.0 if name == "0" and random.random() < 0.5 else score for score, name in zip(new, names, strict=True)
+            ]
+            found += "0" in judge(bad, old, groups=names).worse_in
+        rows.append({"n": n, "trials": trials, "called_worse": called / trials, "half_lost_in_one": found / trials})
     return rows
 
 
@@ -344,10 +424,13 @@ def measure(quick: bool) -> dict:
         "seconds": seconds(),
         "exact_level_right_or_wrong": exact_levels(),
         "power": power(trials),
+        "peeking_every_10": list(peeking(trials // 10)),
+        "forms_at_their_threshold": forms(trials // 2),
+        "groups": groups(trials // 4),
         "advice": advice(trials // 4),
         "figures_of_equal_skill": figure_rates(FIGURES, (30, 100, 300), trials // 4),
         "figures_of_a_better_candidate": figure_rates(BETTER, (30, 100, 300), trials // 10),
-        "false_acceptance": false_acceptance(trials),
+        "false_acceptance": list(false_acceptance(trials)),
     }
 
 

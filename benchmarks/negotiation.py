@@ -15,7 +15,7 @@ and goes back into the queue at its old place with what it still has to do. Memo
 and jobs use more than 48 GiB: the newest jobs are killed until it fits, each loses its work since its last checkpoint
 (every 10 min of work, and when a yield is complete) and waits again. What trains at the end of the series counts.
 
-    overnight    the functions that the daemon uses: forecast.Series, forecast.outlook_bytes, policy.decide
+    overnight    the functions that the daemon uses: forecast.Series, forecast.outlook_bytes, sharing.decide
     one look     a job starts where it fits beside what the service uses in that second, and never yields
     worst case   a job starts where it fits beside the highest use of the whole series, known beforehand
     clairvoyant  knows the series: starts in the first second from which a job can stay for longer than its yield takes,
@@ -50,7 +50,8 @@ import numpy as np
 from rig import load, machine
 
 from overnight.resources.forecast import RULES, Rules, Series, outlook_bytes
-from overnight.resources.policy import Running, Service, Situation, Waiting, decide
+from overnight.resources.policy import Running, Service, Situation, Waiting
+from overnight.resources.sharing import decide
 
 GIB = 2**30
 CAPACITY = 48 * GIB
@@ -198,7 +199,7 @@ class Overnight(Policy):
         waiting = [Waiting(name=f"{job.order}", need_bytes=state.size, order=job.order) for _, job in first]
         decision = decide(
             Situation(capacity_bytes=CAPACITY, services=[service], running=running, waiting=waiting),
-        )
+        ).machine
         return len(decision.starts), [job for job in state.running if f"{job.order}" in decision.yields]
 
     def again(self, second: int, state: State) -> int:

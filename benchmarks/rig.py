@@ -1,10 +1,12 @@
 """What all benchmark scripts share: which machine this is, how busy it is, and what a commit costs on its disk."""
 
+import json
 import os
 import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -51,3 +53,24 @@ def percentile(values: list[float], share: float) -> float:
     """Return the value below which `share` of the values lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def show(result: Mapping[str, Mapping[str, object]], *, as_json: bool) -> None:
+    """Print the figures of each section, for programs or for people."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, section in result.items():
+            print("\n".join([f"{name}:", *_lines(section)]))
+
+
+def _lines(figures: Mapping[str, object], indent: str = "  ") -> Iterator[str]:
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            text = f"{value:,.3f}" if isinstance(value, float) else str(value)
+            if isinstance(value, int) and not isinstance(value, bool):
+                text = f"{value:,}"
+            yield f"{indent + key:<30}{text:>18}"

@@ -1,6 +1,8 @@
 """What all tests share: databases, real data, and the long form of the tests that kill processes."""
 
+import compileall
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +11,7 @@ from random import Random
 import pytest
 from hypothesis import settings
 
+import overnight
 from overnight.base.errors import OvernightError
 from overnight.testing.postgres import create_database, drop_database, postgres_server
 
@@ -16,7 +19,14 @@ DATA = os.environ.get("OVERNIGHT_TEST_DATA")
 POSTGRES = os.environ.get("OVERNIGHT_TEST_POSTGRES")
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 NO_POSTGRES = "NO POSTGRESQL SERVER STARTED"
+IN_MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 2 << 30
+"""Room that temporary files have in any case; a part of the suite took 0.2 GB."""
 
+
+# Linear algebra on one core, before NumPy is loaded: threads of several test processes would spin for the same cores.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 # A slow machine is no failure: time limits are pytest-timeout's.
 settings.register_profile("overnight", deadline=None, max_examples=50)
@@ -34,6 +44,33 @@ def pytest_configure(config: pytest.Config) -> None:
     # Here and not in a fixture, so that all processes of pytest-xdist have the same.
     if config.option.kill_seed is None:
         config.option.kill_seed = Random().randrange(10_000)
+    if hasattr(config, "workerinput"):
+        return
+    # Once, and not by each of hundreds of child processes where Python is told to write no bytecode.
+    compileall.compile_dir(Path(overnight.__file__).parent, quiet=1)
+    if not config.option.long and memory_serves():
+        os.environ.setdefault("TMPDIR", str(IN_MEMORY))
+        tempfile.tempdir = None  # where they were to lie may have been asked already
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist, end the coverage that pytest-cov began as if there were no workers.
+
+    It begins another one for the worker, and `no_cover` stops only that: the first would go on, as slow as before.
+    """
+    plugin = session.config.pluginmanager.getplugin("_cov")
+    if plugin is not None and plugin.cov_controller is not None and hasattr(session.config, "workerinput"):
+        plugin.cov_controller.cov.stop()
+
+
+def memory_serves() -> bool:
+    """Whether temporary files may lie in memory, where a commit waits for no disk: who is killed does not notice."""
+    try:
+        found = os.statvfs(IN_MEMORY)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= ENOUGH_BYTES
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -41,7 +78,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"real data: {DATA}" if DATA else "real data: OVERNIGHT_TEST_DATA is unset, the tests that read it are skipped"
     )
     server = "OVERNIGHT_TEST_POSTGRES" if POSTGRES else "a throw-away server, started on first use"
-    return [data, f"PostgreSQL: {server}", f"instants of kills: --kill-seed {config.option.kill_seed} repeats them"]
+    files = f"temporary files: {tempfile.gettempdir()}"
+    return [
+        data,
+        f"PostgreSQL: {server}",
+        files,
+        f"instants of kills: --kill-seed {config.option.kill_seed} repeats them",
+    ]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,8 +1,11 @@
 """A trainer small enough to be killed at every instant: a line through points, with momentum and noise of its own."""
 
+import contextlib
 import json
 import os
+import pickle
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +14,7 @@ from overnight.base.files import replace_file
 from overnight.training.ports import State, Validation
 
 DEFAULTS = {"learning_rate": 0.05, "batch": 4, "pause_s": 0.0, "bad_epoch": -1, "hang_epoch": -1, "leak_mb": 0}
-DEFAULTS |= {"prepare_s": 0.0, "save_s": 0.0}
+DEFAULTS |= {"prepare_s": 0.0, "save_s": 0.0, "full_epoch": -1, "fills": ""}
 
 
 class Line:
@@ -19,6 +22,7 @@ class Line:
 
     metric = "R2"
     metric_sign = 1
+    score_title, score_bounds = "closeness", (0.0, 1.0)
 
     @classmethod
     def check(cls, item):
@@ -56,6 +60,8 @@ class Line:
             return float("nan")
         if epoch == self.settings["hang_epoch"]:
             time.sleep(600)
+        if epoch == self.settings["full_epoch"]:
+            fill(Path(self.settings["fills"]))
         if self.settings["leak_mb"]:
             self.leaked.append(os.urandom(int(self.settings["leak_mb"] * 1e6)))
         time.sleep(self.settings["pause_s"])
@@ -84,6 +90,9 @@ class Line:
         self.steps = state.values["steps"]
         self.random.bit_generator.state = state.values["random"]
 
+    def schema(self):
+        return {"inputs": {"type": "number"}, "outputs": {"type": "number"}}
+
     def save(self, folder):
         time.sleep(self.settings["save_s"])
         replace_file(folder / "line.json", json.dumps({"weights": self.weights.tolist(), "steps": self.steps}))
@@ -94,8 +103,29 @@ class Line:
         made.weights = np.array(json.loads((folder / "line.json").read_text())["weights"])
         return made
 
+    def scores(self, items):
+        answers = self.predict([item["input"] for item in items])
+        misses = [abs(answer - item["expected_output"]) for item, answer in zip(items, answers, strict=True)]
+        return {item["id"]: max(0.0, 1 - miss) for item, miss in zip(items, misses, strict=True)}
+
     def predict(self, inputs):
         return [float(self.weights[0] * x + self.weights[1]) for x in inputs]
+
+
+def fill(path):
+    """Write a file, unless it is there, until its disk is full but for one page."""
+    with contextlib.suppress(FileExistsError), path.open("xb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        file.truncate(file.tell() - 4096)
+
+
+class Pickled(Line):
+    """One that keeps its model as a pickle."""
+
+    def save(self, folder):
+        (folder / "line.bin").write_bytes(pickle.dumps(self.weights))
 
 
 def points(count=40):

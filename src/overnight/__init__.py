@@ -6,6 +6,7 @@ The public names are loaded on first use, so that `import overnight` costs next 
 from importlib import import_module as _import_module
 
 _HOMES = {
+    "Client": "client.client",
     "Clock": "base.clock",
     "Config": "base.config",
     "Fleet": "app.fleets",
@@ -16,6 +17,7 @@ _HOMES = {
     "PermanentError": "base.errors",
     "Priority": "engine.model",
     "Project": "app.project",
+    "Router": "serving.router",
     "Run": "engine.model",
     "RunContext": "base.ports",
     "RunFailed": "base.errors",

@@ -85,11 +85,10 @@ def test_a_disk_that_fills_up_turns_health_and_nothing_acknowledged_is_lost(smal
         done = [daemon.ok("tasks", "run", "stop-writer", "--arg", "seconds=0") for _ in range(3)]
         assert len(done) == 3
         ballast = small_disk / "ballast"
-        with ballast.open("wb") as file:
+        with ballast.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"x" * 65536)
-                    file.flush()
             except OSError:
                 pass
         wait_for(lambda: "disk" in daemon.causes())

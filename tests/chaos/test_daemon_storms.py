@@ -24,9 +24,10 @@ import os, time
 from overnight import Task
 
 def note(number):
+    slow = os.path.exists("slow")
     with open("notes", "a") as file:
         file.write(f"begin {number} {os.getpid()}\\n")
-    if os.path.exists("slow"):
+    if slow:
         time.sleep(120)
     with open("notes", "a") as file:
         file.write(f"end {number} {os.getpid()}\\n")

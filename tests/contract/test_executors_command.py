@@ -130,3 +130,39 @@ def test_cpu_time_counts_all_processes_of_the_command(executor, channel, tmp_pat
     usage = run(executor, channel, tmp_path, "sh", "-c", f'"{sys.executable}" -I -S -c "{program}"').usage
     assert 0.3 <= usage.cpu_s < 5
     assert usage.peak_memory_gb > 0.001
+
+
+FAILED = '{"error": {"family": "%s", "type": "Diverged", "message": "the loss is\\nnan"}}'
+
+
+@pytest.mark.parametrize("family", ["user", "transient", "permanent"])
+def test_a_program_that_fails_may_say_why_itself(executor, channel, tmp_path, family):
+    outcome = run(executor, channel, tmp_path, *python(f"print({FAILED % family!r}); raise SystemExit(1)"))
+    assert (outcome.kind, outcome.error.family, outcome.error.type) == ("failed", family, "Diverged")
+    assert outcome.error.message == "the loss is nan"
+
+
+@pytest.mark.parametrize("said", ['{"error": "no"}', FAILED % "other", '{"error": {"family": "user"}}'])
+def test_a_reason_of_another_shape_is_a_line_of_output_like_others(executor, channel, tmp_path, said):
+    outcome = run(executor, channel, tmp_path, *python(f"print({said!r}); raise SystemExit(1)"))
+    assert outcome.error.type == "CommandFailed" and said[:9] in outcome.error.message
+
+
+def test_a_program_that_works_elsewhere_may_say_what_was_used_there(executor, channel, tmp_path):
+    said = '{"answer": 1, "usage": {"cpu_s": 3600.5, "peak_memory_gb": 70.0, "cost": 2.5}}'
+    outcome = run(executor, channel, tmp_path, *python(f"print({said!r})"))
+    assert (outcome.usage.cpu_s, outcome.usage.peak_memory_gb, outcome.usage.cost) == (3600.5, 70.0, 2.5)
+    assert json.loads(outcome.result)["answer"] == 1
+
+
+@pytest.mark.parametrize("used", ['{"tokens": 7}', '{"cost": -1}', '{"cost": "much"}', "3", "{}"])
+def test_a_usage_of_another_shape_is_the_programs_own(executor, channel, tmp_path, used):
+    outcome = run(executor, channel, tmp_path, *python(f"print('{{\"usage\": {used}}}')"))
+    assert outcome.usage.cost is None and outcome.usage.cpu_s < 100
+
+
+def test_a_program_may_be_told_its_run_and_token(tmp_path):
+    order = new_order(tmp_path, argv=("p", "{run_id}", "{token}"))
+    assert fill(order) == ["p", str(order.run_id), str(order.token)]
+    order.args.update(token="mine")
+    assert fill(order)[2] == "mine"

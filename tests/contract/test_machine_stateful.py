@@ -197,10 +197,12 @@ class Engine(RuleBasedStateMachine):
                 assert full or taken & set(self.needs(run).locks), f"run {run.run_id} could start"
 
 
+@pytest.mark.no_cover
 def test_engine_on_sqlite_agrees_with_the_model(long_form: bool) -> None:
     check(Engine, sqlite_in, examples=500 if long_form else 8, steps=30)
 
 
+@pytest.mark.no_cover
 @pytest.mark.postgres
 def test_engine_on_postgresql_agrees_with_the_model(postgres_database: str, long_form: bool) -> None:
     check(Engine, emptied(postgres_database), examples=300 if long_form else 6, steps=30)

@@ -183,10 +183,12 @@ class Schedules(RuleBasedStateMachine):
 # The short form tries the same orders each time, the long one new ones.
 
 
+@pytest.mark.no_cover
 def test_schedules_on_sqlite_keep_their_promises_in_any_order(long_form: bool) -> None:
     check(Schedules, sqlite_in, examples=300 if long_form else 8, steps=25, derandomize=not long_form)
 
 
+@pytest.mark.no_cover
 @pytest.mark.postgres
 def test_schedules_on_postgresql_keep_their_promises_in_any_order(postgres_database: str, long_form: bool) -> None:
     new_url = emptied(postgres_database)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import overnight
+from overnight.base.settings import load_config
+from overnight.resources.probes.hooks import can_release
+from overnight.resources.probes.services import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +57,21 @@ def test_the_flow_of_the_concepts_runs(tmp_path):
                 "deploy": "v2 is up",
                 "measured": {"version": "v2", "error": 0.1},
             }
+
+
+def test_the_services_of_the_concepts_can_be_pasted(tmp_path):
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "concepts-memory.md").read_text(), re.S)
+    (tmp_path / "overnight.toml").write_text("\n".join(blocks))
+    services = load_config(tmp_path).services
+    for name, service in services.items():
+        check(name, service)
+    assert {name for name, service in services.items() if can_release(service)} == {
+        "chat",
+        "ollama",
+        "sglang",
+        "comfyui",
+    }
+    assert set(services) >= {"coder", "tgi"}
 
 
 def test_the_reference_of_the_settings_is_what_the_code_says():

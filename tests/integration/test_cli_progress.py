@@ -10,7 +10,7 @@ from overnight.base.ids import RunId, TaskId, Token
 from overnight.base.refs import ErrorRef, Usage
 from overnight.cli.describe import figures, remark, shortened, story, used, waiting
 from overnight.cli.printing import amount, clean, clock_time, print_table, span
-from overnight.cli.progress import Meter, status
+from overnight.cli.progress import Meter, News, status
 from overnight.engine.model import Priority, Run, State
 
 
@@ -83,6 +83,18 @@ def test_without_a_total_no_time_left_is_claimed():
 @pytest.mark.parametrize("told", ['{"done": "half"}', '{"done": true}', "{}", '{"loss": 1}'])
 def test_progress_of_another_kind_claims_no_number(told):
     assert status(a_run(progress=told), Meter(Hands())) == "in progress"
+
+
+def test_a_run_that_begins_and_ends_between_two_looks_is_told_to_have_begun():
+    news = News(None, every_change=True)
+    parent, pending = a_run(run_id=RunId(1)), a_run(run_id=RunId(2), state=State.PENDING)
+    assert list(news.lines([parent])) == ["run 1 of train is in progress"]
+    assert list(news.lines([parent, pending])) == ["run 2 of train is pending"]
+    never_seen = a_run(run_id=RunId(3), state=State.COMPLETED)
+    ended = [parent._replace(state=State.COMPLETED), pending._replace(state=State.COMPLETED), never_seen]
+    assert list(news.lines(ended)) == ["run 2 of train is in progress", "run 3 of train is in progress"]
+    assert list(news.lines(ended)) == []
+    assert list(News(None, every_change=True).lines(ended)) == [], "all had ended before anybody looked"
 
 
 def test_who_waits_for_what_is_said():

@@ -70,7 +70,10 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 def test_up_returns_when_it_works_and_says_what_to_do_next(lasting):
     assert lasting.get("/health")[0] == 200
     assert lasting.health()["status"] == "healthy"
-    assert set(lasting.health()) == {"status", "uptime_seconds", "last_decision_age_s", "queue", "problems"}
+    assert set(lasting.health()) == {
+        "status", "uptime_seconds", "last_decision_age_s", "queue", "active_training_jobs", "experience_buffer_size",
+        "models_deployed", "problems",
+    }  # fmt: skip
 
 
 def test_a_second_up_says_who_is_up(lasting):

@@ -79,7 +79,7 @@ def test_it_works_answers_and_leaves_the_files_of_its_life(folder, capsys, monke
     monkeypatch.setenv("COLUMNS", "200")
     with living(folder) as daemon:
         wait_for(lambda: "task=tick event=completed" in log_of(daemon))
-        url = launch.find(daemon.project.state_dir).url  # type: ignore[union-attr]
+        url = wait_for(lambda: launch.find(daemon.project.state_dir)).url
         with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
             assert json.load(answer)["status"] == "healthy"
         with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
@@ -140,6 +140,16 @@ def test_a_change_is_taken_up_and_a_wrong_one_refused(folder):
         wait_for(lambda: daemon.reloader.number == 4)
         assert daemon.reloader.needs_restart == ("engine.max_concurrent",), "it still needs one"
     assert "event=reloaded" not in log_of(daemon), "the level of the command line stands above the configured one"
+
+
+def test_a_service_that_is_added_or_removed_counts_with_the_next_start(folder):
+    with living(folder, level="ERROR") as daemon:
+        for number, services in ((1, '[services.api]\nwords = ["nobody-has-these-words"]\n'), (2, "")):
+            (folder / "overnight.toml").write_text(TOML + services)
+            wait_for(lambda number=number: daemon.reloader.number == number)
+            assert daemon.reloader.error is None
+            named = {key.split(".")[1] for key in daemon.reloader.needs_restart}
+            assert named == ({"api"} if services else set())
 
 
 def test_a_standstill_is_unhealthy_and_the_watchdog_dumps_stacks_once(folder):

@@ -141,7 +141,7 @@ def test_what_one_agent_does_wrong_never_stops_the_others(trained):
     errors = {name: agent.error for name, agent in trained.agents.items() if agent.status == "failed"}
     assert set(errors) == {"hanging", "eating", "leaving", "nothing", "nan", "untrainable"}
     assert errors["hanging"] == "took longer than timeout_s = 0.5 and was stopped"
-    assert "GB of memory, more than memory_gb = 0.2, and was stopped" in errors["eating"]
+    assert "reserved 0.2 GB; set needs.memory_gb" in errors["eating"]
     assert errors["leaving"].endswith("train called sys.exit(0)")
     assert "must return a dict with a status, not None" in errors["nothing"]
     assert "Nan.evaluate returned nan for item" in errors["nan"]

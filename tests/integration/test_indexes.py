@@ -74,6 +74,7 @@ def test_whether_anything_can_move_is_asked_without_reading_finished_runs(databa
     assert [line for line in lines if line.startswith("SCAN runs") and "INDEX runs_" not in line] == []
 
 
+@pytest.mark.no_cover
 def test_a_finished_run_is_in_no_index_and_takes_less_than_400_bytes_in_all(tmp_path):
     def pages(project):
         """Return the bytes of each table and index, but for the stream, which is trimmed."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overnight import Project
-from overnight.app.job_tasks import TRAINING
+from overnight import Project, __version__
 from overnight.app.sweeping import Sweeper
 from overnight.base.errors import InvalidTransition, MissingExtra, OvernightError, UnknownName, UserMistake
+from overnight.base.jobs import TRAINING
 from overnight.processes.table import look
 from overnight.registry import store as registry
 from small_trainer import Line, points
@@ -21,6 +21,7 @@ from small_trainer import Line, points
 TESTS = str(Path(__file__).parents[1])
 OVERRIDES = {
     "training.models.line.trainer": "small_trainer:Line",
+    "training.models.line.memory_gb": 1.0,
     "training.validation": 0.3,
     "engine.retry.base_s": 0.05,
     "server.port": 0,
@@ -73,6 +74,10 @@ def test_a_job_trains_and_gives_a_version(project):
     assert status.submitted_at <= status.started_at <= status.completed_at
     (slope, start), _, version = weights(project)
     assert slope == pytest.approx(2, abs=0.1) and start == pytest.approx(-1, abs=0.1)
+    assert version.signature["inputs"] == version.signature["outputs"] == {"type": "number"}
+    assert version.code == {"overnight": __version__, "commit": None, "changed": None}
+    told = {"snapshot": version.snapshot_id, "items": version.metrics["validation_items"], "share": 0.3, "seed": 0}
+    assert version.metrics["measured_on"] == told and version.manifest["line.json"]["format"] == "json"
     assert version.metrics["job_id"] == "first" and version.metrics["figures"]["val_metric"] == status.val_metric
     folder = project.folder / ".overnight" / "checkpoints" / "first"
     assert {"epoch_0005.npz", "epoch_0010.json", "epoch_0012.npz", "epochs.jsonl"} <= {p.name for p in folder.iterdir()}
@@ -108,14 +113,18 @@ def test_priority_follows_the_model_type_unless_it_is_said(project):
         ({"priority": "urgent"}, "priority: 'urgent' is not one of CRITICAL"),
         ({"checkpoint_interval": -1}, "checkpoint_interval: -1"),
         ({"memory_gb": 0}, "memory_gb: 0 is not a number"),
+        ({"gpus": -1}, "gpus: -1 is not a number of GPUs"),
+        ({"gpus": 1, "gpu_memory_gb": 0}, "gpu_memory_gb: 0 is not a number"),
+        ({"gpu_memory_gb": 2}, "gpu_memory_gb: it is that of each GPU; set gpus too"),
         ({"experiences": []}, "experiences: there are none"),
         ({"experiences": [1]}, r"experiences\[0\]: int is not an object"),
         ({"experiences": [{"input": "a", "expected_output": 1}]}, r"1 of 1 .*\[0\]: input: 'a' is not a number"),
         ({"experiences": [{"input": float("nan"), "expected_output": 1}]}, r"experiences\[0\] is not JSON"),
         ({"settings": {"learning": 1}}, "there is no 'learning'"),
         ({"settings": [1]}, r"settings: \[1\] is not an object"),
+        ({"bump": "huge"}, "bump: 'huge' is not one of major, minor, patch"),
         ({"model_type": 5}, "model_type: 5 is not text"),
-        ({"experiences": None}, "experiences: NoneType is not a list"),
+        ({"experiences": None}, "no experience of 'line' is unused and of quality 0.3 or more"),
         ({"experiences": {"input": 1}}, "experiences: .* is not a list"),
         ({"experiences": [*points(3), *points(3), {"input": "x", "expected_output": 1}]}, r"1 of 7 .*\[6\]: input"),
         ({"model_type": "x" * 101}, "model_type: no trainer is known"),
@@ -187,7 +196,7 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint_to_the_same_bits(project):
 def test_a_stopped_worker_leaves_the_place_in_a_checkpoint_and_the_next_goes_on(project):
     project.submit_training("line", points(), job_id="calm", epochs=20, checkpoint_interval=100)
     project.submit_training(
-        "line", points(), job_id="stopped", epochs=20, checkpoint_interval=100, settings={"pause_s": 0.02}
+        "line", points(), job_id="stopped", epochs=20, checkpoint_interval=100, settings={"pause_s": 0.05}
     )
     with project.running():
         ended(project, "calm")
@@ -227,7 +236,7 @@ def test_a_trainer_that_takes_more_memory_than_it_may_is_ended_with_the_figures(
 
 
 def test_jobs_are_estimated_once_two_were_recorded(project):
-    from overnight.app.jobs import expectation
+    from overnight.app.job_status import expectation
 
     for name, count in (("a", 40), ("b", 80)):
         project.submit_training("line", points(count), job_id=name, epochs=5)
@@ -300,6 +309,19 @@ def test_another_job_of_the_same_id_does_not_take_up_what_is_not_its_own(tmp_pat
         with two.running():
             status = ended(two, "x")
     assert status.status == "failed" and "holds the checkpoints of another job 'x'" in status.error
+
+
+def test_a_version_has_the_number_that_was_asked_for_and_a_pickle_becomes_none(tmp_path):
+    overrides = {**OVERRIDES, "training.models.pickled.trainer": "small_trainer:Pickled"}
+    with Project.create(tmp_path / "project", overrides=overrides) as project, project.running():
+        project.submit_training("pickled", points(), job_id="pickled", epochs=1)
+        for bump, number in ((None, "v1.0.0"), ("minor", "v1.1.0"), ("major", "v2.0.0")):
+            project.submit_training("line", points(), job_id=number, epochs=1, bump=bump)
+            assert ended(project, number).model_version == number
+        refused = ended(project, "pickled")
+    assert refused.status == "failed" and refused.error.startswith(
+        "'line.bin' is refused: it is a pickle, and that runs"
+    )
 
 
 def test_old_jobs_are_still_told_when_old_runs_are_removed(tmp_path):

@@ -101,7 +101,7 @@ def test_a_trainer_that_is_killed_in_any_phase_ends_the_job_with_the_same_bits(d
 
 
 def test_watching_a_job_of_a_daemon_tells_each_epoch_and_the_end(daemon, calm):
-    submit(daemon, "watched", pause_s=0.02)
+    submit(daemon, "watched", pause_s=0.05)
     done = daemon.run("jobs", "watch", "watched")
     assert done.returncode == 0 and "job watched completed: version v1." in done.stdout
     assert re.search(r"training, epoch \d+ of 24, loss .*, R2 .*, .* items/s, .* left", done.stderr)

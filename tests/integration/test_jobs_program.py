@@ -27,7 +27,9 @@ signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), sys.exit
 for epoch in range(start + 1, epochs + 1):
     if how == "hang" and epoch == 2: time.sleep(600)
     time.sleep(float(option("--pause", "0.05")))
-    open(place + ".new", "w").write(str(epoch)); os.replace(place + ".new", place)
+    if how == "full" and epoch == 3: os.path.exists(place + ".new") or os.symlink("/dev/full", place + ".new")
+    with open(place + ".new", "w") as file: file.write(str(epoch))
+    os.replace(place + ".new", place)
     loss = 1 / epoch
     if how == "pattern": print(f"| epoch {epoch} | loss {loss:.4f} | {epoch * 10}% ", end="\\r", flush=True)
     else: print(json.dumps({"epoch": epoch, "train_loss": loss, "eval_accuracy": 1 - loss, "note": "x"}), flush=True)
@@ -113,6 +115,15 @@ def test_another_exit_code_fails_at_once_with_the_programs_last_words(tmp_path):
         status = trained(project)
         assert status.status == "failed" and re.search(r"exited with code 3.*out of luck", status.error)
         assert project.get(status.training_run_id).attempt == 1
+
+
+def test_a_program_that_finds_its_disk_full_goes_on_from_its_last_place_and_fails_with_that_reason(tmp_path):
+    with project_with(tmp_path, "--how", "full", retry_codes=[1]) as project:
+        status = trained(project)
+        assert status.status == "failed" and status.error.endswith("OSError: [Errno 28] No space left on device")
+        assert "\n" not in status.error
+        places = re.findall(r"resumed from (\d)", log_of(project, status))
+        assert places == ["0", "2", "2", "2"] and project.get(status.training_run_id).attempt == 4
 
 
 def test_a_program_that_leaves_no_model_has_failed(tmp_path):

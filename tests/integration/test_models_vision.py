@@ -82,6 +82,8 @@ def test_a_class_that_only_the_validation_part_has_is_never_right():
 def test_what_was_saved_answers_as_before(whole, tmp_path):
     inputs = [item["input"] for item in VALIDATION]
     before = whole.predict(inputs)
+    outputs = {"type": "class", "classes": sorted(KINDS)}
+    assert whole.schema() == {"inputs": {"type": "image"}, "outputs": outputs}
     whole.save(tmp_path)
     assert Vision.load(tmp_path).predict(inputs) == before
     assert {path.suffix for path in tmp_path.iterdir()} == {".npz", ".json"}
@@ -210,6 +212,7 @@ def test_what_is_no_image_is_not_answered(whole):
     assert whole.predict([]) == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.needs_data
 @pytest.mark.timeout(600)
 def test_digits_are_read_from_8000_examples(test_data, long_form):

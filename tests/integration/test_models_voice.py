@@ -124,13 +124,14 @@ def test_a_state_is_a_copy_and_validating_changes_nothing():
 def test_another_models_state_is_refused():
     other = Voice({**SETTINGS, "width": 8}, 3)
     other.prepare(items(), (), EPOCHS)
-    with pytest.raises(PermanentError, match=r"^the state does not fit: 'out' is missing or has another shape$"):
+    with pytest.raises(PermanentError, match=r"the state does not fit .*: 'out' is missing or different"):
         prepared().restore(other.state())
 
 
 def test_a_saved_model_answers_the_same(tmp_path):
     trainer = prepared()
     drive(trainer, N, EPOCHS, 3)
+    assert trainer.schema() == {"inputs": {"type": "pair", "of": "audio"}, "outputs": {"type": "number"}}
     trainer.save(tmp_path)
     sounds = [item["input"] for item in items((3, 4), 2)]
     inputs = [{"enrol": [left, right], "test": sounds[0]} for left, right in pairwise(sounds)]
@@ -308,6 +309,7 @@ def unseen_speaker(folder: Path, who: str) -> float:
     return rate_over_pairs(found @ found.T, names, np.arange(len(names)), who)
 
 
+@pytest.mark.no_cover
 @pytest.mark.needs_data
 @pytest.mark.timeout(600)
 def test_how_well_it_tells_speakers_by_digits_that_it_never_heard(test_data):

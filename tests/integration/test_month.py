@@ -239,6 +239,7 @@ class Month:
         return total
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(1800)
 def test_each_due_instant_of_a_month_runs_once_or_is_recorded_as_missed(tmp_path, long_form):
     tasks, days, seeds = (200, 30.0, 1) if long_form else (40, 3.0, 2)

@@ -324,7 +324,7 @@ def test_a_champion_that_fails_keeps_an_unproven_candidate_from_serving(tmp_path
     write_config(folder, {"first": agent()})
     result = train(folder)["agents"]["first"]
     assert result["status"] == "failed"
-    assert result["error"].startswith("champion v1.0.0 of agent 'first' cannot be measured: KeyError: 'gone'; repair")
+    assert result["error"].startswith("version v1.0.0 of agent 'first' cannot be measured: KeyError: 'gone'; repair")
     history, serving = versions_of(folder)
     assert serving.number == "v1.0.0" and len(history) == 1
 
@@ -339,7 +339,7 @@ def test_a_damaged_champion_is_named_and_the_other_agents_go_on(tmp_path):
     blob = folder / ".overnight" / "blobs" / name[:2] / name
     blob.write_bytes(b"x" * blob.stat().st_size)
     result = train(folder)
-    assert result["agents"]["first"]["error"].startswith(f"blob {name!r} in ")
+    assert result["agents"]["first"]["error"].startswith(f"first v1.0.0: agent/weights.json: blob {name!r} in ")
     assert "is damaged" in result["agents"]["first"]["error"]
     assert result["agents"]["second"]["status"] == "trained"
 

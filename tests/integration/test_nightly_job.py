@@ -121,14 +121,14 @@ def test_the_champion_is_measured_on_the_same_items_and_the_files_of_a_cut_off_a
     measured = job(used=CURVED, champion=champion(tmp_path))
     answers = read_answers(tmp_path / "work")["answers"]
     assert answers["champion"] == read_answers(tmp_path / "champion")["answers"]["candidate"]
-    assert set(measured["measured"]) == {"candidate", "champion", "baseline"} and measured["champion_unusable"] is None
+    assert set(measured["measured"]) == {"candidate", "champion", "baseline"} and measured["unusable"] is None
     assert [path.name for path in (tmp_path / "work" / VERSION / "agent").iterdir()] == ["weights.json"]
 
 
 def test_a_champion_whose_class_is_gone_is_left_out_with_the_reason(job, tmp_path):
     job("champion", class_="Gone", more="\nclass Gone(Plain):\n    pass\n")
     measured = job(champion=champion(tmp_path))
-    assert measured["champion_unusable"].startswith("champion v1.0.0 can no longer be loaded: agents.x.class")
+    assert measured["unusable"].startswith("champion v1.0.0 can no longer be loaded: agents.x.class")
     assert "champion" not in measured["measured"]
 
 
@@ -136,7 +136,7 @@ def test_a_champion_that_fails_is_named(job, tmp_path):
     job("champion")
     (tmp_path / "champion" / VERSION / "agent" / "weights.json").write_text("{}")
     with pytest.raises(
-        PermanentError, match=r"^champion v1\.0\.0 of agent 'x' cannot be measured: KeyError: 'weights';"
+        PermanentError, match=r"^version v1\.0\.0 of agent 'x' cannot be measured: KeyError: 'weights';"
     ):
         job(champion=champion(tmp_path))
     (tmp_path / "champion" / VERSION / "agent" / "weights.json").unlink()

@@ -10,6 +10,9 @@ from overnight.base.ids import RunId
 from overnight.engine.model import Needs
 from overnight.engine.queue import Busy, Candidate, Capacity, choose
 
+# Thousands of decisions by lines that the tests of the queue cover.
+pytestmark = pytest.mark.no_cover
+
 CORES = 64.0
 
 

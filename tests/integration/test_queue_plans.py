@@ -14,6 +14,7 @@ from overnight.db.writer import Tx
 from overnight.engine import store
 from overnight.engine.model import Run
 from overnight.engine.tables import runs
+from query_plans import plans
 
 OLD, QUEUED = 3_000, 600
 COMMON = {
@@ -49,33 +50,6 @@ def database(tmp_path: Path, database_url: str) -> Iterator[Database]:
     opened.close()
 
 
-def plans(tx: Tx, ask: Callable[[Tx], object], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return how the database answers everything that is sent to it meanwhile, on the connection of the writer."""
-    driver = tx.connection.connection.driver_connection
-    assert driver is not None
-    if tx.dialect.name == "sqlite":
-        texts: list[str] = []
-        driver.set_trace_callback(texts.append)
-        ask(tx)
-        driver.set_trace_callback(None)
-        rows = [row for text in texts for row in driver.execute(f"EXPLAIN QUERY PLAN {text}")]
-        return "\n".join(row[3] for row in rows)
-    import psycopg
-
-    sent: list[tuple[str, object]] = []
-    execute = psycopg.Cursor.execute
-
-    def noting(cursor: object, query: str, params: object = None, **options: object) -> object:
-        sent.append((query, params))
-        return execute(cursor, query, params, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(psycopg.Cursor, "execute", noting)
-        ask(tx)
-    rows = [row for query, params in sent for row in driver.execute(f"EXPLAIN (COSTS OFF) {query}", params)]
-    return "\n".join(row[0] for row in rows)
-
-
 QUESTIONS: dict[str, tuple[str, Callable[[Tx], object]]] = {
     "the first of the queue": ("runs_ready", lambda tx: store.ready(tx, 9)),
     "the tasks with ready runs": ("runs_ready_task", store.ready_tasks),
@@ -101,11 +75,14 @@ def test_a_question_of_the_queue_reads_its_partial_index_and_no_finished_run(dat
 
 
 def test_the_first_runs_of_a_task_are_found_without_those_before_them(database, monkeypatch):
-    plan = database.writer.do(
-        lambda tx: plans(tx, lambda tx: store.ready_of(tx, ["task"], each=2, limit=9), monkeypatch)
-    )
-    assert re.search(r"INDEX runs_ready_task|Index (Only )?Scan using runs_ready_task", plan), plan
-    assert not READS_ALL.search(plan), plan
+    for lock in (True, False):
+        plan = database.writer.do(
+            lambda tx, lock=lock: plans(
+                tx, lambda tx: store.ready_of(tx, ["task"], each=2, limit=9, lock=lock), monkeypatch
+            )
+        )
+        assert re.search(r"INDEX runs_ready_task|Index (Only )?Scan using runs_ready_task", plan), plan
+        assert not READS_ALL.search(plan), plan
 
 
 def test_runs_are_saved_by_their_ids(database, monkeypatch):

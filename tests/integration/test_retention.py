@@ -175,6 +175,7 @@ def test_batches_are_small_and_cover_everything(bench, monkeypatch):
     assert [*found, *batch.doomed] == ids[:50]
 
 
+@pytest.mark.no_cover
 def test_the_file_stays_as_large_as_it_is_through_many_runs(tmp_path, long_form):
     rounds, each = (100, 2000) if long_form else (12, 400)
     path = tmp_path / "db"

@@ -50,6 +50,7 @@ def seeds_until_noticed(arena, step, first=1, rates=None):
     pytest.fail(f"{BUDGET} seeds did not notice the planted bug")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.timeout(3_000)
 def test_nothing_is_lost_and_nothing_runs_twice(arena, long_form, first):
@@ -103,6 +104,7 @@ def test_a_save_that_ignores_the_token_is_noticed(arena, monkeypatch):
     seeds_until_noticed(arena, step=2)
 
 
+@pytest.mark.no_cover
 def test_a_flow_that_ignores_its_token_is_noticed(arena, monkeypatch):
     monkeypatch.setattr(Flow, "_check_token", lambda self, tx: None)
     seeds_until_noticed(arena, step=2)

@@ -20,6 +20,7 @@ def parking(flow):
     return ended.state
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("kind", "count"),
     [("thread", 60), ("process", 10), ("flow", 10)],

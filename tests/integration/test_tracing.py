@@ -16,13 +16,13 @@ import pytest
 
 from overnight.app import tracing
 from overnight.app.daemon import Daemon
+from overnight.app.describing import steps_of
 from overnight.app.journal import FILE
 from overnight.app.project import Project
 from overnight.app.signals import Stop
 from overnight.app.tracing import Ids, Tracer, spans_of
 from overnight.base.backoff import Backoff
 from overnight.base.errors import MissingExtra, OvernightError
-from overnight.cli.reading import steps_of
 from overnight.engine.model import Priority, Run, State, Task
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")

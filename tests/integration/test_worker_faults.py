@@ -47,7 +47,7 @@ def claimed(bench, *, slots, busy=(), cpus=4.0, before=lambda tx: None, after=la
 
     def change(tx):
         before(tx)
-        taken[:] = claim(tx, bench.project.book, claimant)
+        taken[:], _ = claim(tx, bench.project.book, claimant)
         after(tx)
         raise Undo
 

@@ -118,11 +118,13 @@ def test_images_are_learnt_saved_and_named(tmp_path):
     items = squares()
     assert {TorchVision.check(item) for item in items} == {None}
     trainer.prepare(items[:50], items[50:], 6)
-    plan = Plan(epochs=6, count=50, seed=0)
+    plan = Plan(epochs=6, count=50, seed=0, checkpoint_every=10)
     for epoch in range(6):
         for rows in batches_of(plan, 10, epoch):
             trainer.train_batch(rows, epoch)
     assert trainer.validate().metric == 1
+    labels = sorted({item["expected_output"] for item in items})
+    assert trainer.schema() == {"inputs": {"type": "image"}, "outputs": {"type": "class", "classes": labels}}
     trainer.save(tmp_path)
     inputs = [item["input"] for item in items]
     answers = TorchVision.load(tmp_path).predict(inputs)
@@ -157,7 +159,7 @@ def test_handwritten_digits_are_named(test_data):
     trainer = TorchVision({}, 0)
     trainer.prepare(items[:8000], items[8000:], epochs)
     for epoch in range(epochs):
-        for rows in batches_of(Plan(epochs=epochs, count=8000, seed=0), trainer.batch_size, epoch):
+        for rows in batches_of(Plan(epochs=epochs, count=8000, seed=0, checkpoint_every=10), trainer.batch_size, epoch):
             trainer.train_batch(rows, epoch)
     accuracy = trainer.validate().metric
     print(f"accuracy on 2,000 digits after {epochs} epochs of 8,000: {accuracy:.4f}")

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed; `make test-torch` runs these")
 
 import torch
-from torch_models import PLAN, HalfSums, Means, Sums, TiedSums, bits, prepared, sums, trained, weights
+from torch_models import PLAN, HalfSums, Means, Sums, TiedSums, bits, means, prepared, sums, trained, weights
 
 from killed_training import watching
 from overnight.base.errors import NotMeasured, PermanentError, UserMistake
@@ -263,3 +263,17 @@ def test_a_model_that_keeps_more_than_tensors_is_refused(monkeypatch):
     monkeypatch.setattr(Sums, "build", lambda self, facts: torch.nn.Sequential(Counting(6, 3)))
     with pytest.raises(PermanentError, match=r"'0\._extra_state', which is no tensor"):
         prepared()
+
+
+def test_versions_are_compared_by_labels_or_with_another_metric_by_the_loss():
+    by_label, by_loss = prepared(Sums), prepared(Means)
+    items = [{**item, "id": str(at)} for at, item in enumerate(sums(10))]
+    found = by_label.scores(items)
+    answers = by_label.predict([item["input"] for item in items])
+    right = [answer["label"] == item["expected_output"] for answer, item in zip(answers, items, strict=True)]
+    assert found == {item["id"]: float(one) for item, one in zip(items, right, strict=True)}
+    assert (by_label.score_title, by_label.score_bounds) == ("accuracy", (0.0, 1.0))
+    items = [{**item, "id": str(at)} for at, item in enumerate(means(10))]
+    found = by_loss.scores(items)
+    assert list(found) == [item["id"] for item in items] and max(found.values()) <= 0 < len(set(found.values())) - 1
+    assert (by_loss.score_title, by_loss.score_bounds) == ("-loss", None)

@@ -125,7 +125,7 @@ def prepared(kind=Sums, *, seed=5, epochs=PLAN.epochs, count=COUNT, **settings):
 
 def trained(trainer, epochs=PLAN.epochs, count=COUNT):
     """Train without any loop around; return the losses."""
-    plan = Plan(epochs=epochs, count=count, seed=3)
+    plan = Plan(epochs=epochs, count=count, seed=3, checkpoint_every=10)
     return [
         trainer.train_batch(rows, epoch)
         for epoch in range(epochs)

@@ -127,3 +127,39 @@ def test_memory_is_read_in_megabytes(engine):
 def test_a_part_in_a_process_of_its_own_gives_what_it_printed_last(engine):
     text = "print('words first'); print('{\"figure\": 1.5}')"
     assert sys.modules["engine_schedule"].child("-c", text) == {"figure": 1.5}
+
+
+@pytest.fixture
+def router(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import router as module
+
+    yield module
+    for name in ("router", "rig"):
+        sys.modules.pop(name, None)
+
+
+def test_a_router_that_is_slow_or_drops_requests_misses_its_aims(router, monkeypatch, tmp_path):
+    costs = {"choose_ns": 1500.0, "update_us": 2.0}
+    monkeypatch.setattr(router, "router_figures", lambda *rest: costs)
+    monkeypatch.setattr(
+        router, "peer_figures", lambda *rest: {"growthbook_ns": 3000.0, "unleashclient_ns": "failed: x"}
+    )
+    monkeypatch.setattr(router, "swap_figures", lambda *rest: {"swap_failed": 0, "swap_dropped": 1})
+    found = router.figures(tmp_path, quick=True)
+    assert found["missed"] == ["choose_ns", "swap_dropped"]
+    assert (found["times_growthbook"], found["times_unleashclient"]) == (2.0, "failed: x")
+
+
+def test_a_peer_that_splits_nothing_off_is_not_measured(router, monkeypatch, tmp_path):
+    monkeypatch.setattr(router.importlib.util, "find_spec", lambda name: name == "growthbook" or None)
+    monkeypatch.setitem(router.PEERS, "growthbook", lambda folder: lambda key: "v1.0.0")
+    assert router.peer_figures(tmp_path, 1) == {
+        "growthbook_ns": "failed: 0 of 1000 split off",
+        "unleashclient_ns": router.NOT_INSTALLED,
+    }
+
+
+def test_no_swap_of_the_benchmark_drops_or_fails_a_request(router, tmp_path):
+    found = router.swap_figures(tmp_path, 5)
+    assert (found["swap_dropped"], found["swap_failed"]) == (0, 0)

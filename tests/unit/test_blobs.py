@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from overnight.base.errors import DamagedBlob, UnknownName
+from overnight.base.errors import DamagedBlob, TransientError, UnknownName
 from overnight.db.blobs import Blobs
 
 CONTENT = b"what was learnt"
@@ -113,3 +113,27 @@ def test_a_blob_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypat
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
     monkeypatch.undo()
     assert blobs.get(blobs.put(CONTENT)) == CONTENT
+
+
+def test_what_nobody_needs_is_discarded_unless_it_is_young(blobs):
+    kept, gone = blobs.put(b"kept"), blobs.put(CONTENT)
+    assert blobs.discard([NAME], 0) == 0 and blobs.get(gone) == CONTENT
+    far = 2**52
+    assert blobs.discard([NAME, "0" * 64], far) == len(CONTENT) and blobs.discard([NAME], far) == 0
+    assert blobs.get(kept) == b"kept"
+    with pytest.raises(UnknownName):
+        blobs.get(NAME)
+
+
+def test_a_store_elsewhere_that_cannot_be_used_is_one_line(monkeypatch):
+    blobs = Blobs(f"memory://{uuid4().hex}")
+    name = blobs.put(CONTENT)
+
+    def broken(*_, **__):
+        raise RuntimeError("the endpoint\nis away")
+
+    for method in ("pipe_file", "cat_file", "size"):
+        monkeypatch.setattr(type(blobs._place[0]), method, broken)
+    for use in (lambda: blobs.put(CONTENT), lambda: blobs.get(name), lambda: blobs.discard([name], 1)):
+        with pytest.raises(TransientError, match=r"^memory://.* cannot be used now: RuntimeError: the endpoint is aw"):
+            use()

@@ -9,13 +9,13 @@ from typing import get_args
 
 import pytest
 
-from overnight.base import config, engine_settings, fleet_settings, service_settings
+from overnight.base import config, engine_settings, fleet_settings, gate_settings, resource_settings, service_settings
 from overnight.base.engine_settings import PriorityName
 from overnight.base.refs import ExecutorName
 from overnight.base.schema import flatten
 from overnight.base.vocabulary import FOREIGN, nearest, suggestion
 
-MODULES = (config, engine_settings, fleet_settings, service_settings)
+MODULES = (config, engine_settings, fleet_settings, gate_settings, resource_settings, service_settings)
 TABLES = [
     value
     for module in MODULES
@@ -48,7 +48,9 @@ def test_every_foreign_word_leads_to_one_of_ours():
     keys = {config.key_of(item.name, item.metadata) for table in TABLES for item in fields(table)}
     values = {*get_args(PriorityName), *get_args(ExecutorName)}
     assert set(FOREIGN.values()) <= keys | values
-    assert not set(FOREIGN) & keys
+    for table in TABLES:
+        of_table = {config.key_of(item.name, item.metadata) for item in fields(table)}
+        assert not {foreign for foreign, ours in FOREIGN.items() if {foreign, ours} <= of_table}
 
 
 def test_a_foreign_word_wins_over_a_similar_one():

@@ -144,7 +144,7 @@ def test_a_link_out_of_the_project_is_not_followed(write, tmp_path):
         ("[engine.retry]\nbase_seconds = 5", "engine.retry.base_seconds: unknown key; did you mean base_s?"),
         ("[enigne]\nmax_concurrent = 5", "enigne: unknown key; did you mean engine?"),
         ("[gate]\nzzz = 5", "gate.zzz: unknown key; known are alpha"),
-        ('[tasks.n]\naction = "m:f"\nneeds = { gpus = 1 }', "tasks.n.needs.gpus: unknown key; did you mean cpus?"),
+        ('[tasks.n]\naction = "m:f"\nneeds = { gpuz = 1 }', "tasks.n.needs.gpuz: unknown key; did you mean gpus?"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(write, text, message):

@@ -106,6 +106,7 @@ LINES = st.tuples(field_texts(0, 59), field_texts(0, 23), st.sampled_from(["*", 
 DAYS = st.sampled_from([(zone, day) for zone, days in CLOCK_CHANGES.items() for day in days])
 
 
+@pytest.mark.no_cover
 @settings(max_examples=40)  # brute force over three days
 @given(LINES, DAYS, st.integers(0, 3 * 1440))
 def test_cron_agrees_with_brute_force_on_the_days_when_clocks_change(line, zone_day, skip):

@@ -3,7 +3,7 @@
 import pytest
 
 from overnight.base.errors import NotJson, UserMistake
-from overnight.training.experiences import complaint, identified, parted
+from overnight.training.experiences import complaint, identified, parted, paths_in
 
 
 def item(number, **more):
@@ -27,6 +27,7 @@ def test_an_id_of_its_own_does_not_make_an_experience_another_one():
         ([item(1), 5], UserMistake, r"experiences\[1\]: int is not an object"),
         ([item(float("nan"))], NotJson, r"experiences\[0\] is not JSON"),
         ([{"input": {1, 2}}], NotJson, r"experiences\[0\] is not JSON"),
+        ([item(1), {"input": "\ud800"}], NotJson, r"experiences\[1\] is not JSON: .*surrogates"),
     ],
 )
 def test_what_is_no_experience_is_told_with_its_place(given, error, message):
@@ -65,3 +66,25 @@ def test_the_first_few_that_are_wrong_are_told_and_the_rest_is_counted():
     wrong = [(place, "input: missing") for place in (2, 3, 5, 8)]
     assert complaint(wrong[:1], 9) == "1 of 9 experiences cannot be used: experiences[2]: input: missing"
     assert complaint(wrong, 9).endswith("experiences[5]: input: missing; and 1 more")
+
+
+def test_text_with_a_whole_surrogate_pair_is_text():
+    [(_, one)] = identified([{"input": "\U0001f600 \\ud8"}])
+    assert one["input"] == "\U0001f600 \\ud8"
+
+
+def test_what_goes_round_in_a_circle_is_not_json():
+    circle = item(1)
+    circle["metadata"] = {"again": circle}
+    with pytest.raises(NotJson, match=r"experiences\[0\] is not JSON"):
+        identified([circle])
+
+
+def test_the_files_that_an_experience_reads_are_found_wherever_they_stand():
+    item = {
+        "input": {"enrol": [{"path": "a.wav"}, {"wav": "..."}], "test": {"path": "b.wav"}},
+        "expected_output": {"path": "c.png"},
+        "metadata": {"path": "not read"},
+    }
+    assert sorted(paths_in(item)) == ["a.wav", "b.wav", "c.png"]
+    assert paths_in({"input": "text", "expected_output": {"path": 3}}) == []

@@ -135,6 +135,18 @@ def test_yielded_run_keeps_its_place_and_its_tries() -> None:
     assert run.token == 1
 
 
+def test_a_run_that_yields_before_a_checkpoint_waits_longer_each_time_and_not_at_all_after_one() -> None:
+    run, waits = new(), []
+    for kept in (False, False, False, True, False):
+        run = after(run._replace(queue=Queue.READY), CLAIM, now_us=T0)
+        run = after(run, Stopped(why="it grew", retry=None if kept else Backoff(cap_s=200)), now_us=T0)
+        waits.append((run.due_us - T0) / 1e6 if run.queue == Queue.TIME else None)
+        run = run._replace(due_us=T0)
+        assert (run.state, run.attempt) == (State.PENDING, 0)
+    assert waits == [60, 120, 200, None, 60]
+    assert [what for what, *_ in run.history[1::2]] == ["set_back"] * 3 + ["yielded", "set_back"]
+
+
 @pytest.mark.parametrize("losses", range(machine.MAX_LOSSES))
 def test_lost_workers_cost_no_try_but_later_waiting_and_in_the_end_the_run(losses: int) -> None:
     run = after(new(losses=losses), CLAIM, Lost())

@@ -17,9 +17,14 @@ from overnight.resources.policy import (
     Service,
     Situation,
     Waiting,
-    decide,
     service_of,
 )
+from overnight.resources.sharing import decide as decide_everywhere
+
+
+def decide(situation):
+    """Return what is decided about one place."""
+    return decide_everywhere(situation).machine
 
 
 def service(used=20, soon=None, start=None, later=None, *, name="api", peak=None, stale=False):
@@ -162,6 +167,11 @@ def test_who_yields_already_is_not_counted_and_who_turned_out_unneeded_stays():
     assert decided(services=[service(20, 40)], jobs=jobs).yields == ()
     small_first = [running("small", 2, order=2), running("large", 16, order=1)]
     assert decided(services=[service(20, 40)], jobs=small_first).yields == ("large",)
+    three = [running("small", 2, order=3), running("little", 2, order=2), running("large", 16, order=1)]
+    assert decided(services=[service(20, 43)], jobs=three).yields == ("large",)
+    assert decided(services=[service(20, 45)], jobs=three).yields == ("large", "small"), (
+        "one of the small ones is needed"
+    )
 
 
 def test_who_cannot_yield_is_not_asked():
@@ -189,6 +199,8 @@ def test_a_critical_job_makes_low_ones_yield_and_nobody_slips_in():
 
 
 def test_nobody_yields_to_a_critical_job_if_that_is_not_enough_nor_to_one_that_never_fits():
+    enough = [running("low", 8, rank=LOW), running("normal", 12)]
+    assert decided(services=[service(20)], jobs=enough, queue=[waiting("c", 16, rank=CRITICAL)]).yields == ("low",)
     jobs = [running("low", 4, rank=LOW), running("normal", 20)]
     assert decided(services=[service(20)], jobs=jobs, queue=[waiting("c", 16, rank=CRITICAL)]).yields == ()
     told = decided(services=[service(20)], jobs=jobs, queue=[waiting("c", 60, rank=CRITICAL), waiting("n", 2)])
@@ -339,3 +351,84 @@ def test_after_the_yields_it_fits_or_nobody_is_left_who_could(situation):
 @pytest.mark.parametrize("rank", [CRITICAL, NORMAL, LOW])
 def test_an_empty_machine_takes_any_job_that_fits(rank):
     assert decided(queue=[waiting("a", 48, rank=rank)]).starts == ("a",)
+
+
+# -- services that are asked for their memory, and jobs of unknown size
+
+
+def asleep(held, used=1, *, wanted):
+    return replace(service(used, used), released_bytes=held * GB, wanted=wanted)
+
+
+def test_an_idle_service_is_asked_where_the_job_can_then_start_and_only_as_few_as_it_takes():
+    idle = [replace(service(20, 20, name="a"), gain_bytes=20 * GB), replace(service(8, 8, name="b"), gain_bytes=8 * GB)]
+    assert decided(services=idle, queue=[waiting("j", 30)]).releases == (("a", "j"),)
+    assert decided(services=idle, queue=[waiting("j", 44)]).releases == (("a", "j"), ("b", "j"))
+    assert decided(services=idle, queue=[waiting("j", 20)]).releases == (), "it fits as it is"
+    busy = [service(20, 20, name="a"), idle[1]]
+    assert decided(services=busy, queue=[waiting("j", 30)]).releases == (), "in vain"
+    assert decided(services=idle, queue=[waiting("j", 30, yields=False)]).releases == ()
+
+
+def test_services_are_asked_for_the_first_job_only():
+    idle = [replace(service(20, 20, name="a"), gain_bytes=20 * GB)]
+    both = [waiting("first", 40, order=1), waiting("second", 30, order=2)]
+    assert decided(services=idle, queue=both).releases == (("a", "first"),)
+
+
+def test_a_released_service_is_woken_when_it_is_wanted_and_its_memory_is_free():
+    assert decided(services=[asleep(20, wanted=False)]).wakes == ()
+    assert decided(services=[asleep(20, wanted=True)]).wakes == ("api",)
+    full = decided(services=[asleep(20, wanted=True)], jobs=[running("j", 40)])
+    assert (full.wakes, full.yields) == ((), ("j",)), "who is in its way yields"
+    assert decided(services=[asleep(20, wanted=True)], queue=[waiting("j", 40)]).starts == ()
+    assert decided(services=[asleep(20, wanted=False)], queue=[waiting("j", 40)]).starts == ("j",)
+
+
+def test_services_come_back_as_far_as_memory_is_free_beside_jobs_services_and_each_other():
+    one, other = (replace(asleep(20, wanted=True), name=name) for name in ("a", "b"))
+    assert decided(services=[one, other], jobs=[running("j", 8)]).wakes == ("a", "b")
+    # 38 GB are free beside what they use, and each lacks 19.
+    assert decided(services=[one, other], jobs=[running("j", 9)]).wakes == ("a",)
+    awake = service(20, name="c")
+    assert decided(services=[one, awake], jobs=[running("j", 8)]).wakes == ("a",)
+    assert decided(services=[one, awake], jobs=[running("j", 9)]).wakes == ()
+    large = replace(one, used_bytes=15 * GB)
+    assert decided(services=[large], jobs=[running("j", 28)]).wakes == ("a",), "it lacks 5 GB only"
+
+
+def test_a_job_of_unknown_size_does_not_start_beside_a_busy_service():
+    def told(*services, **job):
+        queue = [waiting("j", 5, known=False, **job)]
+        return decide(Situation(capacity_bytes=48 * GB, busy_bytes=20 * GB, services=services, waiting=queue))
+
+    found = told(service(21, 21))
+    assert found.waits == (
+        ("j", "what it needs is not known, and these services are busy: api (21.0 GB); set its memory_gb"),
+    )
+    assert told(service(20, 20)).starts == ("j",)
+    assert told(replace(service(21, 21), serves=False)).starts == ("j",), "the rest of the machine serves nobody"
+    assert told(replace(service(21, 21), gain_bytes=20 * GB)).releases == (("api", "j"),)
+    assert (
+        "needs 5.0 GB (assumed; set its memory_gb)"
+        in decided(capacity=4, queue=[waiting("j", 5, known=False)]).waits[0][1]
+    )
+
+
+def test_a_critical_job_keeps_others_back_but_one_that_has_only_grown_old_not_for_what_services_hold():
+    grown_old = waiting("old", 40, rank=CRITICAL, preempts=False)
+    assert decided(services=[service(20)], queue=[grown_old, waiting("j", 5)]).starts == ("j",)
+    assert decided(jobs=[running("r", 20)], queue=[grown_old, waiting("j", 5)]).starts == ()
+    urgent = replace(grown_old, preempts=True)
+    assert decided(services=[service(20)], queue=[urgent, waiting("j", 5)]).starts == ()
+
+
+def test_nobody_waits_with_a_critical_job_of_unknown_size_beside_a_busy_service():
+    queue = [waiting("voice", 5, rank=CRITICAL, known=False), waiting("j", 5)]
+    busy = Situation(capacity_bytes=48 * GB, busy_bytes=20 * GB, services=[service(21, 21)], waiting=queue)
+    assert decide(busy).starts == ("j",)
+
+
+def test_whom_a_critical_job_has_yield_is_told_with_it():
+    found = decided(jobs=[running("low", 40, rank=LOW)], queue=[waiting("urgent", 20, rank=CRITICAL)])
+    assert found.preempts == (("low", "urgent"),)

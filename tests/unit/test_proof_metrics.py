@@ -8,12 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import NotMeasured, UserMistake
+from overnight.proof import gate
 from overnight.proof.bootstrap import bootstrap_difference
-from overnight.proof.gate import SMALL_DIFFERENCE, Decision, judge, judge_estimate
+from overnight.proof.forms import Form, GateSpec, Looks
+from overnight.proof.gate import SMALL_DIFFERENCE, Decision, judge
 from overnight.proof.labels import macro_f1
 from overnight.proof.measures import Estimate, mean
 from overnight.proof.metrics import judge_answers, measure, metric_named, unit_scores
 from overnight.proof.rankings import ndcg, normal_scores, reciprocal_rank
+
+
+def judge_estimate(seen, *, same=False, shrinks=True, unit="items", **spec):
+    return gate.judge_estimate(
+        seen, GateSpec(**spec), figures=(0.5 + seen.value, 0.5), same=same, shrinks=shrinks, unit=unit
+    )
+
 
 numbers = st.lists(st.integers(0, 5), min_size=2, max_size=12).filter(lambda values: len(set(values)) > 1)
 labels = st.lists(st.sampled_from("abc"), min_size=1, max_size=20)
@@ -123,7 +132,8 @@ def noisy(seed, n, noise):
 def test_means_over_items_and_queries_are_compared_unit_by_unit():
     truths, good, bad = noisy(1, 400, (0.3, 1.5))
     metric = metric_named("absolute_error")
-    expected = judge([-abs(t - a) for t, a in zip(truths, good)], [-abs(t - a) for t, a in zip(truths, bad)])  # noqa: B905
+    new, old = ([abs(t - a) for t, a in zip(truths, answers, strict=True)] for answers in (good, bad))
+    expected = judge(new, old, GateSpec(lower_is_better=True))
     assert judge_answers(metric, truths, good, bad, random=Random(1)) == expected
     groups = [str(place % 40) for place in range(400)]
     ranking = metric_named("ndcg@5")
@@ -133,6 +143,7 @@ def test_means_over_items_and_queries_are_compared_unit_by_unit():
     assert verdict.difference == pytest.approx(mean(scores) - mean(unit_scores(ranking, truths, bad, groups)))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "cut"), [("spearman", False), ("macro_f1", True), ("ndcg@20", False)])
 def test_what_is_no_mean_is_compared_by_drawing_items_again(name, cut):
     def as_answers(values):
@@ -199,3 +210,80 @@ def test_three_items_are_never_enough_for_a_rank_correlation():
     for seed in range(5):
         verdict = judge_answers(metric_named("spearman"), [1, 2, 3], [1, 2, 3], [3, 2, 1], random=Random(seed))
         assert verdict.decision != Decision.ACCEPT
+
+
+def shaky(seed, n=120, gain=0.0):
+    source = Random(seed)
+    truths = [source.gauss(0, 1) for _ in range(n)]
+    return truths, *([truth + source.gauss(0, size) for truth in truths] for size in (1 - gain, 1))
+
+
+def test_an_error_is_better_the_lower_it_is_and_a_gain_is_a_share_of_it():
+    truths = [float(place) for place in range(40)]
+    new, old = (
+        [truth + 0.9 for truth in truths],
+        [truth + (1 if place % 2 else 1.1) for place, truth in enumerate(truths)],
+    )
+    metric = metric_named("absolute_error")
+    plain = judge_answers(metric, truths, new, old, random=Random(1))
+    assert (plain.candidate, plain.against) == (pytest.approx(0.9), pytest.approx(1.05))
+    assert plain.difference == pytest.approx(0.15) and plain.decision == Decision.ACCEPT
+    asked = {gain: GateSpec(form=Form.MINIMUM_GAIN, minimum_gain=gain) for gain in (0.1, 0.2)}
+    decisions = {
+        gain: judge_answers(metric, truths, new, old, random=Random(1), spec=spec) for gain, spec in asked.items()
+    }
+    assert [one.decision for one in decisions.values()] == [Decision.ACCEPT, Decision.REJECT]
+    assert decisions[0.1].difference == pytest.approx(0.15 - 0.105)
+
+
+def test_a_figure_that_is_no_mean_may_have_to_gain_a_share_of_the_way_to_the_best():
+    metric, asked = metric_named("spearman"), GateSpec(form=Form.MINIMUM_GAIN, minimum_gain=0.3)
+    plain = judge_answers(metric, *shaky(3, gain=0.6), random=Random(1), resamples=200)
+    more = judge_answers(metric, *shaky(3, gain=0.6), random=Random(1), resamples=200, spec=asked)
+    assert more.difference == pytest.approx(plain.difference - 0.3 * (1 - plain.against))
+    assert "by 30 % of the champion's distance to the best, 1" in more.reason
+    with pytest.raises(UserMistake, match="any_time: this metric is no mean over items"):
+        judge_answers(metric, *shaky(3), random=Random(1), resamples=200, spec=GateSpec(looks=Looks.ANY_TIME))
+
+
+def test_a_candidate_that_is_worse_in_one_segment_is_refused_by_any_metric():
+    truths, new, old = shaky(5, n=200, gain=0.7)
+    new[:50] = [-value for value in new[:50]]
+    segments = ["de"] * 50 + ["en"] * 140 + [None] * 10
+
+    def verdict_of(name, segments):
+        return judge_answers(metric_named(name), truths, new, old, random=Random(1), resamples=200, segments=segments)
+
+    verdict = verdict_of("spearman", segments)
+    assert (verdict.decision, verdict.worse_in) == (Decision.REJECT, ("de",))
+    assert verdict.reason.startswith("The candidate is worse in group 'de'; difference")
+    errors = verdict_of("absolute_error", segments)
+    assert (errors.decision, errors.worse_in) == (Decision.REJECT, ("de",))
+    alone = ["de"] + [None] * 199
+    assert verdict_of("spearman", alone).worse_in == ()
+
+
+def test_a_group_is_in_a_segment_only_as_a_whole():
+    scores = [1.0] * 12 + [0.0] * 12
+    groups = [f"{place // 2:02}" for place in range(24)]
+    segments = ["a"] * 12 + ["b"] * 11 + ["a"]
+    metric = metric_named("score")
+    verdict = judge_answers(
+        metric, None, scores, [1 - one for one in scores], random=Random(1), groups=groups, segments=segments
+    )
+    assert (verdict.n, verdict.worse_in) == (12, ("b",))
+    queries = [f"{place // 12}" for place in range(24)]
+    ranking = metric_named("ndcg@5")
+    truths = [float(place % 12) for place in range(24)]
+    seen = judge_answers(ranking, truths, truths, truths[::-1], random=Random(1), groups=queries, segments=queries)
+    assert seen.n == 2 and seen.worse_in == ()
+    tied = judge_answers(
+        ranking,
+        [*truths, 1.0, 1.0],
+        [*truths, 1.0, 2.0],
+        [*truths[::-1], 1.0, 2.0],
+        random=Random(1),
+        groups=[*queries, "x", "x"],
+        segments=[*queries, "x", "x"],
+    )
+    assert tied.n == 2, "a query without an order is no unit"

@@ -134,6 +134,7 @@ def test_no_term_is_constant(category):
     assert sum(term.reach for term in TERMS[category]) <= 10
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("category", TERMS)
 @given(
     counts=st.fixed_dictionaries({name: st.none() | st.integers(0, 10**15) for name in ENGAGEMENT}),

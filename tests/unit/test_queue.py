@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,6 +195,7 @@ def test_choice_keeps_every_limit_and_explains_every_run(
         )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(scenes())
 def test_first_waiting_run_is_never_delayed_by_those_that_pass_it(
@@ -209,6 +212,7 @@ def test_first_waiting_run_is_never_delayed_by_those_that_pass_it(
     assert alone == math.inf or earliest(head, [*busy, *ahead, *behind], capacity) <= alone
 
 
+@pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(scenes())
 def test_run_at_the_head_of_the_queue_starts_if_it_fits(
@@ -267,3 +271,16 @@ def test_reservation_counts_no_cores_of_other_workers_and_none_is_made_for_a_loc
     assert pick([candidate(1, cpus=4), candidate(2), candidate(3)], busy, slots=2).start == (2,)
     far = [Busy(task_id="", needs=Needs(locks=("gpu",)), here=False)]
     assert pick([candidate(1, locks=("gpu",)), candidate(2)], far, slots=1).start == (2,)
+
+
+def test_a_run_that_was_granted_no_memory_waits_and_those_behind_it_do_not() -> None:
+    waits = replace(candidate(1), needs=Needs(memory_gb=4), admitted=False)
+    choice = choose([waits, candidate(2)], [], Capacity(slots=9, cpus=4), NOW)
+    assert (choice.start, choice.waiting) == ((2,), {1: Why.MEMORY})
+
+
+def test_more_memory_than_the_machine_has_never_comes_but_what_is_only_assumed_may() -> None:
+    asked = {basis: Needs(memory_gb=40, memory_basis=basis) for basis in ("given", "estimated", "assumed")}
+    runs = [replace(candidate(place), needs=needs) for place, needs in enumerate(asked.values())]
+    choice = choose(runs, [], Capacity(slots=9, cpus=4, memory_gb=24), NOW)
+    assert (choice.start, set(choice.waiting.values())) == ((2,), {Why.NEVER})

@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from overnight.app import schema
 from overnight.base.clock import SystemClock
-from overnight.base.errors import NotJson
+from overnight.base.errors import InvalidTransition, NotJson
 from overnight.db.database import Database
 from overnight.registry import store
 from overnight.registry.store import Candidate, register
 from overnight.registry.tables import served
-from overnight.registry.versions import next_number
+from overnight.registry.versions import Rights, differences, next_number, removable, tag_complaint
 
 SIGNATURE = {"class_": "agents:Critic", "target": "rating", "scale": (0, 10), "inputs": ("year", "genre")}
 CANDIDATE = Candidate(
@@ -135,6 +135,105 @@ def test_two_processes_that_register_at_once_get_numbers_of_their_own(database_u
 )
 def test_a_number_says_how_much_has_changed(previous, change, number):
     assert next_number(previous, SIGNATURE, {**SIGNATURE, **change}) == number
+
+
+SCHEMA = {"trainer": "t", "settings": {}, "inputs": {"type": "text"}, "outputs": {"type": "class", "classes": ["a"]}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "number"),
+    [
+        (SCHEMA, SCHEMA, "v1.0.1"),
+        (SCHEMA, {**SCHEMA, "settings": {"rate": 1}}, "v1.1.0"),
+        (SCHEMA, {**SCHEMA, "outputs": {"type": "class", "classes": ["a", "b"]}}, "v2.0.0"),
+        (SCHEMA, {**SCHEMA, "inputs": {"type": "audio"}, "settings": {"rate": 1}}, "v2.0.0"),
+        ({"trainer": "t", "settings": {}}, SCHEMA, "v1.0.1"),
+        (SCHEMA, {"trainer": "t", "settings": {}}, "v1.0.1"),
+    ],
+)
+def test_another_schema_is_a_major_version_where_both_tell_it(before, now, number):
+    assert next_number("v1.0.0", before, now) == number
+
+
+@pytest.mark.parametrize(("bump", "number"), [("major", "v2.0.0"), ("minor", "v1.3.0"), ("patch", "v1.2.4")])
+def test_who_asks_for_a_number_gets_it(bump, number):
+    assert next_number("v1.2.3", SIGNATURE, {**SIGNATURE, "scale": (0, 100)}, bump) == number
+
+
+def test_a_number_is_asked_for_by_the_candidate_and_follows_the_highest(database):
+    first = add(database, bump="major")
+    assert first.number == "v1.0.0"
+    look_back = {name: getattr(first, name) for name in ("model", "snapshot_id", "manifest", "signature", "metrics")}
+    older = {**look_back, "run_id": None, "parent_id": None, "number": "v0.9.0", "verdict": {}, "created_us": 1}
+    older["origin"] = {"project": "other"}
+    imported = database.writer.do(lambda tx: store.insert(tx, older))
+    assert look(database, store.newest, "critic") == imported
+    assert (imported.run_id, imported.origin) == (None, {"project": "other"})
+    assert look(database, store.highest, "critic") == first
+    assert add(database, run_id=2, bump="minor").number == "v1.1.0"
+    assert look(database, store.runs_of_versions) == {1, 2}
+
+
+def test_what_served_when_by_whom_and_why_is_kept(database):
+    first = add(database, serve=True, why="first")
+    second = add(database, run_id=2, serve=True, why="better")
+    assert look(database, store.served_before, "critic") == first
+    database.writer.do(lambda tx: store.let_serve(tx, first, by="overnight rollback by ada", why="it is slow"))
+    told = [(one.number, one.by, one.why) for one in look(database, store.services, "critic")]
+    assert told == [
+        ("v1.0.0", "overnight rollback by ada", "it is slow"),
+        ("v1.0.1", "gate", "better"),
+        ("v1.0.0", "gate", "first"),
+    ]
+    assert look(database, store.serving, "critic") == first
+    assert look(database, store.served_before, "critic") == second
+    assert look(database, store.served_before, "other") is None and look(database, store.models) == ["critic"]
+
+
+def test_a_tag_is_on_one_version_of_a_model(database):
+    first, second = add(database), add(database, run_id=2)
+    for version in (first, second):
+        database.writer.do(lambda tx, version=version: store.put_tag(tx, version, "gold", by="ada"))
+    assert look(database, store.tags_of, "critic") == {"gold": second.version_id}
+    database.writer.do(lambda tx: store.drop_tag(tx, "critic", "gold"))
+    assert look(database, store.tags_of, "critic") == {}
+
+
+def test_the_artifact_is_forgotten_once(database):
+    version = add(database)
+    for _ in range(2):
+        database.writer.do(lambda tx: store.forget_artifact(tx, version.version_id))
+    with pytest.raises(InvalidTransition, match=r"^the artifact of critic v1\.0\.0 was removed; train the"):
+        database.writer.do(lambda tx: store.let_serve(tx, version, by="ada", why="old"))
+    assert served_rows(database) == []
+    gone = look(database, store.of_number, "critic", "v1.0.0")
+    assert gone.removed_us is not None and replace(gone, removed_us=None) == version
+
+
+@pytest.mark.parametrize("name", ["gold", "2026-11", "a.b_c"])
+def test_a_tag_is_a_name(name):
+    assert tag_complaint(name) is None
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "v1.2.3", "champion", "newest", "x" * 101])
+def test_what_cannot_be_a_tag_is_told(name):
+    assert tag_complaint(name) is not None
+
+
+def test_differences_are_told_by_key():
+    a = {"settings": {"rate": 1, "width": 2}, "same": [1], "gone": {}, "x": {"y": 1}}
+    b = {"settings": {"rate": 2, "width": 2}, "same": [1], "new": {"deep": {"er": 1}}, "x": 1}
+    assert differences(a, b) == {
+        "settings.rate": (1, 2), "gone": ({}, None), "x.y": (1, None), "new.deep.er": (None, 1), "x": (None, 1),
+    }  # fmt: skip
+
+
+def test_the_newest_and_those_that_somebody_needs_keep_their_artifact():
+    rights = Rights(champion=3, previous=2, best=7, tagged={5: ["gold", "x"]}, deploying={4})
+    assert removable([9, 8, 7, 6, 5, 4, 3, 2, 1], rights, keep=2) == [6, 1]
+    reasons = ["it serves", "it served before the one that serves", "it is tagged gold, x", "it is being rolled out"]
+    assert [rights.of(one) for one in (3, 2, 5, 4, 1)] == [*reasons, None]
+    assert rights.of(7) == "it is the best so far, which the next one must not be worse than (gate.form)"
 
 
 @pytest.mark.parametrize("bad", ["1.0.0", "v1.0", "v1.0.0 ", "v1.0.0-rc1"])

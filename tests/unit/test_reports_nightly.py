@@ -12,11 +12,9 @@ from overnight.reports.nightly import Aims, Phase, agent_line, result_of
 STARTED = datetime(2026, 10, 18, 2, 0, tzinfo=UTC)
 VERDICT = {
     "decision": "ACCEPT",
-    "difference": 0.2,
-    "lower": 0.1,
-    "upper": 0.3,
     "reason": "The candidate is better; mean difference +0.2 over 200 items, 90 % interval +0.1 to +0.3.",
     "against": "baseline",
+    "gain": [0.2, 0.1, 0.3],
 }
 CRITIC = {
     "run": 7,
@@ -50,7 +48,7 @@ def critic(**changes):
 def refused(**changes):
     """The critic after a night on which the champion stayed."""
     champion = {"value": -0.7, "spearman": 0.6}
-    verdict = {**VERDICT, "decision": "REJECT", "against": "champion", "difference": -0.1, "lower": -0.3, "upper": 0.1}
+    verdict = {**VERDICT, "decision": "REJECT", "against": "champion", "gain": [-0.1, -0.3, 0.1]}
     measured = {**CRITIC["measured"], "champion": champion}
     return critic(serves=False, version="v1.0.1", verdict=verdict, measured=measured, **changes)
 
@@ -119,7 +117,7 @@ def test_no_line_is_wider_than_78_columns_whatever_the_names_and_values():
         "champion": {"value": -123456789.0, "spearman": None},
         "baseline": {"value": -1.0, "spearman": None},
     }
-    wide["verdict"] |= {"difference": -1.7e99, "lower": -1e100, "upper": 1e100, "reason": "word " * 100}
+    wide["verdict"] |= {"gain": [-1.7e99, -1e100, 1e100], "reason": "word " * 100}
     phases = {"p" * 90: Phase(status="s" * 90, seconds=1e9)}
     text = daily_report(
         result_of(10**12, STARTED, phases, {long: wide, f"{long}2": {"error": "e" * 500}, "plain": critic()}),
@@ -141,6 +139,19 @@ def test_what_was_not_measured_is_called_so():
     assert row_of(text, "critic").split()[1:6] == ["critic", "v1.0.0", "not", "measured", "+20.0"]
     assert "not compared with the champion: champion v1.0.0 predicts another target" in text
     assert row_of(daily_report(result(broken=FAILED), "films"), "quality gained").split()[3:5] == ["not", "measured"]
+
+
+def test_a_report_names_the_best_version_so_far_where_that_is_what_was_compared_with():
+    one = refused(note="the state of best version so far v1.0.0 was not kept")
+    assert "not compared with the best version so far: the state of best" in daily_report(result(critic=one), "films")
+    one = refused()
+    one["verdict"] |= {"against": "best"}
+    one["measured"] |= {"best": {"value": -0.5, "spearman": None}}
+    line = result(critic=one)["agents"]["critic"]
+    assert (line["best"], line["champion"], line["metric"], line["rival_quality"]) == (0.5, 0.7, 0.7, pytest.approx(5))
+    text = " ".join(daily_report(result(critic=one), "films").split())
+    assert "v1.0.1 against the best version so far: The candidate" in text
+    assert "the champion's 0.700, the best version's 0.500, baseline (mean) 1.000" in text
 
 
 def test_nothing_serves_when_the_first_version_is_refused():
@@ -275,7 +286,7 @@ def test_weights_count_in_means_and_targets_are_only_shown():
 
 
 def test_an_agent_without_a_measure_is_counted_and_called_not_measured():
-    nothing = dict.fromkeys(("decision", "difference", "lower", "upper", "against"))
+    nothing = dict.fromkeys(("decision", "gain", "against"))
     blind = critic(measured={}, metric=None, metric_title=None, best=None, baseline=None, held_out=0, kept=None)
     blind["verdict"] = {**nothing, "reason": "not measured: the agent has no evaluate(items)"}
     line = agent_line(blind)
@@ -290,13 +301,13 @@ def test_an_agent_without_a_measure_is_counted_and_called_not_measured():
 def test_a_metric_that_is_no_error_is_shown_as_it_is():
     better = critic(metric="macro_f1", metric_title="macro-F1", best=1.0)
     better["measured"] = {"candidate": {"value": 0.7}, "baseline": {"value": 0.4}}
-    better["verdict"] |= {"difference": 0.3, "lower": 0.15, "upper": 0.45}
+    better["verdict"] |= {"gain": [0.3, 0.15, 0.45]}
     line = agent_line(better)
     assert (line["metric"], line["baseline"], line["spearman"]) == (0.7, 0.4, None)
     assert line["quality"] == pytest.approx(5.0) and line["improvement"] == pytest.approx(50.0)
     assert line["rival_quality"] == 0.0
     own = critic(metric="score", metric_title="own score", best=None, measured={"candidate": {"value": 30.0}})
-    own["verdict"] = {**dict.fromkeys(("decision", "difference", "lower", "upper", "against")), "reason": "first"}
+    own["verdict"] = {**dict.fromkeys(("decision", "gain", "against")), "reason": "first"}
     assert (agent_line(own)["metric"], agent_line(own)["quality"]) == (30.0, None)
 
 

@@ -28,7 +28,7 @@ def test_one_night_is_a_dot_and_what_was_not_measured_is_called_so():
     assert daily_page(result(), [], "films").count("<circle") == 1
     blind = critic(measured={}, metric=None, metric_title=None, best=None, baseline=None)
     blind["verdict"] = {
-        **dict.fromkeys(("decision", "difference", "lower", "upper", "against")),
+        **dict.fromkeys(("decision", "gain", "against")),
         "reason": "no evaluate",
     }
     skipped = {"skipped": "no data"}
@@ -67,7 +67,7 @@ def test_at_most_three_things_are_recommended_and_each_follows_from_a_figure():
     assert len(found) == MOST_RECOMMENDATIONS == 3
     assert found[0] == "a was not trained: KeyError: 'x'; `overnight runs logs 8` shows its output"
     assert found[1] == "b was not trained: no source"
-    assert found[2] == "c: 200 held-out items cannot tell whether its new version is better: 9 more would"
+    assert found[2] == "c: 200 held-out items cannot tell whether its new version may serve: 9 more would"
     [line] = recommendations(result({"critic": critic()}, {**PHASES, "training": late}))
     assert line == "phase training took 20.0 s of 10 s that it should: nightly.budgets.training sets the time"
 

@@ -4,7 +4,8 @@ import pytest
 
 from overnight.base.errors import ConfigError
 from overnight.base.fleet_settings import AgentSettings
-from overnight.fleet.roster import batches, check, check_order, descendants, enabled, learners, levels
+from overnight.fleet.roster import check, check_gate, check_order, descendants, enabled, learners, levels
+from overnight.proof.forms import GateSpec, Looks
 
 
 def agent(**changes):
@@ -64,14 +65,32 @@ def test_levels_and_descendants_follow_after():
     assert descendants(agents, "a") == {"b", "d"} and descendants(agents, "d") == set()
 
 
-def test_trainings_that_do_not_fit_beside_each_other_come_one_after_another():
-    needs = {"a": 2.0, "b": 2.0, "c": 5.0, "d": 1.0}
-    assert batches("abcd", needs, 100.0) == [["a", "b", "c", "d"]]
-    assert batches("abcd", needs, 4.0) == [["a", "b"], ["c"], ["d"]]
-    assert batches("abcd", needs, 0.5) == [["a"], ["b"], ["c"], ["d"]], "each gets its try"
-
-
 def test_an_order_of_work_names_agents():
     check_order({"trend": agent()}, ["trend"])
     with pytest.raises(ConfigError, match=r"production\.order: there is no agent 'tend'; did you mean trend"):
         check_order({"trend": agent()}, ["tend"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "group", "says"),
+    [
+        ("spearman", None, "gate.looks = any_time: spearman is no mean over items"),
+        ("macro_f1", "film", "gate.looks = any_time: macro_f1 is no mean over items"),
+        ("ndcg@10", None, "gate.looks = any_time: ndcg@10 is no mean over items"),
+        ("absolute_error", None, "gate.looks = any_time: absolute_error is an error without bounds"),
+        ("ndcg@10", "film", None),
+        ("accuracy", None, None),
+        ("reciprocal_rank", None, None),
+        ("score", None, None),
+        (None, None, None),
+    ],
+)
+def test_bounds_at_any_time_are_for_metrics_that_can_have_them(metric, group, says):
+    agents = {"a": agent(metric=metric, group=group), "s": AgentSettings(key="KEY")}
+    check_gate(agents, GateSpec())
+    if says is None:
+        check_gate(agents, GateSpec(looks=Looks.ANY_TIME))
+        return
+    with pytest.raises(ConfigError) as refused:
+        check_gate(agents, GateSpec(looks=Looks.ANY_TIME))
+    assert str(refused.value) == f"{says}, and nothing holds for it at any time (agents.a.metric = {metric!r})"

@@ -10,12 +10,14 @@ from overnight.reports.vitals import (
     WRITER_MANY,
     WRITER_S,
     Doings,
+    Models,
     Overdue,
     Vitals,
     health,
     health_file,
     next_file,
     problems,
+    standing_word,
     state_file,
 )
 
@@ -42,7 +44,7 @@ def test_each_standstill_is_a_problem_with_its_cause_and_what_to_do(values, caus
     assert problem.cause == cause
     assert says in problem.text
     assert problem.advice
-    body = health(vitals(**values), Standing())
+    body = health(vitals(**values), Standing(), Models())
     assert body["status"] == "unhealthy"
     assert body["problems"][0]["cause"] == cause
 
@@ -60,7 +62,7 @@ def test_each_standstill_is_a_problem_with_its_cause_and_what_to_do(values, caus
 )
 def test_what_moves_is_healthy(values):
     assert problems(vitals(**values)) == ()
-    assert health(vitals(**values), Standing())["status"] == "healthy"
+    assert health(vitals(**values), Standing(), Models())["status"] == "healthy"
 
 
 def test_several_problems_are_all_told():
@@ -72,7 +74,7 @@ def test_the_queue_is_as_old_as_its_oldest_ready_run():
     assert Standing().age_s(NOW) == 0
     assert Standing(oldest_ready_us=NOW - 5 * US).age_s(NOW) == 5
     assert Standing(oldest_ready_us=NOW + 5 * US).age_s(NOW) == 0
-    body = health(vitals(), Standing(ready=2, held=1, active=3, oldest_ready_us=NOW - 5 * US))
+    body = health(vitals(), Standing(ready=2, held=1, active=3, oldest_ready_us=NOW - 5 * US), Models(training=1))
     assert body["queue"] == {
         "ready": 2, "later": 0, "waiting": 0, "held": 1, "active": 3, "oldest_ready_age_s": 5.0,
     }  # fmt: skip
@@ -103,3 +105,16 @@ def test_the_plan_lists_firings_in_order_and_what_fires_often_once():
     assert [line["task_id"] for line in found["firings"]] == ["a", "b", "a"]
     assert [line["task_id"] for line in found["often"]] == ["often"]
     assert next_file(NOW, 24, {"x": often[:-1]})["often"] == []
+
+
+def test_how_a_daemon_stands_is_one_word():
+    assert standing_word(vitals(), Models()) == standing_word(vitals(), Models(training=0)) == "healthy"
+    assert standing_word(vitals(), Models(training=2)) == "busy"
+    assert standing_word(vitals(decided_s_ago=11.0), Models(training=2)) == "degraded"
+    assert standing_word(vitals(decided_s_ago=11.0, failure="OSError: no"), Models(training=2)) == "failed"
+
+
+def test_what_nobody_has_counted_is_null():
+    body = health(vitals(), Standing(), Models())
+    names = ("active_training_jobs", "experience_buffer_size", "models_deployed")
+    assert [body[name] for name in names] == [None, None, None]

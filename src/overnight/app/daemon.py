@@ -1,8 +1,10 @@
 """The daemon of a project: the engine, the watch over it, its rounds, and whoever serves HTTP.
 
-One thread each for the scheduler and the writer (see `app.runtime`), one for the rounds, one for the watchdog.
+One thread each for the scheduler and the writer (see `app.runtime`), for the rounds, for the intake of experiences, and
+for the watchdog.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -10,27 +12,40 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from overnight.app import catching_up, deployments, outcomes, rollouts
+from overnight.app.catching_up import CatchingUp
+from overnight.app.collecting import collect
+from overnight.app.feeds import Feeds
 from overnight.app.files import StatusFiles
+from overnight.app.intake import Intake
 from overnight.app.journal import Journal, logfmt
-from overnight.app.launch import DAEMON_FILE, DAEMON_LOCK, Daemonic
+from overnight.app.launch import DAEMON_LOCK, Daemonic
 from overnight.app.lock import ProjectLock
+from overnight.app.machine_use import MachineLook
+from overnight.app.models_host import Models
 from overnight.app.notifying import Notifier
 from overnight.app.project import Project
 from overnight.app.reloading import Reloader
+from overnight.app.reserving import Reservations
+from overnight.app.residence import Hosted
+from overnight.app.rollouts import Rollouts
 from overnight.app.rounds import Rounds
 from overnight.app.signals import Stop
-from overnight.app.sweeping import Sweeper
+from overnight.app.sweeping import PASS_EVERY_S, Sweeper
 from overnight.app.tracing import Tracer
 from overnight.app.watchdog import Watchdog
 from overnight.base.config import Config
 from overnight.base.errors import OvernightError, said_by
 from overnight.base.instants import iso
+from overnight.base.settings import DAEMON_FILE
 from overnight.base.zones import zone_of
 from overnight.engine.model import Standing
+from overnight.flows.rollout import Stored
 from overnight.processes.table import started_of
 from overnight.reports import vitals as reports
 from overnight.reports.vitals import OVERDUE_S, WRITER_MANY, Overdue, Vitals
 
+SERVER_EVERY_S = 1.0
 LOOK_EVERY_S = 2.0
 """Between two looks at the queue for those who read the files and the metrics."""
 PLAN_EVERY_S = 900.0
@@ -60,6 +75,8 @@ class Daemon:
         self._since = self._clock.monotonic()
         self._since_us = self._clock.now_us()
         self._grew_at = (self._since, 0)
+        self._failure: BaseException | None = None
+        """What has ended the engine, which the project forgets when it stops."""
         self._url = ""
         try:
             zone = zone_of(project.config)
@@ -70,9 +87,29 @@ class Daemon:
             raise
         self.journal.set_level(level or project.config.log.level)
         self.files = StatusFiles(project)
+        self.machine = MachineLook(project.clock)
+        self.feeds = Feeds(project)
+        self.models = Models(
+            project,
+            splits=lambda one: {split.model: split for split in deployments.splits(one)},
+            sink=outcomes.sink_of(project),
+            hard_failure=lambda deployment_id, why: deployments.hard_failure(project, deployment_id, why),
+        )
+        hosted = Hosted(
+            project=project,
+            models=self.models,
+            stored=Stored(project.database, project.artifacts.verify),
+            reservations=Reservations(
+                lambda: None if project.runtime is None else project.runtime.negotiator, project.clock.now_us
+            ),
+        )
+        project.residence = hosted
+        self._catching_up = CatchingUp(hosted)
         self.reloader = Reloader(project, self._take_up, self._reloaded)
         self._sweeper = Sweeper(project)
+        self.rollouts = Rollouts(project)
         self._rounds = Rounds(project.clock)
+        self._intake = Intake(project)
         self._watchdog = Watchdog(self.vitals, project.state_dir / "logs")
         self._told_before = project.database.writer.told
         self._tracer: Tracer | None = None
@@ -84,6 +121,7 @@ class Daemon:
         now, project = self._clock.monotonic(), self.project
         runtime, writer = project.runtime, project.database.writer
         worker = None if runtime is None else runtime.worker
+        failure = project.failure or self._failure
         return Vitals(
             at_us=self._clock.now_us(),
             uptime_s=now - self._since,
@@ -97,7 +135,7 @@ class Daemon:
                 Overdue(run_id=run.run_id, task_id=run.task_id, by_s=by_s)
                 for run, by_s in ([] if worker is None else worker.overdue(OVERDUE_S))
             ],
-            failure=None if project.failure is None else said_by(project.failure),
+            failure=None if failure is None else said_by(failure),
         )
 
     def _growing_s(self, now: float, waiting: int) -> float:
@@ -115,7 +153,7 @@ class Daemon:
 
     def health(self) -> dict[str, Any]:  # Any: JSON
         """Return the body of `GET /health`."""
-        return reports.health(self.vitals(), self.queue)
+        return reports.health(self.vitals(), self.queue, self.files.models)
 
     # Its life.
 
@@ -132,11 +170,16 @@ class Daemon:
             if endpoint is not None:
                 self._tracer = Tracer(self.project, endpoint)
             self.project.start()
-            self._url, end_serving = serve(self)
             self.files.look()
+            self._url, end_serving = serve(self)
             self._plan()
             self._watchdog.start()
             self._rounds.start()
+            # What was loaded stays: looking through it for garbage would stop all threads for half a second. What
+            # has become old since is looked through five times less often than usual; the young as ever.
+            gc.freeze()
+            gc.set_threshold(*gc.get_threshold()[:2], 50)
+            self._intake.start()
             self._say_who()
             tasks = sum(1 for _ in self.project.book)
             _log.info("event=up %s", logfmt({"pid": os.getpid(), "url": self._url, "tasks": tasks}))
@@ -146,8 +189,9 @@ class Daemon:
 
     def _wait(self, stop: Stop) -> None:
         while not stop.wait(_STOP_LOOK_S):
-            if self.project.failure is not None:
-                _log.critical("event=engine_ended %s", logfmt({"error": said_by(self.project.failure)}))
+            self._failure = self.project.failure
+            if self._failure is not None:
+                _log.critical("event=engine_ended %s", logfmt({"error": said_by(self._failure)}))
                 return
 
     def _shut(self, stop: Stop, end_serving: Callable[[], None]) -> None:
@@ -155,18 +199,24 @@ class Daemon:
         try:
             self.project.stop_unless(lambda: stop.count > 1)
         finally:
+            self._intake.stop()
             self._rounds.stop()
             self._watchdog.stop()
+            self.feeds.stop()
             end_serving()
+            self._catching_up.close()
+            self.models.close()
             self._notifier.close()
             if self._tracer is not None:
                 self._tracer.close()
             try:
                 self.files.look()
                 self.files.write_state(self.vitals())
+                self.files.write_server(self.vitals(), self.machine.look(), last=True)
             except (OvernightError, OSError) as error:
                 _log.error("event=last_state_lost %s", logfmt({"error": said_by(error)}))
             _log.info("event=down")
+            self.machine.close()
             self.project.database.writer.told = self._told_before
             (self.project.state_dir / DAEMON_FILE).unlink(missing_ok=True)
             self.journal.close()
@@ -174,6 +224,8 @@ class Daemon:
 
     def _told(self, events: Sequence[dict[str, Any]], news: bool) -> None:  # Any: see db.stream.Event
         self._told_before(events, news)
+        self.feeds.tell(events)
+        self.models.tell(events)
         self.journal.tell(events)
         self._notifier.tell(events)
         if self._tracer is not None:
@@ -184,10 +236,14 @@ class Daemon:
         rounds.add("reload", self.reloader.work, _RELOAD_EVERY_S)
         rounds.add("look", files.look_if_needed, LOOK_EVERY_S)
         rounds.add("state file", lambda: files.write_state(self.vitals()), LOOK_EVERY_S)
+        rounds.add("server file", lambda: files.write_server(self.vitals(), self.machine.look()), SERVER_EVERY_S)
         rounds.add("plan file", files.write_plan, PLAN_EVERY_S)
         rounds.add("health file", lambda: files.write_health(self.vitals()), HEALTH_EVERY_S)
         rounds.add("alerts", lambda: self._notifier.look(self.vitals(), self.queue), LOOK_EVERY_S)
+        rounds.add("rollouts", self.rollouts.work, rollouts.LOOK_EVERY_S)
+        rounds.add("champions", self._catching_up.work, catching_up.LOOK_EVERY_S)
         rounds.add("retention", self._sweeper.work, _SWEEP_EVERY_S)
+        rounds.add("artifacts", lambda: collect(self.project), PASS_EVERY_S)
 
     def _take_up(self, config: Config) -> None:
         self.journal.set_level(self._level or config.log.level)

@@ -6,9 +6,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from overnight.app import schedule
+from overnight.app.experiences import held
+from overnight.app.machine_use import MachineUse
 from overnight.app.project import Project
 from overnight.base.files import Stamp, stamp_of, to_json, write_json
 from overnight.base.instants import US, iso, to_datetime
+from overnight.base.jobs import TRAINING
 from overnight.base.zones import zone_of
 from overnight.db.writer import Tx
 from overnight.engine import counters
@@ -17,8 +20,19 @@ from overnight.engine.overview import first_later, first_ready, standing
 from overnight.engine.recovery import this_host
 from overnight.engine.store import worked_on
 from overnight.engine.tables import vitals as history
-from overnight.reports.vitals import MOST_FIRINGS, Doings, Vitals, health_file, next_file, state_file
+from overnight.registry import store as registry
+from overnight.reports.vitals import (
+    MOST_FIRINGS,
+    Doings,
+    Models,
+    Vitals,
+    health_file,
+    next_file,
+    standing_word,
+    state_file,
+)
 
+SERVER = Path("server_state.json")
 STATE = Path("data") / "tasks" / "orchestrator_state.json"
 NEXT = Path("data") / "schedules" / "next.json"
 LOGS = Path("data") / "logs"
@@ -27,6 +41,8 @@ MOST_LISTED = 100
 """Runs that the state file lists as waiting."""
 STILL_US = 60 * US
 """A state in which nothing changes is written this often all the same, so that its age tells whether somebody lives."""
+HEARTBEAT_US = 5 * US
+"""The state of the server is written this often at least."""
 LOOK_ANYWAY_S = 10.0
 """What other processes wait for is seen this often, where nothing happens in this one."""
 KEEP_HISTORY_US = 90 * 86400 * US
@@ -41,6 +57,9 @@ class StatusFiles:
         self._stamp: Stamp | None = None
         """What the state file looked like when it was written."""
         self._seen = (-1, 0.0)
+        self._server: tuple[int, int, tuple[object, ...]] = (0, 0, ())
+        """When the state of the server was written, since when it stands so, and how."""
+        self.models = Models()
         self.queue = Standing()
         self.doings = Doings()
 
@@ -59,6 +78,12 @@ class StatusFiles:
             active = worked_on(connection)
             queued = [*first_ready(connection, MOST_LISTED), *first_later(connection, MOST_LISTED)]
             counted = counters.figures(connection, now_us, project.config.project.timezone)
+            deployed = registry.deployed(connection)
+        self.models = Models(
+            training=sum(run.task_id == TRAINING for run in active),
+            deployed=deployed,
+            experiences=sum(one.unused for one in held(project)),
+        )
         events = project.database.measures.events
         self.doings = Doings(
             active=[_active(run) for run in active],
@@ -82,6 +107,26 @@ class StatusFiles:
             return
         write_json(path, body)
         self._written, self._stamp = (vitals.at_us, told), stamp_of(path)
+
+    def write_server(self, vitals: Vitals, use: MachineUse, *, last: bool = False) -> None:
+        """Write `server_state.json` where something is new, 5 s have passed, or this is the `last` time."""
+        models = self.models
+        written_us, since_us, before = self._server
+        stands = (standing_word(vitals, models), models.training, models.deployed)
+        if stands == before and vitals.at_us - written_us < HEARTBEAT_US and not last:
+            return
+        since_us = since_us if stands == before else vitals.at_us
+        body = {
+            "status": stands[0],
+            "last_update": iso(since_us),
+            "active_training_jobs": models.training,
+            "memory_usage_gb": None if use.memory_gb is None else round(use.memory_gb, 3),
+            "cpu_percent": None if use.cpu_percent is None else round(use.cpu_percent, 1),
+            "models_deployed": models.deployed,
+            "last_heartbeat": iso(vitals.at_us),
+        }
+        write_json(self._project.state_dir / SERVER, body)
+        self._server = (vitals.at_us, since_us, stands)
 
     def write_plan(self) -> None:
         """Write `next.json`."""

@@ -31,7 +31,7 @@ def _production_of(night: Nightly) -> Production:
     return Production(
         config=night.config,
         database=night.database,
-        blobs=night.blobs,
+        registry=night.registry,
         environment=night.environment,
         state_dir=night.state_dir,
     )

@@ -14,7 +14,9 @@ FILE = Path("data") / "logs" / "master_orchestrator.log"
 """Below the state folder."""
 
 _QUIET = {"progress", "step", "woken", "held", "released"}
-_WARNINGS = {"retrying", "missed", "lost", "paused", "blocked", "cancelled"}
+_WARNINGS = {
+    "retrying", "missed", "lost", "paused", "blocked", "cancelled", "pool_down_failed", "pool_hours_over",
+}  # fmt: skip
 _log = logging.getLogger("overnight")
 
 

@@ -14,11 +14,10 @@ from overnight.app.lock import is_held
 from overnight.base.clock import Clock
 from overnight.base.errors import OvernightError, UserMistake
 from overnight.base.files import write_json
-from overnight.base.settings import environment
+from overnight.base.settings import DAEMON_FILE, environment
 from overnight.processes.detach import Detached, start_detached
 from overnight.processes.table import same_process
 
-DAEMON_FILE = "daemon.json"
 DAEMON_LOCK = "daemon.lock"
 OUTPUT = Path("logs") / "daemon.out"
 """What the daemon prints: nothing, but for errors that its log could not take."""

@@ -9,7 +9,7 @@ from typing import Any
 from overnight.app.project import Project
 from overnight.base.config import CategorySettings
 from overnight.base.errors import UnknownName, UserMistake
-from overnight.base.instants import US
+from overnight.base.instants import US, iso
 from overnight.base.vocabulary import suggestion
 from overnight.data import store
 from overnight.data.categories import categories, category_of
@@ -34,6 +34,18 @@ class CategoryStatus:
     snapshot: Snapshot | None
     visits: list[Visit]
     remarks: list[str]
+
+    def to_json(self) -> Json:
+        """Return it as programs read it."""
+        snapshot = self.snapshot
+        return {
+            "category": self.category,
+            "snapshot": None if snapshot is None else snapshot.snapshot_id,
+            "made_at": None if snapshot is None else iso(snapshot.made_us),
+            "statistics": None if snapshot is None else snapshot.statistics,
+            "sources": [visit.to_json() for visit in self.visits],
+            "remarks": self.remarks,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +78,11 @@ def check_category(project: Project, category: str) -> str:
     """Return the category.
 
     Raises:
-        UserMistake: there is none of that name.
+        UnknownName: there is none of that name.
     """
     known = known_categories(project)
     if category not in known:
-        raise UserMistake(f"there is no category {category!r}{suggestion(category, known) if known else ''}")
+        raise UnknownName(f"there is no category {category!r}{suggestion(category, known) if known else ''}")
     return category
 
 

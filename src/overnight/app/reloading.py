@@ -14,8 +14,15 @@ from overnight.base.errors import said_by
 from overnight.base.files import Stamp, stamp_of
 from overnight.base.settings import FILE
 
-NEEDS_RESTART = ("engine.database", "engine.max_concurrent", "server.port", "telemetry.otlp_endpoint")
-"""Settings that a daemon reads once."""
+NEEDS_RESTART = (
+    "engine.database",
+    "engine.max_concurrent",
+    "resources.",
+    "server.port",
+    "services.",
+    "telemetry.otlp_endpoint",
+)
+"""Settings that a daemon reads once; all below those that end with a dot."""
 _log = logging.getLogger("overnight.reload")
 
 
@@ -46,7 +53,10 @@ class Reloader:
     def work(self) -> None:
         """Reload if it is wanted."""
         seen = self._look()
-        if seen == self._seen and not self._asked.is_set():
+        changed = any(seen.get(path, stamp) != stamp for path, stamp in self._seen.items())
+        if not changed and not self._asked.is_set():
+            # A module that was loaded since is no change.
+            self._seen = seen
             return
         self._asked.clear()
         try:
@@ -57,7 +67,10 @@ class Reloader:
         else:
             after = _values(self._project.config)
             self.error = None
-            self.needs_restart = tuple(key for key in NEEDS_RESTART if self._at_start[key] != after[key])
+            keys = sorted({*self._at_start, *after})
+            self.needs_restart = tuple(
+                key for key in keys if key.startswith(NEEDS_RESTART) and self._at_start.get(key) != after.get(key)
+            )
             self._taken_up(self._project.config)
             restart = ",".join(self.needs_restart) or None
             tasks = sum(1 for _ in self._project.book)

@@ -1,9 +1,9 @@
 """Duties that come round: one thread does them one after another, each every so many seconds."""
 
 import logging
-import threading
 from collections.abc import Callable
 
+from overnight.app.background import Background
 from overnight.app.journal import logfmt
 from overnight.base.clock import Clock
 from overnight.base.errors import said_by
@@ -12,28 +12,17 @@ LOOK_EVERY_S = 0.5
 _log = logging.getLogger("overnight.rounds")
 
 
-class Rounds:
+class Rounds(Background):
     """Does what it was given until it is stopped. A duty that fails is written down, and is done again in its turn."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._duties: list[tuple[str, Callable[[], object], float]] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._go, name="overnight-rounds", daemon=True)
+        super().__init__("overnight-rounds")
 
     def add(self, name: str, duty: Callable[[], object], every_s: float) -> None:
         """Have a duty done every so many seconds, the first time at once."""
         self._duties.append((name, duty, every_s))
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the duty that is under way."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _go(self) -> None:
         due = [self._clock.monotonic()] * len(self._duties)

@@ -99,10 +99,17 @@ class Runs(ABC):
             raise UnknownName(f"there is no run {run_id}; `overnight runs list` shows the newest")
         return run
 
-    def runs(self, *, limit: int = 20, task_id: str | None = None, state: State | str | None = None) -> list[Run]:
-        """Return the newest runs, newest first."""
+    def runs(
+        self,
+        *,
+        limit: int = 20,
+        task_id: str | None = None,
+        state: State | str | None = None,
+        before: int | None = None,
+    ) -> list[Run]:
+        """Return the newest runs, newest first; only those with an id below `before`, if it is given."""
         with self.database.read() as connection:
-            return store.newest(connection, limit=limit, task_id=task_id, state=state)
+            return store.newest(connection, limit=limit, task_id=task_id, state=state, before=before)
 
     def wait(self, run_id: int, timeout_s: float | None = None) -> Run:
         """Wait until the run has ended, or the time is over, and return it as it is then.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from overnight.app.lock import ProjectLock
+from overnight.app.memory import negotiator_of
 from overnight.app.signals import Stop
 from overnight.base.config import Config
 from overnight.base.errors import InvalidTask, OvernightError, UnknownName, WorkerLost
@@ -40,6 +41,10 @@ _LOOK_EVERY_S = 0.1
 _LOOK_ALIVE_S = 0.5
 _LOOK_SOON_S = 0.05
 """Between two looks at whether the worker still works, and at whether it has ended its last run."""
+
+
+def _at_once() -> bool:
+    return True
 
 
 class Runtime:
@@ -80,6 +85,12 @@ class Runtime:
         self.failure: BaseException | None = None
         """What ended the loop against its will."""
         self._host = recovery.this_host()
+        self.negotiator = negotiator_of(
+            config,
+            database.clock,
+            granted=self._wake,
+            stop_run=self._stop_run,
+        )
         self._lock = None if database.dialect.shared else ProjectLock(state_dir / "lock", database.clock)
         try:
             self._presence, self._me, self.worker = self._new_worker()
@@ -102,7 +113,11 @@ class Runtime:
         )
         looks = Looks(
             worker_id=me.worker_id,
-            capacity=Capacity(slots=self._config.engine.max_concurrent, cpus=float(os.cpu_count() or 1)),
+            capacity=Capacity(
+                slots=self._config.engine.max_concurrent,
+                cpus=float(os.cpu_count() or 1),
+                memory_gb=self.negotiator.room_gb,
+            ),
             project_dir=str(self._config.project_dir),
             logs_dir=str(self._state_dir / "logs" / "runs"),
             timezone=self._config.project.timezone,
@@ -115,6 +130,7 @@ class Runtime:
             looks,
             recover=self.recover,
             neighbour_gone=self._neighbours.anyone_gone,
+            admission=self.negotiator,
             hook=self._hook,
         )
         return presence, me, worker
@@ -164,6 +180,7 @@ class Runtime:
         self.recover()
         database.writer.told = self._told
         if threads:
+            self.negotiator.start_for_services()
             self._end_listening = database.doorbell.listen(self._wake)
             self._thread = threading.Thread(target=self._work, name="overnight-engine", daemon=True)
             self._thread.start()
@@ -175,6 +192,10 @@ class Runtime:
 
     def _wake(self) -> None:
         self.worker.wake()
+
+    def _stop_run(self, run_id: int, why: str) -> None:
+        # Of now: another worker may have taken the place of the first one.
+        self.worker.stop_run(run_id, why)
 
     def recover(self) -> int:
         """Take over from workers that are gone and return how many runs went back into the queue."""
@@ -255,7 +276,8 @@ class Runtime:
     def stop(self, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take nothing new, wait for what runs up to `grace_s`, put the rest back into the queue, end all children.
 
-        `hurry` is asked several times a second; the grace time is over as soon as it says so.
+        `hurry` is asked several times a second; the grace time is over as soon as it says so, and services that sleep
+        stay asleep.
 
         Raises:
             OvernightError: functions in threads of this process did not return and nobody can end them; the project
@@ -271,8 +293,11 @@ class Runtime:
                 self.worker.give_back()
                 self.worker.wake()
                 self.join(2 * CLOSE_GRACE_S)
+        except KeyboardInterrupt:
+            hurry = _at_once
+            raise
         finally:
-            self._close()
+            self._close(hurry)
 
     def _join_unless(self, hurry: Callable[[], bool], timeout_s: float) -> bool:
         left_s = timeout_s
@@ -282,10 +307,12 @@ class Runtime:
                 return False
         return True
 
-    def _close(self) -> None:
+    def _close(self, hurry: Callable[[], bool]) -> None:
         try:
             # The last comes first, and each gets its turn even where another one fails.
             with contextlib.ExitStack() as ends:
+                # When no child has memory any more.
+                ends.callback(self.negotiator.stop, hurry)
                 for executor in self._executors.values():
                     ends.callback(executor.close, CLOSE_GRACE_S)
                 ends.callback(self._be_told_nothing)
@@ -304,6 +331,7 @@ class Runtime:
     def abandon(self) -> None:
         """Give up after a start that failed: nothing is being worked on yet."""
         self._be_told_nothing()
+        self.negotiator.stop(_at_once)
         self._let_go()
 
     def _be_told_nothing(self) -> None:
@@ -334,6 +362,10 @@ class _Here:
     def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
         """Ask the attempt to end."""
         self._executor.stop(order, reason, grace_s)
+
+    def pids(self, order: WorkOrder) -> list[int]:
+        """Return the attempt's processes."""
+        return self._executor.pids(order)
 
     def close(self, grace_s: float) -> None:
         """Ask all attempts to end."""

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from overnight.base.errors import DatabaseBroken, NewerDatabase
+from overnight.campaigns import tables as campaign_tables
 from overnight.data import tables as data_tables
 from overnight.db import stream
 from overnight.db.database import Database
 from overnight.engine import tables as engine_tables
 from overnight.registry import tables as registry_tables
+from overnight.serving import tables as serving_tables
 from overnight.training import tables as training_tables
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0012"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (
@@ -25,6 +27,8 @@ METADATA = (
     registry_tables.metadata,
     data_tables.metadata,
     training_tables.metadata,
+    serving_tables.metadata,
+    campaign_tables.metadata,
 )
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))

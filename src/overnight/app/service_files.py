@@ -8,8 +8,8 @@ import re
 import shlex
 import unicodedata
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
-from xml.sax.saxutils import escape
 
 Kind = Literal["systemd", "launchd", "windows"]
 
@@ -147,7 +147,7 @@ def windows_task(service: Service) -> str:
     return f"""<?xml version="1.0"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
-    <Description>Overnight works on {escape(service.folder)}</Description>
+    <Description>Overnight works on {escape(service.folder, quote=False)}</Description>
   </RegistrationInfo>
   <Triggers>
     <BootTrigger>
@@ -172,9 +172,9 @@ def windows_task(service: Service) -> str:
   </Settings>
   <Actions Context="Author">
     <Exec>
-      <Command>{escape(service.python)}</Command>
-      <Arguments>{escape(arguments)}</Arguments>
-      <WorkingDirectory>{escape(service.folder)}</WorkingDirectory>
+      <Command>{escape(service.python, quote=False)}</Command>
+      <Arguments>{escape(arguments, quote=False)}</Arguments>
+      <WorkingDirectory>{escape(service.folder, quote=False)}</WorkingDirectory>
     </Exec>
   </Actions>
 </Task>
@@ -190,7 +190,10 @@ def _windows_word(word: str) -> str:
 
 def is_of(service: Service, text: str) -> bool:
     """Return whether the text of a unit or an agent is of a service of the same folder."""
-    own = {f"WorkingDirectory={_systemd_value(service.folder)}", f"<string>{escape(service.folder)}</string>"}
+    own = {
+        f"WorkingDirectory={_systemd_value(service.folder)}",
+        f"<string>{escape(service.folder, quote=False)}</string>",
+    }
     return any(line.strip("\t") in own for line in text.split("\n"))
 
 

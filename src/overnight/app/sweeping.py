@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from overnight.app.job_tasks import JOB, TRAINING
 from overnight.app.project import Project
+from overnight.base.jobs import COMPARING, JOB, TRAINING
 from overnight.engine import gaps, retention
 from overnight.engine.retention import DAY_US, Keep, Pass, Rules
 from overnight.flows.nightly.night import TASK
@@ -54,7 +54,8 @@ class Sweeper:
         with project.database.read() as connection:
             named = registry.runs_of_versions(connection)
         project.database.writer.do(lambda tx: gaps.forget(tx, now_us - int(default.days * DAY_US)))
-        return Pass(rules=Rules(tasks=own, default=default, named=named, lasting=(TASK, JOB, TRAINING)), now_us=now_us)
+        lasting = (TASK, JOB, TRAINING, COMPARING, *(f"{TRAINING}/{name}" for name in project.config.pools))
+        return Pass(rules=Rules(tasks=own, default=default, named=named, lasting=lasting), now_us=now_us)
 
 
 def _remove_logs(folder: Path, run_ids: Sequence[int]) -> None:

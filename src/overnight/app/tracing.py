@@ -23,6 +23,7 @@ from overnight.base.errors import MissingExtra, TransientError, one_line, said_b
 from overnight.base.ids import RunId
 from overnight.base.instants import US
 from overnight.engine import store
+from overnight.engine.machine import SET_BACK
 from overnight.engine.model import Run, State
 from overnight.engine.tables import steps
 
@@ -42,7 +43,7 @@ CLOSE_S = 2.0
 GIVE_UP_S = 1.0
 
 _FINAL_EVENTS = {"completed", "failed", "cancelled", "blocked"}
-_TRY_ENDS = {"completed", "failed", "cancelled", "lost", "yielded"}
+_TRY_ENDS = {"completed", "failed", "cancelled", "lost", "yielded", SET_BACK}
 _EXPORTER_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _log = logging.getLogger("overnight.tracing")
 

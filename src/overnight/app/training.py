@@ -21,6 +21,7 @@ from overnight.engine.model import Run, State
 from overnight.fleet import roster
 from overnight.flows.nightly.closing import next_start
 from overnight.flows.nightly.night import TASK, training_task
+from overnight.registry import artifacts
 from overnight.registry import store as registry
 from overnight.registry.versions import Version
 from overnight.reports.health import health
@@ -146,7 +147,7 @@ def _agent_of(project: Workplace, name: str, line: Json) -> Any:  # Any: the pro
     assert version is not None, "a trained agent has a version"
     import_from(project.folder)
     with TemporaryDirectory() as folder:
-        project.blobs.fetch_folder(version.manifest, Path(folder))
+        artifacts.fetch(project.artifacts, version, Path(folder))
         if name not in project.nightly.instances:
             return Trained.load(Path(folder)).agent
         agent = project.parcels.copy_of(training_task(name))
@@ -180,7 +181,7 @@ def _loads(project: Workplace, version: Version | None) -> bool:
     import_from(project.folder)
     with TemporaryDirectory() as folder:
         try:
-            project.blobs.fetch_folder(version.manifest, Path(folder))
+            artifacts.fetch(project.artifacts, version, Path(folder))
             Trained.load(Path(folder))
         except (Exception, SystemExit):  # noqa: BLE001 - whatever stops it, this agent cannot serve
             return False

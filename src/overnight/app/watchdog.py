@@ -5,11 +5,11 @@ It asks neither the database nor a lock: what has stopped the others must not st
 
 import faulthandler
 import logging
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from overnight.app.background import Background
 from overnight.base.instants import to_datetime
 from overnight.reports.vitals import Vitals, problems
 
@@ -20,27 +20,16 @@ _log = logging.getLogger("overnight.watchdog")
 _STALLS = {"scheduler", "writer", "engine"}
 
 
-class Watchdog:
+class Watchdog(Background):
     """A thread that looks at the vitals every second; stop it when done."""
 
     def __init__(self, look: Callable[[], Vitals], folder: Path) -> None:
         self._look = look
         self._folder = folder
         self._ill: set[str] = set()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="overnight-watchdog", daemon=True)
+        super().__init__("overnight-watchdog")
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _watch(self) -> None:
+    def _go(self) -> None:
         while not self._ended.wait(LOOK_EVERY_S):
             try:
                 self.look()

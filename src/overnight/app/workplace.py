@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from overnight.app import job_tasks, schema
+from overnight.app import job_tasks, registering, rollout_tasks, schema
 from overnight.app.lock import is_held
 from overnight.app.runs import Runs
-from overnight.app.runtime import Runtime, check_threaded
+from overnight.app.runtime import Runtime, check_threaded, import_from
 from overnight.app.tasks import (
     configuration_of,
     configured_tasks,
@@ -33,10 +33,13 @@ from overnight.db.database import Database
 from overnight.engine.book import Book
 from overnight.engine.model import Task
 from overnight.executors.parcels import Parcels
+from overnight.training import stays
 
 if TYPE_CHECKING:
+    from overnight.app.pools import Keeper
     from overnight.data.harvest import Harvest, Harvester, Told
     from overnight.flows.nightly.night import Nightly
+    from overnight.flows.rollout import Residence, Rollouts
     from overnight.flows.train_job import Trainings
 
 
@@ -70,8 +73,13 @@ class Workplace(Runs):
         self._overrides: Mapping[str, Any] = {}
         self._instances = frozenset(instances)
         self.parcels = Parcels()
+        self._keeper: Keeper | None = None
+        self.residence: Residence | None = None
+        """Where versions are resident while they are rolled out; None: nowhere, somebody else loads them."""
         self.blobs = Blobs(str(self.state_dir / "blobs"))
         try:
+            self.artifacts = registering.artifacts_of(config, self.blobs)
+            """Where the files of model versions are kept."""
             _check_sources(config)
             schema.prepare(self.database)
             for task in self._own_tasks():
@@ -83,8 +91,12 @@ class Workplace(Runs):
     def _own_tasks(self) -> list[Task]:
         """Return the tasks that the configuration describes."""
         return [
-            *job_tasks.tasks(lambda: self.trainings, max_retries=self.config.training.max_retries),
+            *job_tasks.tasks(
+                lambda: self.trainings, max_retries=self.config.training.max_retries, pools=self.config.pools
+            ),
+            *rollout_tasks.tasks(lambda: self.rollouts),
             *configured_tasks(self.config, lambda: self.nightly),
+            *registering.tasks(self.config, self.database),
         ]
 
     @property
@@ -96,6 +108,7 @@ class Workplace(Runs):
             config=self.config,
             database=self.database,
             blobs=self.blobs,
+            registry=registering.registry_of(self.config, self.artifacts),
             harvest=self.harvest,
             load=lambda key, spec: load_setting(key, spec, self.folder),
             environment=environment,
@@ -108,7 +121,20 @@ class Workplace(Runs):
         """What the flow of a training job works with, by the configuration of now."""
         from overnight.flows.train_job import Trainings
 
-        return Trainings(config=self.config, database=self.database, blobs=self.blobs)
+        return Trainings(
+            config=self.config,
+            database=self.database,
+            blobs=self.blobs,
+            registry=registering.registry_of(self.config, self.artifacts),
+        )
+
+    @property
+    def rollouts(self) -> "Rollouts":
+        """What the flow of a rollout works with."""
+        from overnight.flows.rollout import Rollouts, Stored
+
+        stored = Stored(self.database, self.artifacts.verify)
+        return Rollouts(database=self.database, book=lambda: self.book, residence=self.residence or stored)
 
     @classmethod
     def open(
@@ -190,6 +216,13 @@ class Workplace(Runs):
             self._runtime.resync()
         return task
 
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Let no reload take away modules of the project while they are loaded within the block."""
+        with self._adding:
+            import_from(self.folder)
+            yield
+
     def reload(self) -> None:
         """Read configuration and module again and take up what they say now, all of it or, where it is wrong, nothing.
 
@@ -200,10 +233,11 @@ class Workplace(Runs):
         """
         config = load_config(self.folder, self._overrides)
         with self._adding, fresh_modules(self.folder):
-            before = (self.config, self._tasks)
+            before = (self.config, self._tasks, self.artifacts)
             self._tasks, self._drafting = {}, True
             try:
                 self.config = config
+                self.artifacts = registering.artifacts_of(config, self.blobs)
                 _check_sources(config)
                 for task in self._own_tasks():
                     self.add_task(task)
@@ -212,12 +246,13 @@ class Workplace(Runs):
                     own(self)
                 book = self._checked(self._tasks)
             except BaseException:
-                self.config, self._tasks = before
+                self.config, self._tasks, self.artifacts = before
                 raise
             finally:
                 self._drafting = False
             self._book = book
             self.__dict__.pop("harvester", None)
+            self._keep_pools()
         if self._runtime is not None:
             self._runtime.resync()
 
@@ -297,6 +332,7 @@ class Workplace(Runs):
             raise
         self._runtime = runtime
         self._end_to_listen()
+        self._keep_pools()
 
     def stop(self, grace_s: float | None = None) -> None:
         """Stop working: start nothing new, let what runs end in the grace time, put the rest back into the queue.
@@ -316,7 +352,24 @@ class Workplace(Runs):
     def _stop(self, grace_s: float, hurry: Callable[[], bool]) -> None:
         if self._runtime is not None:
             runtime, self._runtime = self._runtime, None
-            runtime.stop(grace_s, hurry)
+            try:
+                runtime.stop(grace_s, hurry)
+            finally:
+                keeper, self._keeper = self._keeper, None
+                if keeper is not None:
+                    keeper.close(hurry)
+
+    def _keep_pools(self) -> None:
+        """Look after the machines that jobs bring up, where they may: the pools of now, and what is still up."""
+        if self._runtime is None or self._keeper is not None:
+            return
+        with self.database.read() as connection:
+            left = stays.unended(connection)
+        if left or any(pool.up or pool.max_hours is not None for pool in self.config.pools.values()):
+            from overnight.app.pools import Keeper
+
+            self._keeper = Keeper(self.database, self._loose_book)
+            self._keeper.start()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:

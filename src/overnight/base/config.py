@@ -10,13 +10,18 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le
 
 from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
+from overnight.base.gate_settings import GateSettings
+from overnight.base.pool_settings import PoolSettings
+from overnight.base.registry_settings import MlflowSettings, RegistrySettings
+from overnight.base.resource_settings import ResourceSettings, ServiceSettings
 from overnight.base.service_settings import LogSettings, NotifySettings, ServerSettings, TelemetrySettings
+from overnight.base.serving_settings import AbTestSettings, ServedSettings
 from overnight.base.table import Table
-from overnight.base.training_settings import TrainingSettings
+from overnight.base.training_settings import ExperiencesSettings, TrainingSettings
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
@@ -42,14 +47,6 @@ class ProjectSettings(Table):
 
     timezone: str = "UTC"
     """Time zone of the tasks' schedules, by its IANA name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateSettings(Table):
-    """`[gate]`: when a new version counts as better."""
-
-    alpha: Annotated[float, Gt(0), Lt(0.5)] = 0.05
-    """Largest chance of accepting a version that is not better, one-sided."""
 
 
 SourceKind = Literal["csv", "jsonl", "parquet", "folder", "json", "feed", "sql"]
@@ -200,6 +197,30 @@ class Settings(Table):
 
     training: TrainingSettings = field(default_factory=TrainingSettings)
     """How training jobs work."""
+
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    """Where model versions are kept."""
+
+    models: Mapping[str, ServedSettings] = field(default_factory=dict)
+    """How models serve, by name."""
+
+    mlflow: MlflowSettings = field(default_factory=MlflowSettings)
+    """An MLflow server that gets a copy."""
+
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
+    """What of this machine's memory may be used."""
+
+    services: Mapping[str, ServiceSettings] = field(default_factory=dict)
+    """Other programs of this machine whose memory jobs must leave alone, by name."""
+
+    experiences: ExperiencesSettings = field(default_factory=ExperiencesSettings)
+    """Where served interactions come in."""
+
+    pools: Mapping[str, PoolSettings] = field(default_factory=dict)
+    """Other places where jobs may train, by name."""
+
+    ab_test: AbTestSettings = field(default_factory=AbTestSettings)
+    """How two versions are compared on users."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     """Where the daemon answers."""

@@ -73,6 +73,13 @@ class NeedsSettings(Table):
     memory_gb: Annotated[float, Ge(0)] = 0.0
     """Gigabytes (10^9 bytes) of memory that its processes may take before they are ended; 0 means any amount."""
 
+    gpus: Annotated[int, Ge(0)] = 0
+    """GPUs of this machine; its processes see these alone (CUDA_VISIBLE_DEVICES)."""
+
+    gpu_memory_gb: Annotated[float, Ge(0)] = 0.0
+    """Gigabytes (10^9 bytes) that its processes may take of each of the GPUs before they are ended; 0 means that it has
+    the GPUs for itself."""
+
     locks: tuple[str, ...] = ()
     """Names of locks that only one run holds at a time."""
 

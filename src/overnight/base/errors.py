@@ -8,11 +8,15 @@
     |   |-- UnknownName        no task, run or question of that name
     |   |-- InvalidTask        a task that cannot work as it is written
     |   |-- InvalidTransition  the run is in a state that does not allow this
+    |   |-- UnfitExperiences   experiences that no training could use
     |   `-- MissingExtra       an optional dependency is not installed
     |-- TransientError         may go away by itself: retried
     |   |-- DatabaseBusy       another program holds the database
     |   |-- DatabaseBroken     the database is damaged, read-only or its disk is full
     |   |-- CommitInDoubt      the commit may or may not have taken effect
+    |   |-- QueueFull          too many jobs wait already
+    |   |-- DaemonAway         no daemon answers at the address
+    |   |-- DaemonFailed       the daemon answers that it cannot do it now
     |   `-- WorkerLost         the process that worked on the run is gone
     `-- PermanentError         will fail again in the same way: not retried
         |-- FlowChanged        a flow no longer asks for the steps that it recorded
@@ -21,6 +25,11 @@
         |-- DamagedBlob        a stored file is not what was stored
         |-- StaleToken         somebody else has the right to work on the run now
         |-- RunFailed          a run that was waited for ended FAILED or CANCELLED
+        |-- DeployFailed       a version cannot be made to serve
+        |-- ModelFailed        a model did not answer
+        |   |-- ModelTimedOut  not in time
+        |   |   `-- NoTurn  another version was in its place
+        |   `-- HardFailure    it never will: it does not load, or answers what is no answer
         `-- NotMeasured        there is too little data to say anything
 
 Beside the tree stands Parking, a BaseException: it unwinds a flow that waits and is no error.
@@ -28,6 +37,7 @@ Beside the tree stands Parking, a BaseException: it unwinds a flow that waits an
 Any other exception that a task raises counts as transient, because only the task knows better.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -78,6 +88,14 @@ class InvalidTransition(UserMistake):
     """The run is in a state that does not allow what was asked."""
 
 
+class UnfitExperiences(UserMistake):
+    """Some experiences of a batch cannot be used, so none of it was taken; each of `details` says what is wrong."""
+
+    def __init__(self, message: str, details: Sequence[str]) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+
+
 class MissingExtra(UserMistake):
     """An optional dependency is missing; the message names the extra to install."""
 
@@ -94,6 +112,23 @@ class DatabaseBusy(TransientError):
 
 class CommitInDoubt(TransientError):
     """The commit failed in a way that leaves open whether it took effect; read before writing again."""
+
+
+class QueueFull(TransientError):
+    """Too many jobs wait for the one that trains (`training.max_queue`); try again in `retry_after_s`."""
+
+    def __init__(self, message: str, *, active_job_id: str | None, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.active_job_id = active_job_id
+        self.retry_after_s = retry_after_s
+
+
+class DaemonAway(TransientError):
+    """No daemon answers at the address, or it cannot answer now; `overnight up` starts one."""
+
+
+class DaemonFailed(TransientError):
+    """The daemon answers that it cannot do that now; its log says why."""
 
 
 class WorkerLost(TransientError):
@@ -133,6 +168,26 @@ class StaleToken(PermanentError):
 
 class RunFailed(PermanentError):
     """A run that was waited for ended FAILED or CANCELLED; the message gives its reason."""
+
+
+class DeployFailed(PermanentError):
+    """A version cannot be made to serve (or be taken away) where it was to; the message says why, in one line."""
+
+
+class ModelFailed(PermanentError):
+    """A model did not answer a request; what else it is asked may go well."""
+
+
+class ModelTimedOut(ModelFailed):
+    """A model did not answer within `timeout_s` of `[models.NAME]`, or still hangs at an earlier request."""
+
+
+class NoTurn(ModelTimedOut):
+    """No version was there in time, where there is room for one only: that tells nothing about any of them."""
+
+
+class HardFailure(ModelFailed):
+    """A version does not load, or answers what is not finite or of another kind: it is not asked again."""
 
 
 class NotMeasured(PermanentError):

@@ -9,11 +9,13 @@ from typing import Any
 from overnight.base.errors import NotJson
 
 
-def replace_file(path: Path, content: str | bytes) -> None:
+def replace_file(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Write `content` to a temporary file beside `path`, force it to disk, and rename it over `path`.
 
+    What is not `durable` is not forced to disk: after a crash of the machine it may be damaged, or the old one.
+
     Raises:
-        OSError: the folder cannot be written; the old file is untouched.
+        OSError: it cannot be written, and the error names it; the old file is untouched.
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,14 +23,19 @@ def replace_file(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # The kernel does not say which file it could not write.
+            error.filename = str(path)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 Stamp = tuple[int, int]
@@ -68,10 +75,10 @@ def to_json(value: Any, *, what: str = "the value") -> str:
         raise NotJson(f"{what} is not JSON: {error}") from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` as indented JSON."""
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Replace `path` by `value` as indented JSON; `durable` as in `replace_file`."""
     try:
         text = json.dumps(value, allow_nan=False, indent=2, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise NotJson(f"what should go into {path.name} is not JSON: {error}") from error
-    replace_file(path, text + "\n")
+    replace_file(path, text + "\n", durable=durable)

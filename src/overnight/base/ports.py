@@ -8,6 +8,9 @@ from overnight.base.refs import Outcome, WorkOrder
 
 StopReason = Literal["cancelled", "timed_out"]
 
+CHECKPOINT = "checkpoint"
+"""The figure in which work that yields names the newest checkpoint that this try has written."""
+
 
 class RunContext(Protocol):
     """What a task's function gets when it has a parameter named `ctx`. Safe to call from the function's thread only."""
@@ -77,6 +80,7 @@ class Executor(Protocol):
     descriptor or process left, are failures of the attempt (the latter transient); every started order ends in exactly
     one `Channel.done`; `stop` ends the work and every process that it started, politely first, by SIGKILL after
     `grace_s`, and the outcome then carries the reason; `close` stops everything and returns when no child is left.
+    `pids` may be asked from any thread and at any time, about orders that have ended too.
     """
 
     def start(self, order: WorkOrder, channel: Channel) -> None:
@@ -84,6 +88,9 @@ class Executor(Protocol):
 
     def stop(self, order: WorkOrder, reason: StopReason, grace_s: float) -> None:
         """Ask the attempt to end as 'cancelled' or 'timed_out'."""
+
+    def pids(self, order: WorkOrder) -> list[int]:
+        """Return the attempt's processes now; none where it has none of its own."""
 
     def close(self, grace_s: float) -> None:
         """Stop all attempts and end all children."""

@@ -8,6 +8,8 @@ from overnight.base.ids import RunId, TaskId, Token
 ExecutorName = Literal["inline", "thread", "process", "command"]
 OutcomeKind = Literal["succeeded", "failed", "cancelled", "timed_out", "parked"]
 Family = Literal["user", "transient", "permanent"]
+Bump = Literal["major", "minor", "patch"]
+"""Which part of a version's number goes up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,8 @@ class WorkOrder:
     """One attempt at one run, as an executor gets it.
 
     `target` is "module:function" for functions, `argv` is there for commands. `log_path` takes the output of a child,
-    whose processes may take `memory_gb` (10^9 bytes) together; 0 means any amount.
+    whose processes may take `memory_gb` (10^9 bytes) together; 0 means any amount. They see the GPUs `devices` (UUIDs)
+    alone, and may take `gpu_memory_gb` of each; without any, they see what everybody sees.
     """
 
     run_id: RunId
@@ -70,10 +73,12 @@ class WorkOrder:
     project_dir: str = "."
     log_path: str | None = None
     memory_gb: float = 0.0
+    devices: tuple[str, ...] = ()
+    gpu_memory_gb: float = 0.0
     scheduled: str | None = None
     """The instant that the run is for, in ISO 8601; None where no schedule asked for it."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "WorkOrder":
         """Return the order whose fields came as JSON."""
-        return cls(**{**values, "argv": tuple(values["argv"])})
+        return cls(**{**values, "argv": tuple(values["argv"]), "devices": tuple(values["devices"])})

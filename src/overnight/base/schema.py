@@ -19,7 +19,7 @@ from overnight.base.vocabulary import suggestion
 Key = tuple[str, ...]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-_KINDS = {"priority": "a priority", "executor": "an executor", "kind": "a kind of source"}
+_KINDS = {"priority": "a priority", "executor": "an executor", "kind": "a kind of {}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,8 @@ def _reason(key: Key, content: Any, error: Mapping[str, Any]) -> str:
     kind = str(error["type"])
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context["expected"]))
-        return f"is not {_KINDS.get(key[-1], 'allowed')}{suggestion(str(content), allowed)}"
+        what = _KINDS.get(key[-1], "allowed").format(key[0].removesuffix("s"))
+        return f"is not {what}{suggestion(str(content), allowed)}"
     bounds = {
         "greater_than_equal": "is below {ge}",
         "greater_than": "must be more than {gt}",

@@ -15,7 +15,16 @@ class ServerSettings(Table):
     """`[server]`: where `overnight up` answers, on this machine alone (127.0.0.1)."""
 
     port: Annotated[int, Ge(0), Le(65535)] = 8090
-    """Port of `GET /health` and `GET /metrics`; 0 means any free one, which `overnight status` names."""
+    """Port of the HTTP API; 0 means any free one, which `overnight status` names."""
+
+    max_body_mb: Annotated[float, Gt(0)] = 64.0
+    """Megabytes (10^6 bytes) that a request's body may have."""
+
+    requests_per_s: Annotated[float, Gt(0)] = 1000.0
+    """Requests that one address may make in the long run; up to twice as many at once."""
+
+    connections: Annotated[int, Gt(0)] = 2000
+    """Requests that are answered at a time, streams among them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,11 @@ Later sources win: the defaults, `overnight.toml` and the files that it includes
 mistake is reported with the file or variable that holds it.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,13 @@ from overnight.base.schema import Key, Value, flatten, from_text, resolve, secti
 FILE = "overnight.toml"
 STATE_FOLDER = ".overnight"
 """Where a project keeps its state."""
+DAEMON_FILE = "daemon.json"
+"""In which a daemon says, in the state folder, where it answers."""
+DEFAULT_URL = "http://127.0.0.1:8090"
 PREFIX = "OVERNIGHT_"
 FLAG = "flag"
+SHORT = {"ab_test_enabled": ("ab_test", "enabled")}
+"""Variables that have a shorter name."""
 
 
 def environment() -> dict[str, str]:
@@ -27,9 +34,33 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def user() -> str:
+    """Return the name of whoever this process belongs to."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def tell_libraries(name: str, value: str) -> None:
     """Set a variable that a library reads as it starts, unless a person has set it."""
     os.environ.setdefault(name, value)
+
+
+@contextmanager
+def libraries_told(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that a library reads as it is loaded, and put back what was there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def find_project(start: Path) -> Path:
@@ -43,6 +74,16 @@ def find_project(start: Path) -> Path:
         if (folder / FILE).is_file():
             return folder
     raise NotAProject(f"there is no {FILE} in {start} or above it; `overnight init DIR` makes a project")
+
+
+def daemon_url(start: Path) -> str:
+    """Return where a daemon answers: OVERNIGHT_URL, or what that of the project of this folder says, or port 8090."""
+    given = os.environ.get("OVERNIGHT_URL")
+    if given:
+        return given
+    with suppress(NotAProject, OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((find_project(start) / STATE_FOLDER / DAEMON_FILE).read_bytes())["url"])
+    return DEFAULT_URL
 
 
 def load_config(project_dir: Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -114,6 +155,8 @@ def _from_environment(known: Mapping[Key, Value]) -> Iterator[tuple[Key, Value]]
         if not name.startswith(PREFIX):
             continue
         words = name.removeprefix(PREFIX).lower().split("__")
+        if words[0] in SHORT:
+            words = list(SHORT[words[0]])
         if len(words) == 1:
             _refuse_single_underscore(name, words[0])
             continue

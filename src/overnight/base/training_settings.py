@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from overnight.base.engine_settings import PriorityName
 from overnight.base.table import Table
@@ -46,6 +46,13 @@ class ModelSettings(Table):
     cpus: Annotated[float, Ge(0)] = 1.0
     """Cores that a job reserves."""
 
+    gpus: Annotated[int, Ge(0)] = 0
+    """GPUs that a job reserves; its processes see these alone."""
+
+    gpu_memory_gb: Annotated[float, Gt(0)] | None = None
+    """Gigabytes (10^9 bytes) that a job's processes may take of each of its GPUs before they are ended; without it, the
+    job has them for itself."""
+
     settings: Mapping[str, Any] = field(default_factory=dict)  # Any: the trainer's own TOML
     """What the trainer is told, such as `learning_rate = 0.01`."""
 
@@ -83,5 +90,27 @@ class TrainingSettings(Table):
     slot_wait_s: Annotated[float, Ge(1)] = 300.0
     """Seconds for which a job waits for the slot, before it goes back to its place in the queue (with `exclusive`)."""
 
+    max_queue: Annotated[int, Ge(1)] = 100
+    """Jobs that may wait behind the one that trains (with `exclusive`); a further one is refused."""
+    min_experiences: Annotated[int, Ge(1), Le(10_000)] = 100
+    """Unused experiences of enough quality at which a model_type is trained by itself."""
+
+    min_experience_quality: Annotated[float, Ge(0), Le(1)] = 0.3
+    """Lowest quality, 0 to 1, of an experience that a model is trained on; see the how-to on experiences."""
+
+    training_check_interval_s: Annotated[float, Gt(0)] = 300.0
+    """Seconds between two looks of the daemon at whether there are enough; it also looks whenever some have come."""
+
+    local_queue_max_s: Annotated[float, Ge(0)] = 1800.0
+    """Seconds that a job may be expected to wait for this machine before it goes to a pool where it waits for less."""
+
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     """How models are trained, by model_type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperiencesSettings(Table):
+    """`[experiences]`: where served interactions come in."""
+
+    folder: Annotated[str, MinLen(1)] = ".overnight/experiences"
+    """The folder that the daemon reads files of experiences from; relative to the project."""

@@ -47,7 +47,6 @@ FOREIGN = {
     "params": "args",
     "parameters": "args",
     "requires": "after",
-    "resources": "needs",
     "retries": "max_retries",
     "retry_delay": "base_s",
     "run_at": "once",

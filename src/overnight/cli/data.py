@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -175,7 +175,7 @@ def _status(
         now_us, zone = project.clock.now_us(), zone_of(project.config)
     if as_json:
         log = [line.to_json() for line in lines]
-        print_json([{**_status_json(one), **({"log": log} if category else {})} for one in found])
+        print_json([{**one.to_json(), **({"log": log} if category else {})} for one in found])
         return
     if not found:
         say("no categories; add a [sources.NAME] table to overnight.toml")
@@ -212,20 +212,6 @@ def _status_rows(one: "CategoryStatus", now_us: int) -> list[tuple[str, ...]]:
     ] or [("-", "-", "-", "")]
     blank = ("",) * len(head)
     return [(*(blank if place else head), *row) for place, row in enumerate(rows)]
-
-
-def _status_json(one: "CategoryStatus") -> dict[str, Any]:  # Any: JSON
-    from overnight.base.clock import iso
-
-    snapshot = one.snapshot
-    return {
-        "category": one.category,
-        "snapshot": None if snapshot is None else snapshot.snapshot_id,
-        "made_at": None if snapshot is None else iso(snapshot.made_us),
-        "statistics": None if snapshot is None else snapshot.statistics,
-        "sources": [visit.to_json() for visit in one.visits],
-        "remarks": one.remarks,
-    }
 
 
 def _snapshots(

@@ -1,12 +1,11 @@
-"""A run as a program reads it and as a person does."""
+"""A run as a person reads it."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
-from overnight.base.instants import US, iso
+from overnight.base.instants import iso
 from overnight.cli.printing import clock_time, compact, moment, span, span_us
 
 if TYPE_CHECKING:
@@ -22,64 +21,12 @@ _STORY = {
     "resumed": "went on",
     "failed": "a try failed",
     "yielded": "given back to the queue by a worker that stopped",
+    "set_back": "given back before it had written a checkpoint; waits before it is tried again",
     "lost": "its worker died; back in the queue",
     "parked": "began to wait",
     "completed": "completed",
     "cancelled": "cancelled",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRow:
-    """A recorded step of a flow; instants in microseconds, `result` is JSON text."""
-
-    ordinal: int
-    kind: str
-    name: str
-    result: str
-    started_us: int
-    finished_us: int
-
-
-def run_json(run: "Run") -> dict[str, Any]:  # Any: JSON
-    """Return everything that is known of a run; instants in ISO 8601 (UTC), null where nothing was measured."""
-    return {
-        "run_id": run.run_id,
-        "task_id": run.task_id,
-        "state": run.state,
-        "priority": run.priority,
-        "created": iso(run.created_us),
-        "due": iso(run.due_us),
-        "started": iso(run.started_us),
-        "finished": iso(run.finished_us),
-        "worked_s": run.worked_us / US,
-        "attempt": run.attempt,
-        "losses": run.losses,
-        "worker_id": run.worker_id,
-        "cancel_asked": bool(run.cancel),
-        "waiting_for": run.waiting_for,
-        "parent_id": run.parent_id,
-        "forked_from": run.forked_from,
-        "cycle": run.cycle,
-        "key": run.key,
-        "args": _value(run.args),
-        "progress": _value(run.progress),
-        "heard": iso(run.heard_us),
-        "result": _value(run.result),
-        "error": None if run.error is None else asdict(run.error),
-        "usage": asdict(run.usage),
-        "history": [_entry_json(run, entry) for entry in run.history],
-    }
-
-
-def _value(text: str | None) -> Any:  # Any: JSON
-    return None if text is None else json.loads(text)
-
-
-def _entry_json(run: "Run", entry: tuple[Any, ...]) -> dict[str, Any]:  # Any: see Run.history
-    if entry[0] == "...":
-        return {"event": "...", "left_out": entry[1]}
-    return {"event": entry[0], "at": iso(run.created_us + entry[1]), "note": entry[2] if len(entry) > 2 else None}
 
 
 def missed_json(span: "MissedSpan") -> dict[str, Any]:  # Any: JSON
@@ -90,18 +37,6 @@ def missed_json(span: "MissedSpan") -> dict[str, Any]:  # Any: JSON
 def how_many(count: int | None) -> str:
     """Return the number of instants in words; None stands for more than were counted."""
     return "many" if count is None else str(count)
-
-
-def step_json(step: StepRow) -> dict[str, Any]:  # Any: JSON
-    """Return a step for a program."""
-    return {
-        "ordinal": step.ordinal,
-        "kind": step.kind,
-        "name": step.name,
-        "started": iso(step.started_us),
-        "finished": iso(step.finished_us),
-        "result": json.loads(step.result),
-    }
 
 
 def facts(run: "Run", zone: tzinfo, now_us: int) -> Iterator[tuple[str, str]]:
@@ -172,7 +107,7 @@ def waiting(run: "Run") -> str:
 
 def figures(run: "Run") -> str:
     """Return the newest progress of a run as text."""
-    values = _value(run.progress) or {}
+    values = json.loads(run.progress or "{}")
     done, total = values.pop("done", None), values.pop("total", None)
     parts = [] if done is None else [f"{done:g} of {total:g}" if total is not None else f"{done:g}"]
     parts += [

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from overnight.app import jobs
-from overnight.app.jobs import JobStatus
+from overnight.app import job_status
+from overnight.app.job_status import JobStatus
 from overnight.app.project import Project
 from overnight.app.signals import stopping
 from overnight.cli.printing import clean, note, say, span
 from overnight.cli.running import LOOK_EVERY_S, begin_work, leave
+from overnight.resources.placement import LOCAL
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,6 +64,7 @@ def say_end(status: JobStatus) -> None:
         figures = [f"loss {status.loss:.4g}"] if status.loss is not None else []
         if status.val_metric is not None:
             figures.append(f"{status.metric} {status.val_metric:.4g} on experiences that it was not trained on")
+        figures += [f"{status.cost:.4g} USD"] if status.cost is not None else []
         say(f"{what}: version {status.model_version}; {', '.join(figures)}", style=style)
     elif status.ended:
         say(f"{what}: {status.error}", style=style)
@@ -98,7 +100,7 @@ class _Lines:
 
 def line_of(status: JobStatus) -> str:
     """Return how a job stands in one line."""
-    parts = [f"job {status.job_id} {status.status}"]
+    parts = [f"job {status.job_id} {status.status}{'' if status.pool == LOCAL else f' in {status.pool}'}"]
     if status.epoch or status.status == "training":
         parts.append(f"epoch {status.epoch} of {status.total_epochs}")
     parts += [f"loss {status.loss:.4g}"] if status.loss is not None else []
@@ -117,7 +119,7 @@ def _live(project: Project) -> Iterator[Show]:
     from overnight.cli.printing import console
 
     with Live(console=console(to_stderr=True), refresh_per_second=5, transient=True) as live:
-        yield lambda status: live.update(_picture(status, jobs.history_of(project, status.job_id)))
+        yield lambda status: live.update(_picture(status, job_status.history_of(project, status.job_id)))
 
 
 def _picture(status: JobStatus, history: Sequence[dict[str, Any]]) -> "RenderableType":

@@ -3,18 +3,21 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.base.jobs import DEFAULT_EPOCHS, DEFAULT_INTERVAL
 from overnight.base.zones import zone_of
+from overnight.cli.pairs import settings_of
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, print_table, say, short_moment, span
 
 if TYPE_CHECKING:
-    from overnight.app.jobs import JobStatus
+    from overnight.app.job_status import JobStatus
     from overnight.app.project import Project
+    from overnight.base.refs import Bump
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -25,9 +28,10 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         epilog="Example: overnight jobs submit nlu --data intents.jsonl --epochs 20",
-        help="Trainings of models: submit, list, watch, cancel.",
+        help="Trainings of models: submit, place, list, watch, cancel.",
     )
     group.command("submit", epilog="Example: overnight jobs submit nlu --data intents.jsonl --epochs 20")(_submit)
+    group.command("place", epilog="Example: overnight jobs place nlu --data intents.jsonl --explain")(_place)
     group.command("list", epilog="Example: overnight jobs list --model-type nlu")(_list)
     group.command("watch", epilog="Example: overnight jobs watch nlu-1a2b3c4d")(_watch)
     group.command("cancel", epilog="Example: overnight jobs cancel nlu-1a2b3c4d")(_cancel)
@@ -39,19 +43,34 @@ def _submit(
     model_type: Annotated[str, typer.Argument(metavar="TYPE", help="nlu, voice, vision, embedding or your own.")],
     *,
     data: Annotated[
-        Path, typer.Option("--data", metavar="FILE", help="Experiences: JSON lines, or a JSON list; - for stdin.")
-    ],
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="Experiences: JSON lines, or a JSON list; - for stdin. Without it, those of the buffer.",
+        ),
+    ] = None,
     job_id: Annotated[
         str | None, typer.Option("--id", metavar="JOB", help="The job's id; the same id is one job.")
     ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs to train.")] = 20,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs to train.")] = DEFAULT_EPOCHS,
     priority: Annotated[
         str | None, typer.Option(metavar="P", help="CRITICAL, HIGH, NORMAL or LOW; without it, the model type's.")
     ] = None,
-    checkpoint_every: Annotated[int, typer.Option(metavar="N", help="Epochs between checkpoints; 0 means none.")] = 10,
+    checkpoint_every: Annotated[
+        int, typer.Option(metavar="N", help="Epochs between checkpoints; 0 means none.")
+    ] = DEFAULT_INTERVAL,
     memory_gb: Annotated[float | None, typer.Option(metavar="GB", help="Gigabytes of memory that it may take.")] = None,
+    gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs that it needs.")] = None,
+    gpu_memory_gb: Annotated[
+        float | None, typer.Option(metavar="GB", help="Gigabytes of each GPU; without it, it has them for itself.")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the trainer; may be repeated.")
+    ] = None,
+    bump: Annotated[
+        str | None,
+        typer.Option(metavar="PART", help="major, minor or patch of the version goes up; without it, as what changed."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
     as_json: Json = False,
@@ -63,7 +82,7 @@ def _submit(
     from overnight.app import jobs
     from overnight.cli.job_view import see_through
 
-    experiences = _experiences(data)
+    experiences = None if data is None else _experiences(data)
     with place_of(ctx).open() as project:
         status = jobs.submit_training(
             project,
@@ -74,7 +93,10 @@ def _submit(
             priority=None if priority is None else priority.upper(),
             checkpoint_interval=checkpoint_every,
             memory_gb=memory_gb,
-            settings=dict(map(_setting, setting or ())),
+            gpus=gpus,
+            gpu_memory_gb=gpu_memory_gb,
+            settings=settings_of(setting, "learning_rate=0.01"),
+            bump=cast("Bump | None", bump),
         )
         if not as_json:
             _say_submitted(project, status)
@@ -84,10 +106,58 @@ def _submit(
     raise typer.Exit(code)
 
 
+def _place(
+    ctx: typer.Context,
+    model_type: Annotated[str, typer.Argument(metavar="TYPE", help="nlu, voice, vision, embedding or your own.")],
+    *,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="FILE", help="Experiences: JSON lines, or a JSON list; - for stdin.")
+    ],
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs to train.")] = DEFAULT_EPOCHS,
+    memory_gb: Annotated[float | None, typer.Option(metavar="GB", help="Gigabytes of memory that it may take.")] = None,
+    gpus: Annotated[int | None, typer.Option(metavar="N", help="GPUs that it needs.")] = None,
+    gpu_memory_gb: Annotated[
+        float | None, typer.Option(metavar="GB", help="Gigabytes of each GPU; without it, it has them for itself.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what speaks for and against each place.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say where such a job would train now.
+
+    Nothing is submitted. Exit code 1 if no place can take it.
+    """
+    from dataclasses import asdict
+
+    from overnight.app import jobs
+
+    experiences = _experiences(data)
+    with place_of(ctx).open() as project:
+        placed = jobs.place_training(
+            project,
+            model_type,
+            experiences,
+            epochs=epochs,
+            memory_gb=memory_gb,
+            gpus=gpus,
+            gpu_memory_gb=gpu_memory_gb,
+        )
+    if as_json:
+        print_json(asdict(placed))
+    else:
+        say(f"{placed.pool or 'nowhere'}: {placed.reason}")
+        for one in placed.considered if explain else ():
+            say(f"  {one.name}: {'can take it' if one.fits else 'cannot take it'}")
+            for reason in one.reasons:
+                say(f"    {reason}")
+    raise typer.Exit(0 if placed.pool is not None else 1)
+
+
 def _say_submitted(project: "Project", status: "JobStatus") -> None:
-    from overnight.app.jobs import expectation
+    from overnight.app.job_status import expectation
 
     say(f"job {status.job_id}: {status.items} experiences, {status.total_epochs} epochs, priority {status.priority}")
+    if status.placed is not None:
+        say(f"  trains in {status.pool}: {status.placed}")
     found = expectation(project, status.job_id)
     for name, unit in (("seconds", "takes about"), ("memory_gb", "needs about")):
         if found[name] is not None:
@@ -128,16 +198,6 @@ def _lines(name: str, text: str) -> list[Any]:
     return found
 
 
-def _setting(text: str) -> tuple[str, Any]:  # Any: JSON
-    key, sep, value = text.partition("=")
-    if not sep or not key:
-        raise UserMistake(f"--set: {text!r} is not KEY=VALUE, such as learning_rate=0.01")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
-
-
 def _list(
     ctx: typer.Context,
     model_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Only jobs of this model type.")] = None,
@@ -159,6 +219,7 @@ def _list(
             status.job_id,
             status.status,
             status.priority,
+            status.pool,
             f"{status.epoch}/{status.total_epochs}",
             "" if status.loss is None else f"{status.loss:.4g}",
             "" if status.val_metric is None else f"{status.metric} {status.val_metric:.4g}",
@@ -167,7 +228,7 @@ def _list(
         )
         for status in found
     ]
-    print_table(("JOB", "STATUS", "PRIORITY", "EPOCH", "LOSS", "VALIDATION", "SUBMITTED", ""), rows)
+    print_table(("JOB", "STATUS", "PRIORITY", "POOL", "EPOCH", "LOSS", "VALIDATION", "SUBMITTED", ""), rows)
 
 
 def _watch(ctx: typer.Context, job_id: JobArgument) -> None:

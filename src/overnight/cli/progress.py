@@ -67,11 +67,17 @@ class News:
 
     def lines(self, runs: Sequence[Run]) -> Iterator[str]:
         """Yield a line for each run that stands otherwise than before."""
+        first = not self._seen
         for run in runs:
             # A retry has a new due time, a parked flow something else to wait for.
             stand = (run.state, run.attempt, str(run.waiting_for), run.due_us if run.state is State.RETRYING else 0)
-            if self._seen.get(run.run_id) != stand:
+            before = self._seen.get(run.run_id)
+            if before != stand:
                 self._seen[run.run_id] = stand
+                # It may have begun and ended between two looks; what had ended before the first one is no news.
+                unseen = before is None or before[0] is not State.IN_PROGRESS
+                if run.state is State.COMPLETED and unseen and not first:
+                    yield from self._line(run._replace(state=State.IN_PROGRESS, waiting_for=None))
                 yield from self._line(run)
 
     def _line(self, run: Run) -> Iterator[str]:

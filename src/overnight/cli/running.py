@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from overnight.app.describing import run_json
 from overnight.app.project import Project
 from overnight.app.signals import Stop, stopping
 from overnight.base.errors import ProjectLocked
 from overnight.base.ids import RunId
-from overnight.cli.describe import reason, run_json, shortened
+from overnight.cli.describe import reason, shortened
 from overnight.cli.printing import STYLES, note, print_json, say, span_us
 from overnight.cli.progress import watching
 from overnight.cli.reading import runs_of_cycle
@@ -101,6 +102,9 @@ def leave(project: Project, *, interrupted: bool) -> None:
     if interrupted:
         note("stopping: what is being worked on goes back into the queue")
         project.stop(grace_s=0.0)
+        return
+    if project.runtime is None:
+        # Another process works on it, and goes on.
         return
     with project.database.read() as connection:
         others = store.worked_on(connection)

@@ -37,7 +37,8 @@ def _list(
     as_json: Json = False,
 ) -> None:
     """List the newest runs, the newest first."""
-    from overnight.cli.describe import remark, run_json
+    from overnight.app.describing import run_json
+    from overnight.cli.describe import remark
 
     wanted = None if state is None else _state(state)
     with place_of(ctx).open() as project:
@@ -78,8 +79,8 @@ def _show(ctx: typer.Context, run_id: RunArgument, as_json: Json = False) -> Non
 
     That is its times, story, steps, use, error and result.
     """
-    from overnight.cli.describe import facts, run_json, shortened, step_json, story
-    from overnight.cli.reading import steps_of
+    from overnight.app.describing import run_json, step_json, steps_of
+    from overnight.cli.describe import facts, shortened, story
 
     with place_of(ctx).open() as project:
         run = project.get(run_id)

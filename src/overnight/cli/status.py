@@ -1,7 +1,6 @@
 """What `overnight status` shows: the daemon, its health, what it works on, what waits, what comes next."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import tzinfo
 from pathlib import Path
@@ -12,9 +11,9 @@ from overnight.app import launch, schedule
 from overnight.app.project import Project
 from overnight.base.errors import ConfigError
 from overnight.base.instants import US, from_datetime, iso
-from overnight.base.zones import zone_of
+from overnight.cli import live
 from overnight.cli.describe import figures, how_many, missed_json
-from overnight.cli.printing import STYLES, clean, note, say, short_moment, span
+from overnight.cli.printing import STYLES, short_moment, span
 from overnight.engine import counters, gaps, pausing, store
 from overnight.engine.overview import first_ready, standing
 
@@ -110,11 +109,14 @@ def _ask(url: str) -> Json | None:
 
 def show(found: Json) -> None:
     """Print it for a person."""
-    for line, style in lines(found, ZoneInfo(found.get("timezone", "UTC"))):
-        say(line, style=style)
+    live.show(_page(found))
 
 
-def lines(found: Json, zone: tzinfo) -> Iterator[tuple[str, str | None]]:
+def _page(found: Json) -> Iterator[live.Line]:
+    return lines(found, ZoneInfo(found.get("timezone", "UTC")))
+
+
+def lines(found: Json, zone: tzinfo) -> Iterator[live.Line]:
     """Yield the lines that a person reads, each with its style."""
     yield from _daemon(found)
     if "queue" not in found:
@@ -143,7 +145,7 @@ def lines(found: Json, zone: tzinfo) -> Iterator[tuple[str, str | None]]:
         yield f"{'counted' if not place else '':<11}{name} {value:g}", None
 
 
-def _daemon(found: Json) -> Iterator[tuple[str, str | None]]:
+def _daemon(found: Json) -> Iterator[live.Line]:
     daemon, health = found["daemon"], found["health"]
     if daemon is None:
         other = " (another process works on the project)" if found["worked_on"] else "; `overnight up` starts it"
@@ -168,25 +170,4 @@ def _at(text: str, zone: tzinfo) -> str:
 
 def watch_it(project: Project) -> None:
     """Show it once a second until Ctrl-C; on a terminal in one place."""
-    import sys
-
-    from rich.live import Live
-    from rich.text import Text
-
-    from overnight.cli.printing import console
-
-    zone, pause = zone_of(project.config), threading.Event()
-    if not sys.stdout.isatty():
-        note("--watch needs a terminal; showing it once")
-        show(look(project))
-        return
-
-    def page() -> Text:
-        text = Text()
-        for line, style in lines(look(project), zone):
-            text.append(clean(line, one_line=True) + "\n", style=style or "")
-        return text
-
-    with Live(page(), console=console(), auto_refresh=False) as live:
-        while not pause.wait(1.0):
-            live.update(page(), refresh=True)
+    live.watch(lambda: _page(look(project)))

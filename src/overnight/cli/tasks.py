@@ -34,6 +34,7 @@ def _list(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the tasks, when each starts and where it runs."""
+    from overnight.app.describing import entry_json
     from overnight.engine import pausing
 
     with place_of(ctx).open() as project:
@@ -42,7 +43,7 @@ def _list(
         with project.database.read() as connection:
             paused = {pause.task_id: pause for pause in pausing.pauses(connection)}
     if as_json:
-        print_json([_entry_json(entry, paused.get(entry.task.task_id)) for entry in entries])
+        print_json([entry_json(entry, paused.get(entry.task.task_id)) for entry in entries])
         return
     if tag is not None and not entries:
         say(f"no task has the tag {tag!r}")
@@ -61,33 +62,6 @@ def _list(
         for entry in entries
     ]
     print_table(("TASK", "STARTS", "PRIORITY", "RUNS IN", "LIMITS"), rows)
-
-
-def _entry_json(entry: Any, pause: Any) -> dict[str, Any]:  # Any: an Entry and a Pause, loaded late; JSON
-    task = entry.task
-    return {
-        "task_id": task.task_id,
-        "agent_name": task.agent_name,
-        "starts": entry.trigger_text,
-        "after": list(task.after),
-        "enabled": task.enabled,
-        "priority": task.priority,
-        "executor": entry.executor,
-        "flow": task.flow,
-        "max_retries": task.max_retries,
-        "timeout_s": entry.timeout_s,
-        "max_concurrent": task.max_concurrent,
-        "overlap": task.overlap,
-        "catch_up": task.catch_up,
-        "catch_up_window_s": task.catch_up_window_s,
-        "jitter_s": task.jitter_s,
-        "rate_limit": task.rate_limit,
-        "pause_on_failure": task.pause_on_failure,
-        "tags": list(task.tags),
-        "paused": None if pause is None else {"since": iso(pause.since_us), "why": pause.why},
-        "needs": {"cpus": task.needs.cpus, "locks": list(task.needs.locks)},
-        "args": dict(task.args),
-    }
 
 
 def _starts(entry: Any) -> str:  # Any: an engine.book.Entry, which is loaded late
@@ -117,7 +91,8 @@ def _show(
     That is: its rules, its next firings, its newest runs, what was missed.
     """
     from overnight.app import schedule
-    from overnight.cli.describe import how_many, missed_json, remark, run_json
+    from overnight.app.describing import entry_json, run_json
+    from overnight.cli.describe import how_many, missed_json, remark
     from overnight.engine import gaps, pausing
 
     with place_of(ctx).open() as project:
@@ -128,7 +103,7 @@ def _show(
             pause = next((one for one in pausing.pauses(connection) if one.task_id == name), None)
             missed = gaps.spans(connection, task_id=name, limit=RUNS)
         zone = zone_of(project.config)
-    found = _entry_json(entry, pause)
+    found = entry_json(entry, pause)
     if as_json:
         spans = [missed_json(one) for one in missed]
         next_ones = [iso(at_us) for at_us in coming[:FIRINGS]]

@@ -1,6 +1,8 @@
-"""What was harvested, as rows; the records themselves are blobs."""
+"""What was harvested, as rows, whose records are blobs; and experiences, which are rows themselves."""
 
 import sqlalchemy as sa
+
+from overnight.db.indexes import partial
 
 metadata = sa.MetaData()
 
@@ -57,3 +59,46 @@ snapshots = sa.Table(
     sqlite_autoincrement=True,
 )
 sa.Index("snapshots_category", snapshots.c.category, snapshots.c.number)
+
+# Append-only: each batch of experiences that was taken, so that it is not taken twice.
+experience_batches = sa.Table(
+    "experience_batches",
+    metadata,
+    sa.Column("number", _BIG, primary_key=True),
+    sa.Column("batch_id", sa.Text, nullable=False),
+    sa.Column("model_type", sa.Text, nullable=False),
+    # The SHA-256 of what it holds.
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("sent", sa.Integer, nullable=False),
+    # How many of these were new.
+    sa.Column("accepted", sa.Integer, nullable=False),
+    sa.Column("received_us", _BIG, nullable=False),
+    sa.UniqueConstraint("batch_id", name="experience_batches_id"),
+    sqlite_autoincrement=True,
+)
+
+# Numbered in the order in which they came. Never deleted: one that was used must not come in again.
+experiences = sa.Table(
+    "experiences",
+    metadata,
+    sa.Column("number", _BIG, primary_key=True),
+    sa.Column("batch", _BIG, nullable=False),
+    sa.Column("model_type", sa.Text, nullable=False),
+    sa.Column("quality_millionths", sa.Integer, nullable=False),
+    # The job that was trained on it.
+    sa.Column("used_by", sa.Text),
+    # The first 60 bits of the body's SHA-256. A unique digest would make a taken experience cost three times as much:
+    # most of that is writing the pages of its index, and they hold five times as many of these.
+    sa.Column("key", _BIG, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("experiences_key", experiences.c.key)
+UNUSED = experiences.c.used_by.is_(None)
+partial(
+    "experiences_unused",
+    experiences.c.model_type,
+    experiences.c.quality_millionths,
+    experiences.c.number,
+    where=UNUSED,
+)

@@ -58,6 +58,10 @@ class Book:
         self._entries = {name: replace(entry, dependants=tuple(children[name])) for name, entry in entries.items()}
         self.rated = frozenset(name for name, entry in entries.items() if entry.rate_us is not None)
         """The tasks with a rate limit."""
+        self.reserving = frozenset(
+            name for name, entry in entries.items() if entry.task.needs.negotiated or entry.task.yields
+        )
+        """The tasks whose runs reserve memory or GPUs; those that yield have needs of their own, run by run."""
 
     def __contains__(self, task_id: object) -> bool:
         return task_id in self._entries
@@ -96,6 +100,8 @@ def _entry(task: Task, retry: Backoff) -> Entry:
     if flow and executor not in ("thread", "inline"):
         raise InvalidTask(f"task {task.task_id!r}: executor: a flow runs in 'thread' or 'inline', not {executor!r}")
     limited = executor in ("process", "command")
+    if task.needs.gpus and not limited:
+        raise InvalidTask(f"task {task.task_id!r}: needs.gpus: executor {executor!r} has no GPUs; use 'process'")
     trigger, text = _trigger(task)
     return Entry(
         task=task,

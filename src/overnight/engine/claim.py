@@ -3,7 +3,7 @@
 import itertools
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -19,26 +19,68 @@ from overnight.engine.tables import LIVE, READY, locks, runs, tasks
 
 WINDOW = 64
 """Ready runs looked at together, beyond the free slots."""
+WANTING = 32
+"""Ready runs that ask for memory or GPUs at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claimant:
-    """The worker that claims: who it is, what it has, what it is working on."""
+    """The worker that claims: who it is, what it has, what it is working on.
+
+    `granted` are the runs that may take the memory that they need, with the GPUs that they get; None where neither is
+    negotiated.
+    """
 
     worker_id: WorkerId
     capacity: Capacity
     busy: Sequence[Busy]
+    granted: Mapping[int, tuple[str, ...]] | None = None
 
 
-def claim(tx: Tx, book: Book, claimant: Claimant) -> list[Run]:
-    """Claim as many ready runs as fit and return them, first come first."""
+def claim(tx: Tx, book: Book, claimant: Claimant) -> tuple[list[Run], list[Run]]:
+    """Claim as many ready runs as fit; return them, first come first, and the first of those that ask for memory."""
     search = _Search(busy=list(claimant.busy))
+    granted = store.ready_among(tx, claimant.granted) if claimant.granted else []
     while (free := claimant.capacity.slots - len(search.busy)) > 0:
         passed = bool(search.passed_over)
         window = _behind(tx, book, claimant.capacity, search, free + WINDOW) if passed else store.ready(tx, free)
+        if not passed and len(window) < free:
+            search.whole = window
+        if granted:
+            # However far behind they stand: memory is kept free for them.
+            window, granted = _joined(granted, window), []
         if not window or not _claim_window(tx, book, claimant, search, window):
             break
-    return search.claimed
+    return search.claimed, [] if claimant.granted is None else _wanting(tx, book, search)
+
+
+def _wanting(tx: Tx, book: Book, search: "_Search") -> list[Run]:
+    """Return the first ready runs that need memory, in the order of the queue."""
+    names = book.reserving | search.unadmitted
+    if search.whole is None or tx.dialect.shared:
+        # One that another worker looks at in this moment waits all the same.
+        found = store.ready_of(tx, sorted(names), each=WANTING, limit=WANTING * len(names), lock=False)
+    else:
+        claimed = {run.run_id for run in search.claimed}
+        found = [run for run in search.whole if run.task_id in names and run.run_id not in claimed]
+    # Memory that is kept for a run which then waits for something else stands empty.
+    taken = {lock for busy in search.busy for lock in busy.needs.locks}
+    count = Counter(busy.task_id for busy in search.busy)
+    wanting = []
+    for run in found:
+        entry = book.get(run.task_id)
+        needs, most = entry.needs_of(run), entry.task.max_concurrent
+        full = most is not None and count[run.task_id] >= most
+        if needs.negotiated and not full and taken.isdisjoint(needs.locks):
+            count[run.task_id] += 1
+            taken.update(needs.locks)
+            wanting.append(run)
+    return wanting[:WANTING]
+
+
+def _joined(granted: Sequence[Run], window: Sequence[Run]) -> list[Run]:
+    runs = {run.run_id: run for run in (*granted, *window)}
+    return sorted(runs.values(), key=lambda run: (run.rank or 0, run.run_id))
 
 
 @dataclass(kw_only=True)
@@ -51,6 +93,11 @@ class _Search:
     """Tasks that cannot start a run now: those behind them in the queue are looked at without them."""
     ahead: list[tuple[Run, Entry]] = field(default_factory=list)
     """Passed-over runs that wait for cores or locks: whoever passes them must not delay them."""
+    unadmitted: set[str] = field(default_factory=set)
+    """Tasks with a run that waits for memory."""
+    whole: list[Run] | None = None
+    """All ready runs as the turn found them, where they are so few that they were read at once; None once one of them
+    has ended, on which others may have waited."""
     in_order: list[str] | None = None
     """The tasks with ready runs, in the order of their first ones; None while that is not known."""
 
@@ -96,7 +143,7 @@ def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, windo
         hindered |= _locked_elsewhere(tx, [entry for _, entry in known.values()])
     fresh = [(run, entry) for run, entry in known.values() if run.task_id not in hindered]
     known |= {run.run_id: (run, entry) for run, entry in search.ahead}
-    candidates = [_candidate(run, entry) for run, entry in (*search.ahead, *fresh)]
+    candidates = [_candidate(run, entry, claimant.granted) for run, entry in (*search.ahead, *fresh)]
     busy = [*search.busy, *_elsewhere(tx, claimant, search.busy, candidates)]
     closed = _closed(tx, {candidate.task_id for candidate in candidates if candidate.rated})
     choice = choose(candidates, busy, claimant.capacity, tx.now_us, closed)
@@ -109,6 +156,8 @@ def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, windo
     for run in taken.values():
         search.claimed.append(run)
         search.busy.append(busy_with(run, book.get(run.task_id)))
+    if never:
+        search.whole = None
     if taken or never:
         search.in_order = None
     search.ahead = [(run, entry) for run, entry in search.ahead if run.run_id not in taken]
@@ -118,6 +167,8 @@ def _claim_window(tx: Tx, book: Book, claimant: Claimant, search: _Search, windo
             search.ahead.append((run, entry))
         if why is not None and why is not Why.NEVER:
             hindered.add(run.task_id)
+        if why is Why.MEMORY:
+            search.unadmitted.add(run.task_id)
     search.passed_over |= hindered
     return bool(hindered or never)
 
@@ -129,11 +180,13 @@ def busy_with(run: Run, entry: Entry) -> Busy:
     return Busy(task_id=run.task_id, needs=entry.needs_of(run), ends_us=ends_us)
 
 
-def _candidate(run: Run, entry: Entry) -> Candidate:
+def _candidate(run: Run, entry: Entry, granted: Mapping[int, tuple[str, ...]] | None) -> Candidate:
+    needs = entry.needs_of(run)
     return Candidate(
         run_id=run.run_id,
         task_id=run.task_id,
-        needs=entry.needs_of(run),
+        needs=needs,
+        admitted=granted is None or not needs.negotiated or run.run_id in granted,
         limit_us=limit_us(entry.timeout_s, run.active_us),
         max_concurrent=entry.task.max_concurrent,
         rated=entry.rate_us is not None,
@@ -222,9 +275,15 @@ def _take_locks(tx: Tx, book: Book, taken: Iterable[Run]) -> None:
 
 
 def _fail_impossible(tx: Tx, book: Book, never: Sequence[Run], capacity: Capacity) -> None:
-    """End runs that need more cores than there are: waiting would not help."""
+    """End runs that need more cores or memory than there are: waiting would not help."""
     for run in never:
         needs = book.get(run.task_id).needs_of(run)
         message = f"needs.cpus: {needs.cpus:g} cores are more than this machine has ({capacity.cpus:g})"
+        if needs.cpus <= capacity.cpus:
+            basis = "" if needs.memory_basis == "given" else f" ({needs.memory_basis})"
+            message = (
+                f"needs.memory_gb: {needs.memory_gb:.3g} GB{basis} are more than this machine has for services and "
+                f"runs together ({capacity.memory_gb:.3g} GB)"
+            )
         error = ErrorRef(family="user", type="InvalidTask", message=message)
         moves.move(tx, book, [(run, machine.Impossible(error=error))])

@@ -177,11 +177,41 @@ class Flow:
         if self._database.clock.now_us() < until_us:
             self._park({"until_us": until_us})
 
-    def ask(self, name: str, prompt: str, choices: tuple[str, ...] | list[str] = ("yes", "no")) -> str:
-        """Ask a person and wait for the answer: the one way to have anything approved."""
-        question_id = self._recorded_with(
-            "ask", name, lambda tx: approvals.ask(tx, self.run_id, name, prompt, tuple(choices))
-        )
+    def until(self, name: str, look: Callable[[], T | None], *, every_s: float) -> T:
+        """Wait until `look` answers something else than None, and record that answer.
+
+        It is called in this thread, without a record, every so many seconds of civil time, and sooner where somebody
+        wakes the flow (`moves.wake`): it must be quick and change nothing. The answer is the recorded JSON read back.
+        """
+        record = self._replay("until", name)
+        if record is None:
+            found = look()
+            if found is None:
+                self._park({"until_us": self._database.clock.now_us() + int(every_s * US)})
+            record = self._record("until", name, lambda tx: found)
+        return json.loads(record)  # type: ignore[no-any-return]  # JSON of T
+
+    def ask(
+        self,
+        name: str,
+        prompt: str,
+        choices: tuple[str, ...] | list[str] = ("yes", "no"),
+        *,
+        known: Callable[[Tx], tuple[str, str] | None] = lambda tx: None,
+    ) -> str:
+        """Ask a person and wait for the answer: the one way to have anything approved.
+
+        `known` returns, in the transaction that asks, what has been answered meanwhile and by whom; None: nothing.
+        """
+
+        def change(tx: Tx) -> int:
+            question_id = approvals.ask(tx, self.run_id, name, prompt, tuple(choices))
+            found = known(tx)
+            if found is not None:
+                approvals.answer(tx, self._book, question_id, *found)
+            return question_id
+
+        question_id = self._recorded_with("ask", name, change)
         with self._database.read() as connection:
             answer = approvals.answer_of(connection, question_id)
         if answer is None:

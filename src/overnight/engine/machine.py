@@ -9,6 +9,7 @@ PENDING and RETRYING runs of a paused task are held, and released when it goes o
 any state but the final ones --cancel--> CANCELLED (at once where nobody works on it, else when the work has ended)
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,6 +31,9 @@ FREE_LOSSES = 3
 """So many lost workers cost a run no waiting time; later ones make it wait as failures do."""
 MAX_HISTORY = 60
 """Entries kept in a run's history; in longer ones the middle is left out and counted."""
+
+SET_BACK = "set_back"
+"""What a run's history calls the end of a try that had to give its place up before it had written a checkpoint."""
 
 LOSS_BACKOFF = Backoff(base_s=1.0, factor=2.0, cap_s=60.0)
 
@@ -62,10 +66,14 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stopped:
-    """The work ended because it was asked to stop (by a person, or by a worker that closes), or gave its place up."""
+    """The work ended because it was asked to stop (by a person, or by a worker that closes), or gave its place up.
+
+    With `retry` it had to give its place up before it had written a checkpoint.
+    """
 
     usage: Usage = NOTHING_USED
     why: str | None = None
+    retry: Backoff | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,9 +231,19 @@ def _stopped(run: Run, event: Stopped, now_us: int) -> Step:
     if run.cancel:
         return _settle(run, State.CANCELLED, now_us, error=_cancelled(run.cancel), usage=usage)
     # Given back: the try does not count, the place in the queue is kept.
-    freed = _free(run, State.PENDING, run.due_us, now_us)
+    what, due_us = "yielded", run.due_us
+    if event.retry is not None:
+        # At once again it would be stopped at the same point again, and so for ever.
+        what, due_us = SET_BACK, now_us + int(event.retry.wait_s(_set_back(run) + 1) * US)
+    freed = _free(run, State.PENDING, due_us, now_us)
     why = () if event.why is None else (event.why,)
-    return freed._replace(attempt=run.attempt - 1, usage=usage, history=_note(run, "yielded", now_us, *why)), ()
+    return freed._replace(attempt=run.attempt - 1, usage=usage, history=_note(run, what, now_us, *why)), ()
+
+
+def _set_back(run: Run) -> int:
+    """Return how many tries in a row were set back until now."""
+    ends = (what for what, *_ in reversed(run.history) if what != "started")
+    return sum(1 for _ in itertools.takewhile(lambda what: what == SET_BACK, ends))
 
 
 def _lost(run: Run, now_us: int) -> Step:

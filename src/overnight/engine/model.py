@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from overnight.base.backoff import Backoff
 from overnight.base.errors import InvalidTask
@@ -110,26 +110,54 @@ _REASONS = {
 }
 
 
+MemoryBasis = Literal["given", "estimated", "assumed"]
+"""Where the memory that a run needs is known from."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a run needs while it is worked on: cores (0 = not counted) and exclusive named locks, which it reserves.
+    """What a run reserves while it is worked on: cores, memory (0 = not counted), GPUs and exclusive named locks.
 
-    `memory_gb` (1 GB = 10^9 bytes, 0 = no limit) is a limit and reserves nothing: where the processes of the run take
-    more resident memory together, they are ended and the run has failed.
+    `memory_gb` (1 GB = 10^9 bytes) is reserved on the machine, beside all other projects' runs and what services use.
+    One that somebody has `given` is a limit too: where the processes of the run take more resident memory together,
+    they are ended and the run has failed. One that was `estimated` from earlier runs, or `assumed`, is none.
+    Of each of its `gpus` the run reserves `gpu_memory_gb`, a limit as well; where that is 0 it has the GPUs for itself.
     """
 
     cpus: float = 0.0
     memory_gb: float = 0.0
     locks: tuple[str, ...] = ()
+    memory_basis: MemoryBasis = "given"
+    gpus: int = 0
+    gpu_memory_gb: float = 0.0
 
     def __post_init__(self) -> None:
         if type(self.cpus) not in (int, float) or not 0 <= self.cpus < math.inf:
             raise InvalidTask(f"needs.cpus: {self.cpus!r} is not a number of cores (0 or more)")
         if type(self.memory_gb) not in (int, float) or not 0 <= self.memory_gb < math.inf:
             raise InvalidTask(f"needs.memory_gb: {self.memory_gb!r} is not a number of gigabytes (0 or more)")
+        if type(self.gpus) is not int or self.gpus < 0:
+            raise InvalidTask(f"needs.gpus: {self.gpus!r} is not a number of GPUs (0 or more)")
+        if type(self.gpu_memory_gb) not in (int, float) or not 0 <= self.gpu_memory_gb < math.inf:
+            raise InvalidTask(f"needs.gpu_memory_gb: {self.gpu_memory_gb!r} is not a number of gigabytes (0 or more)")
+        if self.gpu_memory_gb and not self.gpus:
+            raise InvalidTask("needs.gpu_memory_gb: it is that of each GPU; set needs.gpus too")
         if not isinstance(self.locks, list | tuple) or not all(isinstance(lock, str) for lock in self.locks):
             raise InvalidTask(f"needs.locks: {self.locks!r} is not a list of names, such as ('gpu',)")
+        if self.memory_basis not in get_args(MemoryBasis):
+            known = ", ".join(get_args(MemoryBasis))
+            raise InvalidTask(f"needs.memory_basis: {self.memory_basis!r} is not one of {known}")
         object.__setattr__(self, "locks", tuple(sorted(set(self.locks))))
+
+    @property
+    def negotiated(self) -> bool:
+        """Return whether the run waits until it is granted what it needs; see `resources.negotiator`."""
+        return self.memory_gb > 0 or self.gpus > 0
+
+    @property
+    def memory_limit_gb(self) -> float:
+        """Return what the processes of the run may take; 0 means any amount."""
+        return self.memory_gb if self.memory_basis == "given" else 0.0
 
 
 Action = Callable[..., object] | str | tuple[str, ...]
@@ -152,7 +180,8 @@ class Task:
     from task and instant. `rate_limit`, such as "10/m", spaces starts evenly. With `pause_on_failure` a run that FAILED
     pauses the task. The newest `keep_last` finished runs are kept whatever their age, older ones for `keep_days`; None
     means the project's setting. `yields` says that its runs keep their place themselves, as a training does in its
-    checkpoints: they are stopped at once when the worker closes, and go on with the next one.
+    checkpoints: they are stopped at once when the worker closes, and go on with the next one. Where memory is short
+    they are told to yield; who tells of no newer `checkpoint` (a figure of its progress) then waits as after a failure.
 
     Raises:
         InvalidTask: a field cannot work; the message names it.

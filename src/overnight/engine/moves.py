@@ -100,6 +100,14 @@ def wake_parent(tx: Tx, book: Book, run: Run) -> None:
         move(tx, book, [(parent, machine.Woken())])
 
 
+def wake(tx: Tx, book: Book, run_id: int) -> None:
+    """Have a flow that waits for an instant (`flow.until`, `flow.sleep`) look again now."""
+    run = store.get_for_update(tx, run_id)
+    if run is not None and run.parked and "until_us" in (run.waiting_for or {}):
+        move(tx, book, [(run, machine.Woken())])
+        tx.news = True
+
+
 def satisfied(tx: Tx, run: Run) -> bool:
     """Tell whether everything that a parked flow waits for is there, as far as other runs decide it."""
     if run.waiting_for is None or "runs" not in run.waiting_for:

@@ -27,6 +27,8 @@ class Candidate:
     max_concurrent: int | None = 1
     rated: bool = False
     """True for a task with a rate limit: one of its runs starts in a turn, if it may start at all (`closed`)."""
+    admitted: bool = True
+    """False for one that needs memory or GPUs and was not granted them (see `resources.negotiator`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +44,11 @@ class Busy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """What this worker has: runs at once, and cores."""
+    """What this worker has: runs at once, cores, and memory for services and runs together (GB = 10^9 bytes)."""
 
     slots: int
     cpus: float
+    memory_gb: float = math.inf
 
 
 class Why(StrEnum):
@@ -55,8 +58,9 @@ class Why(StrEnum):
     TASK_LIMIT = "as many runs of its task as allowed are being worked on"
     LOCK = "a lock that it needs is taken"
     CPUS = "not enough cores are free"
+    MEMORY = "it waits for memory or a GPU"
     BEHIND = "starting it could delay a run that waits for cores or a lock"
-    NEVER = "it needs more cores than this machine has"
+    NEVER = "it needs more than this machine has"
     FULL = "as many runs as allowed are being worked on"
 
 
@@ -128,7 +132,7 @@ def _room(busy: Iterable[Busy], capacity: Capacity, closed: Iterable[str]) -> _R
 def _obstacle(candidate: Candidate, room: _Room, capacity: Capacity, now_us: int) -> Why | None:
     needs = candidate.needs
     limit = candidate.max_concurrent
-    if needs.cpus > capacity.cpus:
+    if needs.cpus > capacity.cpus or (needs.memory_gb > capacity.memory_gb and needs.memory_basis != "assumed"):
         return Why.NEVER
     if candidate.task_id in room.closed or (limit is not None and room.per_task.get(candidate.task_id, 0) >= limit):
         return Why.RATE if candidate.task_id in room.closed else Why.TASK_LIMIT
@@ -136,8 +140,8 @@ def _obstacle(candidate: Candidate, room: _Room, capacity: Capacity, now_us: int
         return Why.LOCK
     if room.slots < 1:
         return Why.FULL
-    if needs.cpus > room.cpus:
-        return Why.CPUS
+    if needs.cpus > room.cpus or not candidate.admitted:
+        return Why.CPUS if needs.cpus > room.cpus else Why.MEMORY
     return None if _harmless(candidate, room, now_us) else Why.BEHIND
 
 

@@ -35,6 +35,8 @@ class Report:
     """Runs of this worker that somebody asked to cancel."""
     next_us: int | None
     """When there is something to do at the latest; None means not before somebody rings."""
+    wanting: Sequence[Run] = ()
+    """Ready runs that wait for memory, where it is negotiated."""
 
 
 def settle(tx: Tx, book: Book, turn: Turn, worker_id: str) -> Report:
@@ -48,8 +50,8 @@ def settle(tx: Tx, book: Book, turn: Turn, worker_id: str) -> Report:
     # After the firing, which may cancel the runs before.
     to_stop = _cancel(tx, book, worker_id)
     store.promote(tx)
-    claimed = claim(tx, book, turn.claimant)
-    return Report(claimed=claimed, to_stop=to_stop, next_us=_next_us(tx, book))
+    claimed, wanting = claim(tx, book, turn.claimant)
+    return Report(claimed=claimed, to_stop=to_stop, next_us=_next_us(tx, book), wanting=wanting)
 
 
 def _next_us(tx: Tx, book: Book) -> int | None:
@@ -95,7 +97,9 @@ def event_of(run: Run, outcome: Outcome, entry: Entry | None) -> machine.Event:
         case "succeeded":
             return machine.Succeeded(result=outcome.result, usage=outcome.usage)
         case "cancelled":
-            return machine.Stopped(usage=outcome.usage, why=None if outcome.error is None else outcome.error.message)
+            said = outcome.error
+            retry = entry.retry if entry is not None and said is not None and said.type == machine.SET_BACK else None
+            return machine.Stopped(usage=outcome.usage, why=None if said is None else said.message, retry=retry)
         case "parked":
             if outcome.waiting_for == YIELD:
                 return machine.Stopped(usage=outcome.usage)
@@ -107,6 +111,14 @@ def event_of(run: Run, outcome: Outcome, entry: Entry | None) -> machine.Event:
         case "failed":
             error = outcome.error or ErrorRef(family="transient", type="Unknown", message="ended without a reason")
             return _failed(run, error, outcome, entry)
+
+
+def yielded(outcome: Outcome, why: str | None, *, kept: bool) -> Outcome:
+    """Return the outcome of a run that was told to yield with why; `kept` says that it has written a checkpoint."""
+    if why is None or outcome.kind != "cancelled" or outcome.error is not None:
+        return outcome
+    error = ErrorRef(family="transient", type="Yielded" if kept else machine.SET_BACK, message=why)
+    return replace(outcome, error=error)
 
 
 def _failed(run: Run, error: ErrorRef, outcome: Outcome, entry: Entry | None) -> machine.Failed:

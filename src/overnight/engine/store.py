@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -214,7 +215,7 @@ def ready_tasks(tx: Tx) -> list[str]:
     return [task_id for task_id, _, _ in map(tuple, _READY_TASKS(tx.connection, tx.dialect).fetchall())]
 
 
-def _build_ready_of(dialect: Dialect) -> sa.Executable:
+def _build_ready_of(dialect: Dialect, *, lock: bool = True) -> sa.Executable:
     given = dialect.rows("tasks", [("task_id", sa.Text())])
     each, most = runs.alias("each"), sa.bindparam("each", type_=sa.Integer)
     ready = each.c.queue == sa.literal_column("1")  # READY, of the alias
@@ -226,20 +227,32 @@ def _build_ready_of(dialect: Dialect) -> sa.Executable:
     # PostgreSQL would read the whole queue in its order and pass over other tasks. Only the index of a task's runs can
     # give this order, and an equality that it sees would let it leave out the task.
     of_task = each.c.task_id.between(given.c.task_id, given.c.task_id)
-    locked = sa.select(*each.columns).where(ready, of_task)
-    locked = locked.order_by(each.c.task_id, each.c.rank, each.c.run_id).limit(most)
-    found = locked.with_for_update(skip_locked=True).lateral("found")
+    firsts = sa.select(*each.columns).where(ready, of_task)
+    firsts = firsts.order_by(each.c.task_id, each.c.rank, each.c.run_id).limit(most)
+    found = (firsts.with_for_update(skip_locked=True) if lock else firsts).lateral("found")
     query = sa.select(*found.columns).select_from(given.join(found, sa.true()))
     return query.order_by(found.c.rank, found.c.run_id).limit(sa.bindparam("limit", type_=sa.Integer))
 
 
 _READY_OF = Prepared(_build_ready_of)
+_SEEN_OF = Prepared(partial(_build_ready_of, lock=False))
 
 
-def ready_of(tx: Tx, task_ids: Iterable[str], *, each: int, limit: int) -> list[Run]:
-    """Return the first ready runs of these tasks, in the order of the queue, at most `each` of one; else as `ready`."""
-    names = _text([[task_id] for task_id in task_ids])
-    return [to_run(row) for row in _READY_OF(tx.connection, tx.dialect, tasks=names, each=each, limit=limit).fetchall()]
+def ready_of(tx: Tx, task_ids: Iterable[str], *, each: int, limit: int, lock: bool = True) -> list[Run]:
+    """Return the first ready runs of these tasks, in the order of the queue, at most `each` of one; else as `ready`.
+
+    Without `lock` they are only read, those that somebody else has locked too.
+    """
+    names, query = _text([[task_id] for task_id in task_ids]), _READY_OF if lock else _SEEN_OF
+    return [to_run(row) for row in query(tx.connection, tx.dialect, tasks=names, each=each, limit=limit).fetchall()]
+
+
+def ready_among(tx: Tx, run_ids: Iterable[int]) -> list[Run]:
+    """Return those of the runs that are ready; else as `ready`."""
+    query = _SELECT.where(READY, runs.c.run_id.in_(list(run_ids))).order_by(runs.c.rank, runs.c.run_id)
+    if tx.dialect.shared:
+        query = query.with_for_update(skip_locked=True)
+    return [to_run(row) for row in tx.connection.execute(query)]
 
 
 _PROMOTE = Prepared(
@@ -423,6 +436,12 @@ def mark_cancel(tx: Tx, run_id: int, why: Cancel) -> None:
     )
 
 
+def add_cost(tx: Tx, run_id: int, usd: float) -> None:
+    """Add to the cost of a run that has ended what it has cost beside its own tries."""
+    more = {"cost": sa.func.coalesce(runs.c.cost, 0.0) + usd}
+    tx.connection.execute(sa.update(runs).values(more).where(runs.c.run_id == run_id))
+
+
 def save_progress(tx: Tx, figures: Iterable[tuple[int, int, str]]) -> None:
     """Store (run_id, token, progress JSON) of runs that are still worked on under that token."""
     for run_id, token, text in figures:
@@ -454,9 +473,18 @@ def unfinished(connection: sa.Connection, *, task_id: str | None = None, limit: 
     return [to_run(row) for row in connection.execute(query)]
 
 
-def newest(connection: sa.Connection, *, limit: int, task_id: str | None = None, state: str | None = None) -> list[Run]:
-    """Return the newest runs, newest first."""
+def newest(
+    connection: sa.Connection,
+    *,
+    limit: int,
+    task_id: str | None = None,
+    state: str | None = None,
+    before: int | None = None,
+) -> list[Run]:
+    """Return the newest runs, newest first; only those with an id below `before`, if it is given."""
     query = _SELECT.order_by(runs.c.run_id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(runs.c.run_id < before)
     if task_id is not None:
         query = query.where(runs.c.task_id == task_id)
     if state is not None:

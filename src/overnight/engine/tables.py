@@ -1,8 +1,8 @@
 """The engine's tables. Finished runs are in no index but those of their key, cycle and parent, where they have one."""
 
-from typing import Any
-
 import sqlalchemy as sa
+
+from overnight.db.indexes import partial
 
 metadata = sa.MetaData()
 
@@ -48,17 +48,6 @@ runs = sa.Table(
 )
 
 
-def _partial(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool], unique: bool = False) -> None:
-    index = sa.Index(name, *columns, unique=unique, sqlite_where=where)
-
-    # Said when the tables are made there: to say it at once would load SQLAlchemy's PostgreSQL part on SQLite too.
-    def for_postgresql(target: sa.MetaData, connection: sa.Connection, **_: Any) -> None:  # Any: SQLAlchemy's own
-        if connection.dialect.name == "postgresql":
-            index.dialect_options["postgresql"]["where"] = where
-
-    sa.event.listen(metadata, "before_create", for_postgresql)
-
-
 # Literal numbers, not parameters: both databases use a partial index only for conditions that they can see.
 READY = runs.c.queue == sa.literal_column("1")
 WAITING = runs.c.queue == sa.literal_column("0")
@@ -68,17 +57,17 @@ PAUSED = runs.c.queue == sa.literal_column("3")
 PARKED = runs.c.waiting_for.is_not(None)
 CANCEL = runs.c.cancel.is_not(None)
 
-_partial("runs_ready", runs.c.rank, runs.c.run_id, where=READY)
-_partial("runs_ready_task", runs.c.task_id, runs.c.rank, runs.c.run_id, where=READY)
-_partial("runs_waiting", runs.c.due_us, where=WAITING)
-_partial("runs_parents", runs.c.run_id, where=PARENTS)
-_partial("runs_paused", runs.c.task_id, where=PAUSED)
-_partial("runs_live", runs.c.worker_id, where=LIVE)
-_partial("runs_parked", runs.c.run_id, where=PARKED)
-_partial("runs_cancel", runs.c.run_id, where=CANCEL)
-_partial("runs_key", runs.c.key, where=runs.c.key.is_not(None), unique=True)
-_partial("runs_cycle", runs.c.task_id, runs.c.cycle, where=runs.c.cycle.is_not(None))
-_partial("runs_parent", runs.c.parent_id, where=runs.c.parent_id.is_not(None))
+partial("runs_ready", runs.c.rank, runs.c.run_id, where=READY)
+partial("runs_ready_task", runs.c.task_id, runs.c.rank, runs.c.run_id, where=READY)
+partial("runs_waiting", runs.c.due_us, where=WAITING)
+partial("runs_parents", runs.c.run_id, where=PARENTS)
+partial("runs_paused", runs.c.task_id, where=PAUSED)
+partial("runs_live", runs.c.worker_id, where=LIVE)
+partial("runs_parked", runs.c.run_id, where=PARKED)
+partial("runs_cancel", runs.c.run_id, where=CANCEL)
+partial("runs_key", runs.c.key, where=runs.c.key.is_not(None), unique=True)
+partial("runs_cycle", runs.c.task_id, runs.c.cycle, where=runs.c.cycle.is_not(None))
+partial("runs_parent", runs.c.parent_id, where=runs.c.parent_id.is_not(None))
 
 steps = sa.Table(
     "steps",
@@ -108,7 +97,7 @@ questions = sa.Table(
     sqlite_autoincrement=True,
 )
 _open = questions.c.answer.is_(None)
-_partial("questions_open", questions.c.question_id, where=_open)
+partial("questions_open", questions.c.question_id, where=_open)
 
 tasks = sa.Table(
     "tasks",
@@ -124,7 +113,7 @@ tasks = sa.Table(
     sa.Column("start_us", _BIG),
 )
 _timed = tasks.c.next_us.is_not(None)
-_partial("tasks_next", tasks.c.next_us, where=_timed)
+partial("tasks_next", tasks.c.next_us, where=_timed)
 
 missed = sa.Table(
     "missed",

@@ -10,7 +10,7 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -20,16 +20,17 @@ from overnight.base.files import to_json
 from overnight.base.ids import RunId, Token, WorkerId
 from overnight.base.instants import US, iso
 from overnight.base.points import Hook, Point, no_hook
-from overnight.base.ports import Executor, StopReason
+from overnight.base.ports import CHECKPOINT, Executor, StopReason
 from overnight.base.refs import ErrorRef, ExecutorName, Outcome, WorkOrder
 from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import recovery, store
+from overnight.engine.admission import Admission, Held, want_of
 from overnight.engine.book import Book, Entry
 from overnight.engine.claim import Claimant, busy_with
 from overnight.engine.model import Run
 from overnight.engine.queue import Busy, Capacity, limit_us
-from overnight.engine.settle import Report, Turn, settle
+from overnight.engine.settle import Report, Turn, settle, yielded
 
 T = TypeVar("T")
 
@@ -66,6 +67,10 @@ class _Running:
     yields: bool = False
     outcome: Outcome | None = None
     stopping: StopReason | None = None
+    why: str | None = None
+    """Why it was told to yield."""
+    kept: bool = False
+    """Whether it has written a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +97,13 @@ class Worker:
         recover: Callable[[], object] = lambda: None,
         neighbour_gone: Callable[[], bool] = lambda: False,
         child_lives: Callable[[recovery.Child], bool] = recovery.child_lives,
+        admission: Admission | None = None,
         hook: Hook = no_hook,
     ) -> None:
         """`recover` takes over from workers that are gone; it is called now and then where there are several.
 
         It is called at once when `neighbour_gone`, which is asked several times a second, says that one of this host
-        has died.
+        has died. Without `admission`, memory is not negotiated.
         """
         self._database = database
         self._clock = database.clock
@@ -107,7 +113,9 @@ class Worker:
         self._recover = recover
         self._neighbour_gone = neighbour_gone
         self._child_lives = child_lives
+        self._admission = admission
         self._hook = hook
+        self._granted: Mapping[int, tuple[str, ...]] | None = None
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._running: dict[RunId, _Running] = {}
         self._figures: dict[RunId, tuple[WorkOrder, str]] = {}
@@ -143,7 +151,7 @@ class Worker:
     def progress(self, order: WorkOrder, figures: dict[str, Any]) -> None:
         """Keep the newest figures of a run; they are written twice a second. Figures that are not JSON are dropped."""
         with contextlib.suppress(NotJson):
-            self._inbox.put(partial(self._take_figures, order, to_json(figures)))
+            self._inbox.put(partial(self._take_figures, order, to_json(figures), CHECKPOINT in figures))
 
     def heartbeat(self, order: WorkOrder) -> None:
         """Note that the child lives; that is written every few seconds."""
@@ -152,6 +160,10 @@ class Worker:
     def done(self, order: WorkOrder, outcome: Outcome) -> None:
         """Take the outcome of an attempt."""
         self._inbox.put(partial(self._ended, order, outcome))
+
+    def stop_run(self, run_id: int, why: str) -> None:
+        """Have a run that keeps its place itself go back into the queue."""
+        self._inbox.put(partial(self._yield, RunId(run_id), why))
 
     def give_back(self) -> None:
         """Stop what is still being worked on, for good: it goes back into the queue. Set `closing` before."""
@@ -172,7 +184,9 @@ class Worker:
     def overdue(self, slack_s: float) -> list[tuple[Run, float]]:
         """Return the runs whose time limit passed more than `slack_s` ago, and by how much; from any thread."""
         now = self._clock.monotonic()
-        late = ((entry.run, now - entry.ends_at) for entry in list(self._running.values()) if entry.ends_at is not None)
+        # One that has ended stands here until that is written.
+        on = [entry for entry in list(self._running.values()) if entry.outcome is None and entry.ends_at is not None]
+        late = ((entry.run, now - entry.ends_at) for entry in on if entry.ends_at is not None)
         return [(run, by_s) for run, by_s in late if by_s > slack_s]
 
     def run(self) -> None:
@@ -254,8 +268,16 @@ class Worker:
             self._hook(Point.ENGINE_OUTCOME)
             entry.outcome = outcome
 
-    def _take_figures(self, order: WorkOrder, text: str) -> None:
-        if self._entry_of(order) is not None:
+    def _yield(self, run_id: RunId, why: str) -> None:
+        entry = self._running.get(run_id)
+        if entry is not None and entry.yields and entry.stopping is None:
+            entry.why = why
+            self._stop(entry, "cancelled", YIELD_GRACE_S)
+
+    def _take_figures(self, order: WorkOrder, text: str, kept: bool) -> None:
+        entry = self._entry_of(order)
+        if entry is not None:
+            entry.kept = entry.kept or kept
             self._figures[order.run_id] = (order, text)
 
     def _take_heartbeat(self, order: WorkOrder, at_us: int) -> None:
@@ -276,7 +298,7 @@ class Worker:
             return
         ended = [entry for entry in self._running.values() if entry.outcome is not None]
         turn = Turn(
-            ended=[(entry.run, entry.outcome) for entry in ended if entry.outcome is not None],
+            ended=[(one.run, yielded(one.outcome, one.why, kept=one.kept)) for one in ended if one.outcome is not None],
             claimant=None if self.closing.is_set() or self.fenced else self._claimant(),
             replan=self._replan,
             timezone=self._looks.timezone,
@@ -299,6 +321,8 @@ class Worker:
             self._forget(entry)
         self._hook(Point.ENGINE_SETTLED)
         self._follow(report, book)
+        if self._admission is not None:
+            self._tell(self._admission, report.wanting, book)
 
     def _look_later(self, seconds: float, next_us: int | None = None) -> None:
         """Plan the next turn: after so many seconds, or when it is `next_us`."""
@@ -307,7 +331,25 @@ class Worker:
 
     def _claimant(self) -> Claimant:
         busy = [entry.busy for entry in self._running.values() if entry.outcome is None]
-        return Claimant(worker_id=self._looks.worker_id, capacity=self._looks.capacity, busy=busy)
+        # Kept until it is handed out: what is granted may change meanwhile.
+        granted = self._granted = None if self._admission is None else self._admission.granted
+        return Claimant(worker_id=self._looks.worker_id, capacity=self._looks.capacity, busy=busy, granted=granted)
+
+    def _tell(self, admission: Admission, wanting: Sequence[Run], book: Book) -> None:
+        """Say what has memory and what waits for some."""
+        now_us, held = self._clock.now_us(), []
+        for entry in self._running.values():
+            if entry.busy.needs.negotiated:
+                want = want_of(entry.run, entry.busy.needs, admission, yields=entry.yields, now_us=None)
+                pids = partial(self._executors[entry.order.executor].pids, entry.order)
+                held.append(Held(want=want, pids=pids, devices=entry.order.devices))
+        tasks = [(run, book.get(run.task_id)) for run in wanting]
+        wanted = [
+            want_of(run, entry.needs_of(run), admission, yields=entry.task.yields, now_us=now_us)
+            for run, entry in tasks
+        ]
+        places = -1 if self.closing.is_set() else max(0, self._looks.capacity.slots - len(self._running))
+        admission.tell(held, wanted, places)
 
     def _take_up_unknown(self) -> bool:
         """After a commit in doubt: forget what it has recorded, work on what it has claimed; False means not now."""
@@ -366,7 +408,7 @@ class Worker:
         self._hook(Point.ENGINE_HANDED_OUT)
 
     def _order(self, run: Run, entry: Entry) -> WorkOrder:
-        given = json.loads(run.args) if run.args else {}
+        given, needs = json.loads(run.args) if run.args else {}, entry.needs_of(run)
         return WorkOrder(
             run_id=run.run_id,
             token=run.token,
@@ -378,7 +420,9 @@ class Worker:
             argv=entry.task.action if isinstance(entry.task.action, tuple) else (),
             project_dir=self._looks.project_dir,
             log_path=f"{self._looks.logs_dir}{os.sep}{run.run_id}.log",
-            memory_gb=entry.needs_of(run).memory_gb,
+            memory_gb=needs.memory_limit_gb,
+            devices=(self._granted or {}).get(run.run_id, ()),
+            gpu_memory_gb=needs.gpu_memory_gb,
             scheduled=iso(run.cycle) if run.cycle is not None and run.cycle > 0 else None,
         )
 

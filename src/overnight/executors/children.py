@@ -7,7 +7,7 @@ reads what children print and say, measures their memory, and ends them.
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
@@ -18,12 +18,14 @@ from overnight.base.ports import Channel, StopReason
 from overnight.base.refs import ErrorRef, Outcome, Usage, WorkOrder
 from overnight.executors.calling import failed
 from overnight.executors.supervisor import Supervisor
-from overnight.processes import tree
+from overnight.processes import table, tree
 from overnight.processes.capture import LineTap, RunLog
 from overnight.processes.spawn import Child
+from overnight.resources.probes.gpu import GpuProbe
 
 GB = 1e9
 _SAMPLE_S = 0.2
+_SAMPLE_GPUS_S = 1.0
 _STUCK_S = 3.0
 _PIECE = 65_536
 _DRAIN_PIECES = 64
@@ -73,6 +75,8 @@ class ChildExecutor(ABC):
         self._empty = threading.Condition(self._lock)
         self._closed = False
         self._sampling = False
+        self._gpus = GpuProbe()
+        self._gpus_due_s = 0.0
         self._starter: threading.Thread | None = None
         self._supervisor: Supervisor | None = None
 
@@ -104,6 +108,13 @@ class ChildExecutor(ABC):
             if attempt.child is not None:
                 self._loop().soon(lambda: self._stop(attempt, grace_s))
 
+    def pids(self, order: WorkOrder) -> list[int]:
+        """Return the attempt's processes now; none before its child works and after its end."""
+        with self._lock:
+            attempt = self._attempts.get((order.run_id, order.token))
+            child = None if attempt is None else attempt.child
+        return [] if child is None else table.pids_below(child.pid)
+
     def close(self, grace_s: float) -> None:
         """Stop all attempts and return when no child is left. Not to be called from a channel."""
         with self._lock:
@@ -123,6 +134,7 @@ class ChildExecutor(ABC):
             starter.join()
         if supervisor is not None:
             supervisor.close()
+        self._gpus.close()
 
     @abstractmethod
     def _open(self, attempt: Attempt) -> Child:
@@ -302,15 +314,28 @@ class ChildExecutor(ABC):
             if attempt.child is not None:
                 used = attempt.child.memory_bytes()
                 attempt.peak_bytes = max(attempt.peak_bytes, used)
-                self._end_if_too_large(attempt, attempt.child, used)
+                self._end_if_too_large(attempt, attempt.child, used, attempt.order.memory_gb)
+        now_s = self._clock.monotonic()
+        limited = [attempt for attempt in running if attempt.order.devices and attempt.order.gpu_memory_gb]
+        if limited and now_s >= self._gpus_due_s:
+            self._gpus_due_s = now_s + _SAMPLE_GPUS_S
+            self._sample_gpus(limited)
 
-    def _end_if_too_large(self, attempt: Attempt, child: Child, used: int) -> None:
+    def _sample_gpus(self, attempts: list[Attempt]) -> None:
+        """Measure what attempts take of their GPUs."""
+        devices = self._gpus.look().devices or ()
+        for attempt in attempts:
+            child, order = attempt.child, attempt.order
+            if child is not None:
+                pids = table.pids_below(child.pid)
+                used = max((one.held_bytes(pids) or 0 for one in devices if one.uuid in order.devices), default=0)
+                self._end_if_too_large(attempt, child, used, order.gpu_memory_gb, of="GPU ")
+
+    def _end_if_too_large(self, attempt: Attempt, child: Child, used: int, allowed_gb: float, *, of: str = "") -> None:
         """End an attempt that takes more memory than it may, before the kernel has to choose whom to end."""
-        allowed = attempt.order.memory_gb
-        if allowed and used > allowed * GB and attempt.outcome is None:
-            error = PermanentError(
-                f"took {used / GB:.2f} GB of memory, more than memory_gb = {allowed:g}, and was stopped"
-            )
+        if allowed_gb and used > allowed_gb * GB and attempt.outcome is None:
+            what, setting = (f" of {of}memory", "gpu_memory_gb") if of else ("", "memory_gb")
+            error = PermanentError(f"needed {_gb(used)}{what}, reserved {_gb(allowed_gb * GB)}; set needs.{setting}")
             attempt.outcome = replace(failed(error), usage=self._usage(attempt, None, 0))
             child.end(0)
 
@@ -333,6 +358,19 @@ class ChildExecutor(ABC):
             self._attempts.pop(attempt.key, None)  # one that came after `close` is not there
             self._empty.notify_all()
         attempt.channel.done(attempt.order, outcome)
+
+
+def env_of(order: WorkOrder, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of an order's child, which sees the order's GPUs alone.
+
+    By UUID, as NVIDIA's CUDA Programming Guide says of CUDA_VISIBLE_DEVICES.
+    """
+    return {**env, "CUDA_VISIBLE_DEVICES": ",".join(order.devices)} if order.devices else dict(env)
+
+
+def _gb(count: float) -> str:
+    """Return bytes as gigabytes, with so many digits that who took a little more is seen to have taken more."""
+    return f"{count / GB:.1f} GB" if count >= GB else f"{count / GB:.4g} GB"
 
 
 def child_lost(what: str) -> Outcome:

@@ -45,6 +45,10 @@ class InlineExecutor:
         if ctx is not None:
             ctx.reason = ctx.reason or reason
 
+    def pids(self, order: WorkOrder) -> list[int]:
+        """Return none: what runs in this process has none of its own."""
+        return []
+
     def close(self, grace_s: float) -> None:
         """Ask what runs to end, and take no more."""
         self._closed = True

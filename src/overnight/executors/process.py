@@ -19,7 +19,7 @@ from typing import Any
 
 from overnight.base.clock import Clock
 from overnight.base.refs import ErrorRef, Outcome
-from overnight.executors.children import Attempt, ChildExecutor, child_lost, not_started
+from overnight.executors.children import Attempt, ChildExecutor, child_lost, env_of, not_started
 from overnight.executors.parcels import Parcels
 from overnight.processes.spawn import ROOT, Child, spawn
 
@@ -61,8 +61,8 @@ class _Seat:
 class ProcessExecutor(ChildExecutor):
     """Implements base/ports.Executor on warm child processes, as many as there are attempts at once.
 
-    A child is used again unless the attempt was stopped or left processes, threads or open output behind; after
-    MAX_ORDERS attempts or IDLE_S without one (a large one sooner) it ends. When an attempt is stopped,
+    A child is used again unless the attempt had GPUs, was stopped, or left processes, threads or open output behind;
+    after MAX_ORDERS attempts or IDLE_S without one (a large one sooner) it ends. When an attempt is stopped,
     `ctx.cancelled` is set at once, SIGTERM follows after three quarters of the grace time, SIGKILL at its end.
 
     `env` is what children get. `main_path` is the file that functions of the module `__main__` come from. `parcels` go
@@ -89,7 +89,8 @@ class ProcessExecutor(ChildExecutor):
         # The last one that became idle is the warmest; the first ones then get old and end.
         warm = (seat for seat in reversed(self._idle) if seat.project_dir == attempt.order.project_dir)
         seat = next(warm, None)
-        if seat is None:
+        # Which GPUs a process sees is settled before it works, and it holds some of them until it ends.
+        if seat is None or attempt.order.devices:
             super()._begin(attempt)
             return
         # What may fail comes first: the child then stays where it is.
@@ -108,7 +109,7 @@ class ProcessExecutor(ChildExecutor):
             try:
                 child = spawn(
                     [sys.executable, "-P", "-c", _BOOT, ROOT, str(theirs.fileno())],
-                    env=self._env,
+                    env=env_of(order, self._env),
                     cwd=order.project_dir,
                     fds=(theirs.fileno(),),
                     stdout=subprocess.DEVNULL if output is None else output,
@@ -249,6 +250,7 @@ class ProcessExecutor(ChildExecutor):
         with self._lock:
             seat.attempt = attempt.child = None
             keep = reusable and attempt.reason is None and not self._closed and seat.served < MAX_ORDERS
+            keep = keep and not attempt.order.devices
             if keep:
                 seat.idle_since = self._clock.monotonic()
                 large = (outcome.usage.peak_memory_gb or 0.0) > LARGE_GB

@@ -61,6 +61,10 @@ class ThreadExecutor:
             if ctx is not None:
                 ctx.reason = ctx.reason or reason
 
+    def pids(self, order: WorkOrder) -> list[int]:
+        """Return none: what runs in this process has none of its own."""
+        return []
+
     def close(self, grace_s: float) -> None:
         """Ask all attempts to end and wait for the threads, in all at most `grace_s`."""
         with self._lock:

@@ -7,7 +7,8 @@ from graphlib import CycleError, TopologicalSorter
 from overnight.base.errors import ConfigError, UserMistake, one_line
 from overnight.base.fleet_settings import AgentSettings
 from overnight.base.vocabulary import suggestion
-from overnight.proof.metrics import metric_named
+from overnight.proof.forms import GateSpec
+from overnight.proof.metrics import check_asked, metric_named
 
 Agents = Mapping[str, AgentSettings]
 ComputedFrom = Callable[[str, str], Collection[str]]
@@ -48,6 +49,20 @@ def check(
             if parent not in agents:
                 raise ConfigError(f"agents.{name}.after: there is no agent {parent!r} (agents: {', '.join(agents)})")
     levels(agents)
+
+
+def check_gate(agents: Agents, spec: GateSpec) -> None:
+    """Refuse what the gate is to ask where the metric of an agent can never answer it.
+
+    Raises:
+        ConfigError: it cannot; the message names the agent and both settings.
+    """
+    for name, agent in learners(agents).items():
+        if agent.metric is not None:
+            try:
+                check_asked(metric_named(agent.metric), spec, grouped=agent.group is not None)
+            except UserMistake as error:
+                raise ConfigError(f"gate.{one_line(error)} (agents.{name}.metric = {agent.metric!r})") from None
 
 
 def check_order(agents: Agents, order: Sequence[str]) -> None:
@@ -111,19 +126,3 @@ def descendants(agents: Agents, name: str) -> set[str]:
     """Return the agents that come after this one, at any distance."""
     children = {child for child, agent in agents.items() if name in agent.after}
     return children.union(*(descendants(agents, child) for child in children))
-
-
-def batches(names: Sequence[str], memory_gb: Mapping[str, float], free_gb: float) -> list[list[str]]:
-    """Divide agents that do not need each other into groups whose memory fits beside each other, in order.
-
-    One that does not fit alone gets a group of its own: it is given a try, and stopped where it takes too much.
-    """
-    found: list[list[str]] = []
-    left = 0.0
-    for name in names:
-        if not found or memory_gb[name] > left:
-            found.append([])
-            left = free_gb
-        found[-1].append(name)
-        left -= memory_gb[name]
-    return found

@@ -8,12 +8,12 @@ from typing import Any
 
 from overnight.base.config import Config
 from overnight.base.errors import PermanentError
-from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.engine.flow import Flow
 from overnight.engine.model import State, Task
 from overnight.fleet import roster
 from overnight.registry import store
+from overnight.registry.registering import Registry
 
 TASK, ACT = "production", "act"
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ class Production:
 
     config: Config
     database: Database
-    blobs: Blobs
+    registry: Registry
     environment: Callable[[], Mapping[str, str]]
     state_dir: Path
 
@@ -106,7 +106,7 @@ def _prepare(production: Production, flow_id: int, name: str) -> Json:
     if version is None or not version.manifest:
         return {"status": "not available", "error": "no version serves"}
     folder = _work(production, flow_id) / name
-    production.blobs.fetch_folder(version.manifest, folder)
+    production.registry.fetch(version, folder)
     return {"folder": str(folder), "version": version.number}
 
 

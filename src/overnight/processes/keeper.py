@@ -69,6 +69,8 @@ class Keeper:
         watched = select.poll()
         watched.register(self._wake, select.POLLIN)
         watched.register(self._line, select.POLLIN)
+        # The host may have sent a wish to end in one piece with the spec.
+        self._heed()
         while self._reap():
             ready = [handle for handle, _ in watched.poll(self._patience_ms())]
             if self._wake.fileno() in ready:
@@ -145,10 +147,14 @@ class Keeper:
         except OSError:
             return False
         self._buffer += piece
+        self._heed()
+        return bool(piece)
+
+    def _heed(self) -> None:
+        """Do what the host has asked for."""
         while b"\n" in self._buffer:
             line, self._buffer = self._buffer.split(b"\n", 1)
             self._end(float(json.loads(line)["end"]))
-        return bool(piece)
 
     def _end(self, grace_s: float) -> None:
         """Ask everything below to end, and kill what is left after the grace time; an earlier end stands."""

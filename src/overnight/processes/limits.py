@@ -19,6 +19,14 @@ class Limits:
     nice: int = 0
 
 
+def allow_open_files(count: int) -> None:
+    """Let this process have so many open files, as far as the system allows it; children inherit that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def apply_limits(limits: Limits) -> None:
     """Set the limits for this process; they can be tightened later and never loosened.
 

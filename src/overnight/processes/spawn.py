@@ -148,6 +148,7 @@ def spawn(
     *,
     env: Mapping[str, str],
     cwd: str = ".",
+    stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
     stderr: int = subprocess.DEVNULL,
     fds: Sequence[int] = (),
@@ -156,7 +157,7 @@ def spawn(
 ) -> Child:
     """Start a keeper that will run `argv` (no shell, found through PATH of `env`) once `Child.go` is called.
 
-    The child inherits `stdout`, `stderr` and `fds` (under the same numbers) and nothing else; its input is empty. The
+    The child inherits `stdin`, `stdout`, `stderr` and `fds` (these under the same numbers) and nothing else. The
     descriptors stay the caller's to close. Callable from any thread.
 
     Raises:
@@ -176,7 +177,7 @@ def spawn(
             keeper = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _KEEPER, ROOT, str(theirs.fileno())],
                 env=dict(env),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 pass_fds=(theirs.fileno(), *fds),

@@ -106,6 +106,35 @@ def memory_bytes(pids: list[int]) -> int:
     return sum(_pss(pid) for pid in pids)
 
 
+def resident_bytes(pids: list[int]) -> int:
+    """Return the RSS of the processes added up: at least what they hold together, and cheap to ask."""
+    return sum(_rss(pid) for pid in pids)
+
+
+def command_line(pid: int) -> str:
+    """Return the words that a process was started with, joined by spaces; empty where nobody tells."""
+    if not _LINUX:
+        return _command_line_psutil(pid)
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            return file.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process has used; 0 when there is none of that pid."""
+    if not _LINUX:
+        return _cpu_s_psutil(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            text = file.read()
+    except OSError:
+        return 0.0
+    user, system = text[text.rindex(b")") + 2 :].split(None, 13)[11:13]
+    return (int(user) + int(system)) / _TICKS_PER_S
+
+
 def marked(variable: str, value: str) -> list[Entry]:
     """Return the living processes that were started with `value` in `variable`, a list joined by colons.
 
@@ -206,6 +235,25 @@ def _environment_psutil(pid: int) -> list[bytes]:
         return []
 
 
+def _command_line_psutil(pid: int) -> str:
+    import psutil
+
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except (psutil.Error, OSError):
+        return ""
+
+
+def _cpu_s_psutil(pid: int) -> float:
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
 def _boot_mark() -> int:
     try:
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:  # noqa: PTH123
@@ -217,4 +265,5 @@ def _boot_mark() -> int:
 _LINUX = os.path.exists("/proc/self/stat")  # noqa: PTH110
 _CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _BOOT = _boot_mark()

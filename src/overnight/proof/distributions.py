@@ -87,9 +87,9 @@ def binomial_mid_p(wins: int, losses: int, chance: float = 0.5) -> float:
     return at_least - 0.5 * math.exp(log_point)
 
 
-def bisect(rises_above: Callable[[float], bool], low: float, high: float) -> float:
-    """Return the point between low and high from which on the condition holds, to 12 digits of the gap."""
-    for _ in range(42):
+def bisect(rises_above: Callable[[float], bool], low: float, high: float, *, steps: int = 42) -> float:
+    """Return the point between low and high from which on the condition holds, to 12 digits of the gap, from below."""
+    for _ in range(steps):
         middle = (low + high) / 2
         if rises_above(middle):
             high = middle

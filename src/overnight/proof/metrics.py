@@ -8,15 +8,17 @@ where it is not (macro-F1, Spearman's correlation, one ranking of all items), by
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from overnight.base.errors import UserMistake
+from overnight.base.errors import NotMeasured, UserMistake
 from overnight.proof.bootstrap import RESAMPLES, Draws, bootstrap_difference
+from overnight.proof.forms import GateSpec, Looks, required_gain
 from overnight.proof.gate import Verdict, judge, judge_estimate
 from overnight.proof.labels import macro_f1
-from overnight.proof.measures import absolute_errors, mean, spearman
+from overnight.proof.measures import Estimate, absolute_errors, mean, spearman
+from overnight.proof.multiple import holm
 from overnight.proof.rankings import ndcg
 
 Answers = Sequence[Any]
@@ -53,6 +55,7 @@ _KNOWN = {
         Metric(name="score", title="own score", answers="scores", best=None),
     )
 }
+NO_MEANS = ("macro_f1", "spearman")
 _NDCG = re.compile(r"ndcg@([1-9]\d{0,5})")
 
 
@@ -96,7 +99,7 @@ def unit_scores(
     """
     if metric.k:
         return None if groups is None else _by_query(metric, _needed(truths), answers, groups)
-    if metric.name in ("macro_f1", "spearman"):
+    if metric.name in NO_MEANS:
         return None
     scores = _item_scores(metric, truths, answers)
     if groups is None:
@@ -152,30 +155,132 @@ def judge_answers(
     *,
     random: Draws,
     groups: Sequence[str] | None = None,
-    alpha: float = 0.05,
-    smallest_effect: float | None = None,
+    segments: Sequence[str | None] | None = None,
+    spec: GateSpec | None = None,
     resamples: int = RESAMPLES,
 ) -> Verdict:
     """Let the gate judge a candidate by its answers and the champion's to the same items, in the same order.
 
-    `random` and `resamples` only count where the metric is no mean; a seed gives one verdict. See `gate.judge` and
+    `groups` name what belongs together and is one unit, `segments` (None: no one) the parts of the items in none of
+    which the candidate may be worse; a group whose items are of several is of none. Of `spec`, what the metric knows
+    better counts as the metric has it: its bounds, and that errors are better the lower they are. `random` and
+    `resamples` only count where the metric is no mean; a seed gives one verdict. See `gate.judge` and
     `gate.judge_estimate`.
 
     Raises:
         NotMeasured, UserMistake: see there.
     """
+    spec = _known(metric, GateSpec() if spec is None else spec)
     ours = unit_scores(metric, truths, candidate, groups)
     theirs = unit_scores(metric, truths, champion, groups)
     if ours is not None and theirs is not None:
-        return judge(ours, theirs, alpha=alpha, smallest_effect=smallest_effect)
-    figure = _figure(metric)
+        sign = -1.0 if spec.lower_is_better else 1.0
+        new, old = ([sign * score for score in side] for side in (ours, theirs))
+        return judge(new, old, spec, groups=_of_units(metric, truths, groups, segments))
+    return _Drawn(
+        metric=metric,
+        truths=_needed(truths),
+        sides=(candidate, champion),
+        groups=groups,
+        spec=spec,
+        random=random,
+        resamples=resamples,
+    ).verdict(segments)
 
-    def gain(true: Answers, new: Answers, old: Answers) -> float:
-        return figure(true, new) - figure(true, old)
 
-    seen = bootstrap_difference(
-        gain, _needed(truths), candidate, champion, random=random, groups=groups, alpha=alpha, resamples=resamples
-    )
-    same = list(candidate) == list(champion)
-    unit = "items" if groups is None else "groups"
-    return judge_estimate(seen, same=same, smallest_effect=smallest_effect, unit=unit, shrinks=metric.k == 0)
+def _known(metric: Metric, spec: GateSpec) -> GateSpec:
+    """Return the specification with what the metric knows: its range, and whether it is an error."""
+    if metric.best is None:
+        return spec
+    if metric.best == 0:
+        return replace(spec, lower_is_better=True, bounds=None)
+    return replace(spec, lower_is_better=False, bounds=(-1.0, 1.0) if metric.name == "spearman" else (0.0, 1.0))
+
+
+def _of_units(
+    metric: Metric, truths: Answers | None, groups: Sequence[str] | None, segments: Sequence[str | None] | None
+) -> list[str | None] | None:
+    """Return the segment of each unit, in the order of `unit_scores`."""
+    if segments is None or groups is None:
+        return None if segments is None else list(segments)
+    found = []
+    for places in _places(groups).values():
+        if not metric.k or len({_needed(truths)[place] for place in places}) > 1:
+            mine = {segments[place] for place in places}
+            found.append(mine.pop() if len(mine) == 1 else None)
+    return found
+
+
+def check_asked(metric: Metric, spec: GateSpec, *, grouped: bool) -> None:
+    """Refuse what this metric can never answer; `grouped` says whether its items have groups.
+
+    Raises:
+        UserMistake: no bounds of it hold at any time, or any version would do.
+    """
+    known = _known(metric, spec)
+    if spec.looks is Looks.FIXED or metric.best is None:
+        return
+    no_mean = metric.name in NO_MEANS or (metric.k > 0 and not grouped)
+    if no_mean or known.bounds is None:
+        why = "no mean over items" if no_mean else "an error without bounds"
+        raise UserMistake(f"looks = any_time: {metric.name} is {why}, and nothing holds for it at any time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """A comparison by drawing items again, of all of them or of a segment."""
+
+    metric: Metric
+    truths: Answers
+    sides: tuple[Answers, Answers]
+    groups: Sequence[str] | None
+    spec: GateSpec
+    random: Draws
+    resamples: int
+
+    def verdict(self, segments: Sequence[str | None] | None) -> Verdict:
+        """Return the gate's verdict."""
+        figure = _figure(self.metric)
+        candidate, champion = self.sides
+        return judge_estimate(
+            self.gain(self.spec, range(len(self.truths))),
+            self.spec,
+            figures=(figure(self.truths, candidate), figure(self.truths, champion)),
+            same=list(candidate) == list(champion),
+            unit="items" if self.groups is None else "groups",
+            shrinks=self.metric.k == 0,
+            worse_in=() if segments is None else self.worse_in(segments),
+        )
+
+    def gain(self, spec: GateSpec, places: Sequence[int]) -> Estimate:
+        """Return the estimated gain over what is required, on the items at these places."""
+        figure = _figure(self.metric)
+
+        def gain(true: Answers, new: Answers, old: Answers) -> float:
+            was = figure(true, old)
+            return figure(true, new) - was - required_gain(spec, was)
+
+        truths, candidate, champion = ([side[at] for at in places] for side in (self.truths, *self.sides))
+        groups = None if self.groups is None else [self.groups[at] for at in places]
+        return bootstrap_difference(
+            gain,
+            truths,
+            candidate,
+            champion,
+            random=self.random,
+            groups=groups,
+            alpha=spec.alpha,
+            resamples=self.resamples,
+        )
+
+    def worse_in(self, segments: Sequence[str | None]) -> tuple[str, ...]:
+        """Return the segments in which the candidate is worse, where that can be measured."""
+
+        def worse(segment: str, level: float) -> bool:
+            places = [at for at, one in enumerate(segments) if one == segment]
+            try:
+                return self.gain(GateSpec(alpha=level), places).upper < 0
+            except NotMeasured:
+                return False
+
+        return holm(sorted({one for one in segments if one is not None}), worse, alpha=self.spec.alpha)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from overnight.proof.distributions import normal_quantile
+from overnight.proof.distributions import bisect, normal_quantile
 from overnight.proof.paired import Comparison, Method, fewest_untied, margin
 
 POWER = 0.8
@@ -22,6 +22,24 @@ def items_needed(comparison: Comparison, gain: float) -> int:
     if comparison.method is Method.MCNEMAR:
         return _for_wins_and_losses(min(gain, 1.0), share, comparison.alpha)
     return min(math.ceil(_for_sizes(gain / share / comparison.untied_spread, comparison.alpha) / share), _MOST)
+
+
+def detectable(comparison: Comparison) -> float | None:
+    """Return the smallest true gain, in units, that as many items as were compared find in 80 % of cases.
+
+    None where no gain is found by so few. The assumptions are those of `items_needed`, whose inverse it is.
+    """
+    n, alpha, untied = comparison.n, comparison.alpha, comparison.untied
+    share = untied / n
+    if comparison.method is Method.MCNEMAR:
+        if _for_wins_and_losses(1.0, share, alpha) > n:
+            return None
+        return bisect(lambda gain: _for_wins_and_losses(gain, share, alpha) <= n, 0.0, 1.0)
+    if untied < max(fewest_untied(alpha), 2):
+        return None
+    return (
+        share * comparison.untied_spread * (margin(untied, 0.0, alpha) + normal_quantile(1 - POWER) / math.sqrt(untied))
+    )
 
 
 def _for_wins_and_losses(gain: float, share: float, alpha: float) -> int:

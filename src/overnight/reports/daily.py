@@ -6,7 +6,7 @@ from typing import Any
 
 from overnight.data.remarks import remarks
 from overnight.reports.history import qualities_of, recommendations, trend
-from overnight.reports.nightly import NOT_MEASURED
+from overnight.reports.nightly import BEST, CHAMPION, NOT_MEASURED, RIVALS
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 
@@ -160,10 +160,11 @@ def _trained_notes(name: str, agent: Json) -> list[str]:
     if agent["held_out"]:
         head += f", measured by {agent['metric_name']} on {agent['held_out']} held-out items"
     facts = [_measured(agent)] if agent["candidate"] is not None else []
-    against = f" against the {agent['compared_with']}" if agent["compared_with"] else ""
+    rival = agent["compared_with"]
+    against = f" against the {RIVALS[rival]}" if rival else ""
     facts.append(f"{agent['version']}{against}: {agent['reason']}")
     if agent["note"]:
-        facts.append(f"not compared with the champion: {agent['note']}")
+        facts.append(f"not compared with the {RIVALS[BEST if rival == CHAMPION else CHAMPION]}: {agent['note']}")
     if agent["state"] is None:
         facts.append("state not kept: it has no save(folder) and load(folder)")
     raw = agent["quality_raw"]
@@ -174,7 +175,11 @@ def _trained_notes(name: str, agent: Json) -> list[str]:
 
 def _measured(agent: Json) -> str:
     """Return the metric of the candidate and of what it can be compared with."""
-    others = [("the champion's", agent["champion"]), (f"baseline ({agent['baseline_name']})", agent["baseline"])]
+    others = [
+        ("the champion's", agent["champion"]),
+        ("the best version's", agent["best"]),
+        (f"baseline ({agent['baseline_name']})", agent["baseline"]),
+    ]
     found = [f"{name} {_number(value)}" for name, value in others if value is not None]
     return ", ".join([f"{agent['metric_name']} {_number(agent['candidate'])}", *found])
 

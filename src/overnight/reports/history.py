@@ -92,7 +92,7 @@ def _failures(result: Json) -> list[str]:
 
 def _more_items(result: Json) -> list[str]:
     return [
-        f"{name}: {agent['held_out']} held-out items cannot tell whether its new version is better: {agent['reason']}"
+        f"{name}: {agent['held_out']} held-out items cannot tell whether its new version may serve: {agent['reason']}"
         for name, agent in result["agents"].items()
         if agent.get("decision") == "UNDERPOWERED"
     ]

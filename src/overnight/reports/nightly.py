@@ -10,6 +10,11 @@ Json = dict[str, Any]  # Any: whatever JSON holds
 NOT_MEASURED = "not measured"
 
 
+BEST, CHAMPION, BASELINE = "best", "champion", "baseline"
+RIVALS = {BEST: "best version so far", CHAMPION: "champion", BASELINE: "baseline"}
+"""What a candidate may be compared with, in words; where several were measured, the first one of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """One phase of the flow: success, partial (some parts failed), failed (all did) or skipped.
@@ -137,7 +142,8 @@ def agent_line(agent: Json) -> Json:
     `metric` is that of the version that serves after the gate, on held-out items that no version at hand was trained
     on; errors are shown as they are, lower is better. `quality` is the metric between the naive baseline's (0) and the
     best value (10); below the baseline it is 0, with the value in `quality_raw`. `improvement` and `interval` are the
-    candidate against what it was compared with, in % of the span from the baseline to the best value.
+    candidate against what it was compared with, in % of the span from the baseline to the best value, whatever gain
+    was asked for.
     """
     if agent.get("service"):
         return _untrained(agent["service"], None, key=agent["key"])
@@ -146,10 +152,11 @@ def agent_line(agent: Json) -> Json:
     if agent.get("error"):
         return _untrained("failed", agent["error"], run=agent.get("run"))
     measured, verdict = agent["measured"], agent["verdict"]
-    serving = "candidate" if agent["serves"] else "champion" if "champion" in measured else None
+    serving = "candidate" if agent["serves"] else CHAMPION if CHAMPION in measured else None
     scale = _Scale.of(agent)
     raw = None if serving is None else scale.quality(measured[serving]["value"]) if serving in measured else None
     rival = verdict["against"]
+    difference, lower, upper = verdict["gain"] or (None, None, None)
     return {
         "status": "trained",
         "error": None,
@@ -163,12 +170,13 @@ def agent_line(agent: Json) -> Json:
         "metric_name": scale.title,
         "spearman": measured.get(serving, {}).get("spearman"),
         "candidate": scale.shown(measured, "candidate"),
-        "champion": scale.shown(measured, "champion"),
-        "baseline": scale.shown(measured, "baseline"),
+        "champion": scale.shown(measured, CHAMPION),
+        "best": scale.shown(measured, BEST),
+        "baseline": scale.shown(measured, BASELINE),
         "baseline_name": agent["baseline"],
         "rival_quality": scale.quality(measured[rival]["value"]) if rival else None,
-        "improvement": scale.percent(verdict["difference"]),
-        "interval": [scale.percent(verdict["lower"]), scale.percent(verdict["upper"])],
+        "improvement": scale.percent(difference),
+        "interval": [scale.percent(lower), scale.percent(upper)],
         "compared_with": rival,
         "decision": verdict["decision"],
         "reason": verdict["reason"],
@@ -198,7 +206,7 @@ class _Scale:
 
     @classmethod
     def of(cls, agent: Json) -> "_Scale":
-        baseline = agent["measured"].get("baseline", {}).get("value")
+        baseline = agent["measured"].get(BASELINE, {}).get("value")
         return cls(title=agent["metric_title"], worst=baseline, best=agent["best"])
 
     @property

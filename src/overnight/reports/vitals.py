@@ -108,7 +108,19 @@ def _overdue(late: Overdue) -> Problem:
     )
 
 
-def health(vitals: Vitals, queue: Standing) -> dict[str, Any]:  # Any: JSON
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """How trainings and models stand; None where nobody has looked yet."""
+
+    training: int | None = None
+    """Jobs that train now."""
+    deployed: int | None = None
+    """Models of which a version serves."""
+    experiences: int | None = None
+    """Experiences that no job has used."""
+
+
+def health(vitals: Vitals, queue: Standing, models: Models) -> dict[str, Any]:  # Any: JSON
     """Return the body of `GET /health`."""
     wrong = problems(vitals)
     return {
@@ -123,8 +135,20 @@ def health(vitals: Vitals, queue: Standing) -> dict[str, Any]:  # Any: JSON
             "active": queue.active,
             "oldest_ready_age_s": round(queue.age_s(vitals.at_us), 3),
         },
+        "active_training_jobs": models.training,
+        "experience_buffer_size": models.experiences,
+        "models_deployed": models.deployed,
         "problems": [problem.__dict__ for problem in wrong],
     }
+
+
+def standing_word(vitals: Vitals, models: Models) -> str:
+    """Return how the daemon stands in one word: healthy, busy (it trains), degraded (see `problems`) or failed."""
+    if vitals.failure is not None:
+        return "failed"
+    if problems(vitals):
+        return "degraded"
+    return "busy" if models.training else "healthy"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from overnight.base.errors import UserMistake
+from overnight.processes.limits import allow_open_files
 
 if TYPE_CHECKING:
     from overnight.app.daemon import Daemon
 
 HOST = "127.0.0.1"
-_BACKLOG = 128
+_BACKLOG = 1024
+SPARE_FILES = 512
+"""Open files of the daemon beside its connections."""
 _BEGIN_S = 20.0
 
 
@@ -27,14 +30,16 @@ def serve(daemon: "Daemon") -> tuple[str, Callable[[], None]]:
 
     from overnight.server.app import build
 
-    config = uvicorn.Config(
-        build(daemon), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
+    # A stream is an open file, and many systems begin with 1,024.
+    allow_open_files(daemon.project.config.server.connections + SPARE_FILES)
+    app, streams = build(daemon)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([bound],), name="overnight-http", daemon=True)
     thread.start()
 
     def end() -> None:
+        streams.close()
         server.should_exit = True
         thread.join(_BEGIN_S)
         bound.close()

@@ -228,6 +228,10 @@ class SimulatedExecutor:
             if mine and (child.order.run_id, child.order.token) == (order.run_id, order.token):
                 child.reason = child.reason or reason
 
+    def pids(self, order: WorkOrder) -> list[int]:
+        """Return none: nothing here is a process."""
+        return []
+
     def close(self, grace_s: float) -> None:
         """End all children of this process."""
         for child in self.children:

@@ -15,8 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from overnight.base.errors import MissingExtra, UserMistake
+from overnight.text.clusters import Clusters
 from overnight.text.normalise import fold
-from overnight.text.shingles import SHORTEST, jaccard, numbers_of, shingles
+from overnight.text.shingles import SHORTEST, alike, numbers_of, shingles
 
 RECALL = 0.95
 """Share of the pairs at the threshold that become candidates."""
@@ -72,7 +73,7 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.85, seed: int 
             firsts.append(at)
         number_of.append(number)
     del known  # of a million texts 80 MB
-    clusters = _Clusters(len(distinct))
+    clusters = Clusters(len(distinct))
     if threshold < 1:
         _join_similar(distinct, clusters, threshold, seed)
     return [firsts[clusters.first(number)] for number in number_of]
@@ -92,24 +93,7 @@ def bands_for(threshold: float) -> Bands:
     return best
 
 
-class _Clusters:
-    """Which numbers belong together (union-find with path halving); the least of a cluster stands for it."""
-
-    def __init__(self, count: int) -> None:
-        self._towards = list(range(count))
-
-    def first(self, number: int) -> int:
-        towards = self._towards
-        while towards[number] != number:
-            towards[number] = number = towards[towards[number]]
-        return number
-
-    def join(self, left: int, right: int) -> None:
-        first, second = sorted((self.first(left), self.first(right)))
-        self._towards[second] = first
-
-
-def _join_similar(texts: Sequence[str], clusters: _Clusters, threshold: float, seed: int) -> None:
+def _join_similar(texts: Sequence[str], clusters: Clusters, threshold: float, seed: int) -> None:
     bands = bands_for(threshold)
     flags = _share_a_band(texts, bands, seed)
     numbers = [number for number, flag in enumerate(flags) if flag and len(texts[number]) >= SHORTEST]
@@ -120,12 +104,9 @@ def _join_similar(texts: Sequence[str], clusters: _Clusters, threshold: float, s
         return shingles(texts[number])
 
     def similar(left: int, right: int) -> bool:
-        one, other = shingles_of(left), shingles_of(right)
-        least, most = sorted((len(one), len(other)))
-        # The larger set has all that is shared and all that is not: no need to look for it.
-        return least / most >= threshold and jaccard(one, other) >= threshold
+        return alike(shingles_of(left), shingles_of(right), threshold)
 
-    for keys in _band_keys([texts[number] for number in numbers], bands, seed):
+    for keys in band_keys([texts[number] for number in numbers], bands, seed):
         buckets: dict[int, list[int]] = {}
         for number, key in zip(numbers, keys, strict=True):
             buckets.setdefault(key, []).append(number)
@@ -134,7 +115,7 @@ def _join_similar(texts: Sequence[str], clusters: _Clusters, threshold: float, s
                 _join_bucket(bucket, clusters, similar)
 
 
-def _join_bucket(bucket: Sequence[int], clusters: _Clusters, similar: Callable[[int, int], bool]) -> None:
+def _join_bucket(bucket: Sequence[int], clusters: Clusters, similar: Callable[[int, int], bool]) -> None:
     """Join what is similar in a bucket; from `_EACH_WITH_EACH` texts on, a few clusters are all that is looked at."""
     met: list[int] = []
     for place, number in enumerate(bucket):
@@ -166,8 +147,11 @@ def _share_a_band(texts: Sequence[str], bands: Bands, seed: int) -> list[bool]:
     return [flag for sketch in sketches for flag in index.query_duplicate_flags_matrix(sketch)]
 
 
-def _band_keys(texts: Sequence[str], bands: Bands, seed: int) -> list["array[int]"]:
-    """Return for each band the hashes of its values, a number for each text. Hashes of integers are always the same."""
+def band_keys(texts: Sequence[str], bands: Bands, seed: int) -> list["array[int]"]:
+    """Return for each band the hashes of its values, a number for each folded text that is not shorter than a shingle.
+
+    Hashes of integers are always the same.
+    """
     keys = [array("q") for _ in range(bands.count)]
     for sketch in _sketches(texts, bands, seed):
         for values in sketch.to_rows():

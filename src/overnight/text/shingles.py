@@ -38,6 +38,13 @@ def jaccard(left: Set[object], right: Set[object]) -> float:
     return shared / (len(left) + len(right) - shared) if shared else 0.0
 
 
+def alike(left: Set[object], right: Set[object], threshold: float) -> bool:
+    """Tell whether each has at least this share (above 0, up to 1) of the shingles of both."""
+    least, most = sorted((len(left), len(right)))
+    # The larger set has all that is shared and all that is not: no need to look for it.
+    return least / most >= threshold and jaccard(left, right) >= threshold
+
+
 def numbers_of(folded: str) -> "array[int]":
     """Return the shingles of a folded text as 64-bit numbers, in any order; one that occurs twice may be there twice.
 

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from overnight.base.errors import PermanentError
 from overnight.base.files import replace_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,19 @@ def unpacked(content: bytes) -> "dict[str, NDArray[Any]]":
 
     with np.load(BytesIO(content), allow_pickle=False) as found:
         return {name.removeprefix(_MARK): found[name] for name in found.files}
+
+
+def put_back(kept: "Arrays", into: "Arrays") -> None:
+    """Copy what a state has kept into the arrays of the same names, in place.
+
+    Raises:
+        PermanentError: the state is another model's.
+    """
+    for name, array in into.items():
+        found = kept.get(name)
+        if found is None or found.shape != array.shape or found.dtype != array.dtype:
+            raise PermanentError(f"the state does not fit these items and settings: {name!r} is missing or different")
+        array[...] = found
 
 
 def save_arrays(path: Path, arrays: "Arrays") -> None:

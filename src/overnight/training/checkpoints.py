@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import StaleToken
-from overnight.base.files import replace_file, write_json
+from overnight.base.files import replace_file, sync_folder, write_json
 from overnight.training.arrays import packed, unpacked
 from overnight.training.ports import State
 
@@ -65,11 +65,11 @@ class Checkpoints:
         Raises:
             StaleToken: somebody with a higher token writes already.
         """
-        with self._alone():
+        with self.alone():
             write_json(self.folder / _WRITER, {"token": self.token})
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Let nobody else take the job, or write for it, within the block.
 
         Raises:
@@ -92,7 +92,7 @@ class Checkpoints:
             StaleToken: somebody else trains the job now; nothing was written.
             OSError: the disk does not take it; the earlier checkpoints are untouched.
         """
-        with self._alone():
+        with self.alone():
             return self._save(place, state, course, score)
 
     def _save(self, place: Place, state: State, course: Mapping[str, Any], score: float | None) -> Path:
@@ -114,6 +114,19 @@ class Checkpoints:
         write_json(self.folder / f"{place.name}.json", {**about, "about_sha256": _digest(about)})
         self._prune()
         return path
+
+    def adopt(self, name: str, arrived: Path) -> None:
+        """Take a checkpoint of that name that another host has made, and has sent into the folder `arrived`.
+
+        Raises:
+            StaleToken: somebody else trains the job now; nothing was taken.
+        """
+        with self.alone():
+            # As it is written: what makes it valid comes last.
+            for ending in ("npz", "json"):
+                (arrived / f"{name}.{ending}").replace(self.folder / f"{name}.{ending}")
+                sync_folder(self.folder)
+            self._prune()
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; None where there is none."""

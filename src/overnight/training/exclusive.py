@@ -53,7 +53,11 @@ def held(
     def renew() -> None:
         nonlocal renewed_s
         if now_s() - renewed_s >= _RENEW_SHARE * wanted.ttl_s:
-            if not machine.renew(SLOT, mine, wanted.ttl_s):
+            try:
+                kept = machine.renew(SLOT, mine, wanted.ttl_s)
+            except OSError:  # there is time left to ask again
+                return
+            if not kept:
                 other = machine.holder(SLOT)
                 raise Yielding("the training slot was lost" if other is None else taken(other))
             renewed_s = now_s()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -11,6 +12,9 @@ from overnight.proof.splits import position
 Item = Mapping[str, Any]  # Any: an experience's own JSON
 
 MOST_SHOWN = 3
+
+# One encoder for all calls: json.dumps would make a new one each time. What goes round in a circle is a RecursionError.
+_canonical = json.JSONEncoder(sort_keys=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def identified(experiences: Iterable[Any]) -> list[tuple[int, Item]]:  # Any: whatever was sent
@@ -25,14 +29,52 @@ def identified(experiences: Iterable[Any]) -> list[tuple[int, Item]]:  # Any: wh
             raise UserMistake(
                 f"experiences[{place}]: {type(one).__name__} is not an object with input, expected_output"
             )
-        content = {name: value for name, value in one.items() if name != "id"}
         try:
-            text = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":"))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise NotJson(f"experiences[{place}] is not JSON: {error}") from error
-        name = sha256(text.encode()).hexdigest()
-        found.setdefault(name, (place, {"id": name, **content}))
+            name, _ = named(one)
+        except NotJson as error:
+            raise NotJson(f"experiences[{place}] {error}") from error
+        found.setdefault(name, (place, {"id": "", **one} | {"id": name}))
     return list(found.values())
+
+
+def named(experience: Item) -> tuple[str, str]:
+    """Return what an experience is called, the SHA-256 of what it holds beside an `id`, and that as JSON in ASCII.
+
+    Raises:
+        NotJson: it holds something else than JSON.
+    """
+    content = {key: value for key, value in experience.items() if key != "id"} if "id" in experience else experience
+    try:
+        text = _canonical(content)
+        if "\\ud" in text:
+            # Half of a surrogate pair is no text, and no snapshot could hold it.
+            json.dumps(content, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(f"is not JSON: {error}") from error
+    return sha256(text.encode()).hexdigest(), text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parting:
+    """How a training parted its experiences: `share` of the positions by `seed` are measured with."""
+
+    share: float
+    seed: int
+
+    def holds_out(self, item: Item) -> bool:
+        """Tell whether an item's place is on the side that is never trained on."""
+        return position(group_of(item), salt=str(self.seed), purpose="validation") < self.share
+
+
+def unseen(items: Sequence[Item], mine: Parting, theirs: Parting | None, trained_on: Sequence[Item]) -> list[Item]:
+    """Return the items that neither of two versions was trained on, sorted by id.
+
+    `items` are those of the version that was parted by `mine`, `trained_on` those of the other one. Where nobody knows
+    how these were parted (`theirs` None), all of them count as seen, and so does whatever is of one group with them.
+    """
+    seen = {group_of(item) for item in trained_on if theirs is None or not theirs.holds_out(item)}
+    held_out = (item for item in items if mine.holds_out(item) and group_of(item) not in seen)
+    return sorted(held_out, key=lambda item: str(item["id"]))
 
 
 def parted(items: Sequence[Item], *, share: float, seed: int) -> tuple[list[Item], list[Item]]:
@@ -41,11 +83,11 @@ def parted(items: Sequence[Item], *, share: float, seed: int) -> tuple[list[Item
     An item's side follows from its group (`metadata.group`: a speaker, a document; its id without one) and the seed, so
     that it stays there as others join, and no group is on both sides.
     """
+    parting = Parting(share=share, seed=seed)
     training: list[Item] = []
     validation: list[Item] = []
     for item in sorted(items, key=lambda one: str(one["id"])):
-        side = validation if position(group_of(item), salt=str(seed), purpose="validation") < share else training
-        side.append(item)
+        (validation if parting.holds_out(item) else training).append(item)
     return training, validation
 
 
@@ -54,6 +96,21 @@ def group_of(item: Item) -> str:
     metadata = item.get("metadata")
     group = metadata.get("group") if isinstance(metadata, Mapping) else None
     return str(item["id"] if group is None else group)
+
+
+def paths_in(item: Item) -> list[str]:
+    """Return the names of the files that an experience reads: whatever stands under `path` in it."""
+    found: list[str] = []
+    waiting: list[Any] = [item.get("input"), item.get("expected_output")]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            if isinstance(one.get("path"), str):
+                found.append(one["path"])
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+    return found
 
 
 def complaint(wrong: Sequence[tuple[int, str]], count: int) -> str:

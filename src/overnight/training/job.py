@@ -40,17 +40,19 @@ def train_job(
     champion: Mapping[str, Any] | None,
     parents: Mapping[str, str],
     seed: int,
+    best: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train one agent and return what was measured.
 
     `agent` holds the fields of AgentSpec. `work` is a folder with SNAPSHOT and HELD_OUT; into it go the version and
-    ANSWERS. `champion` holds the `folder` and the `number` of the version that serves, `parents` the version folders of
-    the agents that this one comes after. Measured on are those of the held-out items that neither the champion nor any
-    parent has seen.
+    ANSWERS. `champion` holds the `folder` and the `number` of the version that serves, `best` those of the best version
+    so far where the gate compares with that one, `parents` the version folders of the agents that this one comes after.
+    Measured on are those of the held-out items that none of these versions has seen.
 
     Returns `records` (trained on), `held_out` (measured on), `metric` (None: not measured) and its `best` value,
-    `baseline` (its name), `measured` (figures of the candidate, the champion and the baseline), `kept` (how the
-    agent's state was kept: "saved", "handed back" or None), `reported` (what the agent says) and `champion_unusable`.
+    `baseline` (its name), `measured` (figures of the candidate, the champion, the best version and the baseline),
+    `kept` (how the agent's state was kept: "saved", "handed back" or None), `reported` (what the agent says) and
+    `unusable` (why the champion, or else the best version, could not be loaded).
 
     Raises:
         ConfigError, NotMeasured, PermanentError: see `train_version` and `answers_of`. What an agent raises is
@@ -76,7 +78,8 @@ def train_job(
             train_agent(other, rows, context)
             return other
 
-        measured = _measure(ctx, candidate, records, held_out, folder, champion, twin)
+        rivals = {who: one for who, one in (("champion", champion), ("best", best)) if one is not None}
+        measured = _measure(ctx, candidate, records, held_out, folder, rivals, twin)
         return {"records": report.records, "reported": report.reported, "kept": kept, **measured}
 
 
@@ -112,7 +115,7 @@ NOT_MEASURED: dict[str, Any] = {
     "held_out": 0,
     "baseline": None,
     "measured": {},
-    "champion_unusable": None,
+    "unusable": None,
 }
 
 
@@ -122,24 +125,24 @@ def _measure(  # noqa: PLR0917  # the parts of one training
     records: Sequence[Record],
     held_out: frozenset[str],
     folder: Path,
-    champion: Mapping[str, Any] | None,
+    rivals: Mapping[str, Mapping[str, Any]],
     twin: Twin,
 ) -> dict[str, Any]:
-    """Measure the candidate, the champion and the naive rival on the same items."""
+    """Measure the candidate, the versions that it may be compared with and the naive rival on the same items."""
     training = [record for record in records if record["id"] in candidate.learnt]
     metric = metric_of(candidate, training)
     if metric is None:
         return NOT_MEASURED
-    rival, unusable = _champion(champion, ctx)
-    unseen = held_out - candidate.seen - (frozenset() if rival is None else rival.seen)
+    loaded, unusable = _loaded(rivals, ctx)
+    unseen = held_out.difference(candidate.seen, *(rival.seen for rival in loaded.values()))
     items = [record for record in records if record["id"] in unseen]
     if len(items) < 2:
         raise _too_few(candidate.spec, records, len(training), len(items))
     truths, groups = truths_of(candidate, metric, items), groups_of(candidate, items)
     answers: dict[str, Answers] = {"candidate": answers_of(candidate, metric, items)}
     ctx.progress(2, STEPS, step="measuring the champion")
-    if rival is not None and champion is not None:
-        answers["champion"] = _answers_of_champion(rival, metric, items, champion)
+    for who, rival in loaded.items():
+        answers[who] = _answers_of_rival(rival, metric, items, rivals[who])
     ctx.progress(3, STEPS, step="measuring the baseline")
     naive = rival_of(candidate, metric, training, items, twin)
     if naive is not None:
@@ -156,7 +159,7 @@ def _measure(  # noqa: PLR0917  # the parts of one training
         "held_out": len(items),
         "baseline": None if naive is None else naive.name,
         "measured": {name: _figures(metric, truths, one, groups) for name, one in answers.items()},
-        "champion_unusable": unusable,
+        "unusable": unusable,
     }
 
 
@@ -167,15 +170,13 @@ def _too_few(spec: AgentSpec, records: Sequence[Record], training: int, measured
     )
 
 
-def _answers_of_champion(
-    rival: Trained, metric: Metric, items: Sequence[Record], champion: Mapping[str, Any]
-) -> Answers:
+def _answers_of_rival(rival: Trained, metric: Metric, items: Sequence[Record], version: Mapping[str, Any]) -> Answers:
     try:
         return answers_of(rival, metric, items)
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        raise _cannot_be_measured(champion, error) from error
+        raise _cannot_be_measured(version, error) from error
 
 
 def _figures(
@@ -228,27 +229,30 @@ def read_answers(work: Path) -> dict[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return]  # JSON
 
 
-def _champion(champion: Mapping[str, Any] | None, ctx: ChildContext) -> tuple[Trained | None, str | None]:
-    """Return the champion; where its class is gone, so that it cannot serve either, the reason instead.
+def _loaded(rivals: Mapping[str, Mapping[str, Any]], ctx: ChildContext) -> tuple[dict[str, Trained], str | None]:
+    """Return the versions; one whose class is gone, so that it cannot serve either, is left out with the reason.
 
     Raises:
-        PermanentError: its class is there, but fails: nobody can tell whether the candidate is better.
+        PermanentError: a class is there, but fails: nobody can tell whether the candidate is better.
     """
-    if champion is None:
-        return None, None
-    try:
-        return Trained.load(Path(champion["folder"]), ctx.received()), None
-    except ConfigError as error:
-        return None, f"champion {champion['number']} can no longer be loaded: {error}"
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise _cannot_be_measured(champion, error) from error
+    found: dict[str, Trained] = {}
+    unusable = None
+    for who, version in rivals.items():
+        try:
+            found[who] = Trained.load(Path(version["folder"]), ctx.received())
+        except ConfigError as error:
+            called = "champion" if who == "champion" else "best version so far"
+            unusable = unusable or f"{called} {version['number']} can no longer be loaded: {error}"
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise _cannot_be_measured(version, error) from error
+    return found, unusable
 
 
-def _cannot_be_measured(champion: Mapping[str, Any], error: Exception) -> PermanentError:
-    about = json.loads((Path(champion["folder"]) / ABOUT).read_text())["spec"]
+def _cannot_be_measured(version: Mapping[str, Any], error: Exception) -> PermanentError:
+    about = json.loads((Path(version["folder"]) / ABOUT).read_text())["spec"]
     return PermanentError(
-        f"champion {champion['number']} of agent {about['name']!r} cannot be measured: {said_by(error)}; "
+        f"version {version['number']} of agent {about['name']!r} cannot be measured: {said_by(error)}; "
         f"repair {about['class_']!r}, or give the agent a class of another name and remove this one"
     )

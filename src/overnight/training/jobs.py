@@ -3,16 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy as sa
 
 from overnight.base.errors import UserMistake
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
+from overnight.base.jobs import DEFAULT_INTERVAL
+from overnight.base.refs import Bump
 from overnight.db.writer import Tx
 from overnight.training.estimate import Recorded
-from overnight.training.tables import jobs
+from overnight.training.tables import BY_RULE, jobs
 
 MOST_EPOCHS = 100_000
 _NAME_LENGTH = 100
@@ -24,7 +26,9 @@ RECORDED = 50
 class Wish:
     """What is asked for. `checkpoint_interval` counts epochs, 0 means no checkpoints.
 
-    `memory_gb` (10^9 bytes) None means that no limit is set. It is trained by the class `trainer` or by `program`.
+    `memory_gb` (10^9 bytes) None means that no limit is set, `gpu_memory_gb` None that it has its `gpus` for itself. It
+    is trained by the class `trainer` or by `program`, in `pool` (None: on this machine), and `placed` says why there.
+    `bump` says which part of its version's number goes up; None: as what has changed asks for.
 
     Raises:
         UserMistake: a field cannot work; the message names it.
@@ -34,12 +38,17 @@ class Wish:
     model_type: str
     epochs: int
     priority: str
-    checkpoint_interval: int = 10
+    checkpoint_interval: int = DEFAULT_INTERVAL
     memory_gb: float | None = None
     cpus: float = 1.0
+    gpus: int = 0
+    gpu_memory_gb: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # Any: the trainer's own JSON
     trainer: str | None = None
     program: Mapping[str, Any] | None = None  # Any: JSON, the fields of a `Program`
+    pool: str | None = None
+    placed: str | None = None
+    bump: Bump | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, Mapping):
@@ -53,8 +62,18 @@ class Wish:
             raise UserMistake(f"epochs: {self.epochs!r} is not a whole number from 1 to {MOST_EPOCHS:,}")
         if type(self.checkpoint_interval) is not int or self.checkpoint_interval < 0:
             raise UserMistake(f"checkpoint_interval: {self.checkpoint_interval!r} is not a number of epochs (0: none)")
-        if self.memory_gb is not None and (type(self.memory_gb) not in (int, float) or not 0 < self.memory_gb < 1e6):
-            raise UserMistake(f"memory_gb: {self.memory_gb!r} is not a number of gigabytes above 0")
+        if self.bump is not None and self.bump not in get_args(Bump):
+            raise UserMistake(f"bump: {self.bump!r} is not one of {', '.join(get_args(Bump))}")
+        self._check_needs()
+
+    def _check_needs(self) -> None:
+        for what, gb in (("memory_gb", self.memory_gb), ("gpu_memory_gb", self.gpu_memory_gb)):
+            if gb is not None and (type(gb) not in (int, float) or not 0 < gb < 1e6):
+                raise UserMistake(f"{what}: {gb!r} is not a number of gigabytes above 0")
+        if type(self.gpus) is not int or not 0 <= self.gpus < 1e6:
+            raise UserMistake(f"gpus: {self.gpus!r} is not a number of GPUs (0 or more)")
+        if self.gpu_memory_gb is not None and not self.gpus:
+            raise UserMistake("gpu_memory_gb: it is that of each GPU; set gpus too")
 
 
 def _is_name(text: str) -> bool:
@@ -76,9 +95,11 @@ class Job:
     result: Mapping[str, Any] | None
     seconds: float | None
     peak_memory_gb: float | None
+    submitted_by: str | None
+    """The rule of `training.triggers` that did; None where a person or a program did."""
 
 
-def insert(tx: Tx, wish: Wish, run_id: RunId, *, snapshot_id: str, items: int) -> None:
+def insert(tx: Tx, wish: Wish, run_id: RunId, *, snapshot_id: str, items: int, submitted_by: str | None = None) -> None:
     """Add a job; nobody else has its id, which `find` has told in the same transaction."""
     [number] = tx.dialect.allocate(tx.connection, jobs, 1)
     tx.connection.execute(
@@ -91,6 +112,7 @@ def insert(tx: Tx, wish: Wish, run_id: RunId, *, snapshot_id: str, items: int) -
             snapshot_id=snapshot_id,
             item_count=items,
             created_us=tx.now_us,
+            submitted_by=submitted_by,
         )
     )
 
@@ -110,12 +132,23 @@ def find(connection: sa.Connection, job_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
-def newest(connection: sa.Connection, *, limit: int, model_type: str | None = None) -> list[Job]:
-    """Return the newest jobs, newest first."""
+def newest(
+    connection: sa.Connection, *, limit: int, model_type: str | None = None, before: int | None = None
+) -> list[Job]:
+    """Return the newest jobs, newest first; only those with a number below `before`, if it is given."""
     query = sa.select(jobs).order_by(jobs.c.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(jobs.c.number < before)
     if model_type is not None:
         query = query.where(jobs.c.model_type == model_type)
     return [_job(row) for row in connection.execute(query)]
+
+
+def newest_by_rule(connection: sa.Connection, model_type: str) -> Job | None:
+    """Return the newest job of a model_type that a rule has submitted."""
+    query = sa.select(jobs).where(jobs.c.model_type == model_type, BY_RULE).order_by(jobs.c.number.desc()).limit(1)
+    row = connection.execute(query).fetchone()
+    return None if row is None else _job(row)
 
 
 def done(tx: Tx, job_id: str, result: Mapping[str, Any], *, seconds: float, peak_memory_gb: float | None) -> None:
@@ -154,4 +187,5 @@ def _job(row: "sa.Row[Any]") -> Job:
         result=None if row.result is None else json.loads(row.result),
         seconds=row.seconds,
         peak_memory_gb=row.peak_memory_gb,
+        submitted_by=row.submitted_by,
     )

@@ -24,6 +24,8 @@ class Kind:
     priority: str = "NORMAL"
     cpus: float = 1.0
     memory_gb: float | None = None
+    gpus: int = 0
+    gpu_memory_gb: float | None = None
     settings: Mapping[str, Any]  # Any: the trainer's own JSON
 
 
@@ -61,6 +63,8 @@ def kind_of(model_type: str, models: "Mapping[str, ModelSettings]") -> Kind:
         priority=configured.priority or priority,
         cpus=configured.cpus,
         memory_gb=configured.memory_gb,
+        gpus=configured.gpus,
+        gpu_memory_gb=configured.gpu_memory_gb,
         settings=configured.settings,
     )
 

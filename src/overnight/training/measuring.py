@@ -243,14 +243,18 @@ def _naive_rankings(trained: Trained, training: Sequence[Record], items: Sequenc
     chosen = Counter(str(record[target]) for record in training)
     ways: dict[str, Ranks] = {
         "popularity": lambda queries, pool: [[float(chosen[text]) for text in pool] for _ in queries],
-        "shared words": lambda queries, pool: [_shared(query, pool) for query in queries],
+        "shared words": _shared,
     }
     return [Rival(name=name, answers=_reciprocal_ranks(trained, items, ranks)) for name, ranks in ways.items()]
 
 
-def _shared(query: Record, documents: Sequence[str]) -> list[float]:
-    words = {word for name, value in query.items() if name != "id" for word in str(value).lower().split()}
-    return [float(len(words & set(text.lower().split()))) for text in documents]
+def _shared(queries: Sequence[Record], documents: Sequence[str]) -> list[list[float]]:
+    asked = [
+        {word for name, value in query.items() if name != "id" for word in str(value).lower().split()}
+        for query in queries
+    ]
+    pool = [set(text.lower().split()) for text in documents]
+    return [[float(len(words & one)) for one in pool] for words in asked]
 
 
 # Exemplars.

@@ -11,23 +11,24 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from overnight.base.clock import SystemClock
-from overnight.base.errors import PermanentError, UserMistake
+from overnight.base.errors import PermanentError, TransientError, UserMistake
 from overnight.base.files import replace_file
-from overnight.base.ports import RunContext
+from overnight.base.ports import CHECKPOINT, RunContext
 from overnight.base.settings import environment
 from overnight.resources.machine import Machine, shared_folder
 from overnight.training.checkpoints import Checkpoints, Place
 from overnight.training.exclusive import Wanted, held
 from overnight.training.experiences import parted
-from overnight.training.failing import final
+from overnight.training.failing import final, room_in
 from overnight.training.kinds import load_trainer
+from overnight.training.one_core import one_core
 from overnight.training.ports import Item, Trainer
 from overnight.training.program import Figures, Program, Run
 from overnight.training.run import Plan, Watch, resume, train
@@ -81,10 +82,10 @@ def train_model(ctx: RunContext, **job: Any) -> dict[str, Any]:  # Any: JSON, se
             does (files, memory) is worth another try.
     """
     told = Job(**job)
-    with final(), _slot(ctx, told) as renew:
+    with final(), _slot(ctx, told) as renew, room_in(Path(told.folder)):
         if told.trainer is None:
             return _Called(ctx=ctx, job=told, folder=Path(told.folder), renew=renew).perform()
-        with _one_thread():
+        with on_one_core():
             return _Work(ctx=ctx, job=told, folder=Path(told.folder), renew=renew).perform()
 
 
@@ -110,20 +111,10 @@ def _slot(ctx: RunContext, job: Job) -> Iterator[Callable[[], None]]:
         yield renew
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
+def on_one_core() -> AbstractContextManager[None]:
     """Keep linear algebra to one core: others work here too, and the order of a sum decides its last digit."""
-    # What is loaded only later would not be limited: SciPy and scikit-learn bring libraries of their own.
-    for name in ("numpy", "scipy.linalg", "sklearn.utils"):
-        with suppress(ImportError):
-            import_module(name)
-    try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError:
-        yield
-        return
-    with threadpool_limits(1):
-        yield
+    # A trainer of the project's own may do without linear algebra.
+    return one_core() if find_spec("threadpoolctl") else nullcontext()
 
 
 @dataclass(kw_only=True)
@@ -156,9 +147,9 @@ class _Work:
         )
         course = resume(trainer, checkpoints)
         before, prepared_s = course.place, now_s() - began_s
-        self._begin_epochs(course.history)
+        self._begin_epochs(course.history, trainer.metric)
         alive()
-        history = train(trainer, plan, checkpoints, self._watch(trainer, alive), course)
+        history = train(trainer, plan, checkpoints, self._watch(trainer, alive, course.place), course)
         alive()
         ctx.progress(job.epochs, job.epochs, phase="saving", epoch=job.epochs, total_epochs=job.epochs)
         self._save(trainer)
@@ -167,6 +158,7 @@ class _Work:
             "items": len(training),
             "validation_items": len(validation),
             "metric": trainer.metric,
+            "schema": trainer.schema() if hasattr(trainer, "schema") else {},
             "figures": history[-1],
             "seconds": prepared_s + sum(one["seconds"] for one in history),
             "resumed_from": None if before == Place() else before.name,
@@ -180,25 +172,30 @@ class _Work:
         checkpoints.take()
         return checkpoints
 
-    def _begin_epochs(self, history: list[dict[str, Any]]) -> None:
+    def _begin_epochs(self, history: list[dict[str, Any]], metric: str) -> None:
         """Have the file of epochs hold what the checkpoint knows: what came after it is trained again."""
-        replace_file(self.folder / EPOCHS, "".join(f"{json.dumps(one)}\n" for one in history))
+        replace_file(self.folder / EPOCHS, "".join(_line(one, metric) for one in history))
 
-    def _watch(self, trainer: Trainer, alive: Callable[[], None]) -> Watch:
+    def _watch(self, trainer: Trainer, alive: Callable[[], None], before: Place) -> Watch:
         total = self.job.epochs
+        newest: dict[str, str] = {}
 
         def tell(figures: Mapping[str, float | str]) -> None:
             alive()
             self.renew()
-            self.ctx.progress(float(figures["epoch"]), total, phase="training", metric=trainer.metric, **figures)
+            known = {"phase": "training", "metric": trainer.metric, **newest, **figures}
+            self.ctx.progress(float(figures["epoch"]), total, **known)
 
         def epoch_done(figures: Mapping[str, Any]) -> None:
             alive()
             with (self.folder / EPOCHS).open("a") as file:
-                file.write(f"{json.dumps(figures)}\n")
+                file.write(_line(figures, trainer.metric))
 
         def saved(place: Place, figures: Mapping[str, Any]) -> None:
             alive()
+            if place > before:
+                newest[CHECKPOINT] = place.name
+                self.ctx.progress(place.epoch, total, phase="training", epoch=place.epoch, total_epochs=total, **newest)
 
         return Watch(
             tell=tell,
@@ -216,6 +213,11 @@ class _Work:
         made.mkdir(parents=True)
         trainer.save(made)
         made.rename(final)
+
+
+def _line(figures: Mapping[str, Any], metric: str) -> str:
+    """Return the line of an epoch: its figures, and what `val_metric` is."""
+    return f"{json.dumps({**figures, 'metric': metric})}\n"
 
 
 def _items(folder: Path, job: Job) -> tuple[list[Item], list[Item]]:
@@ -254,7 +256,13 @@ class _Called:
             told=lambda figures: self._told(program, figures),
             asked=self._asked,
         )
-        run.perform()
+        before = _changed_ns(values["checkpoints"])
+        try:
+            run.perform()
+        except TransientError:
+            if _changed_ns(values["checkpoints"]) > before:
+                self._show(program, **{CHECKPOINT: "its own"})
+            raise
         if not any(Path(values["model"]).iterdir()):
             raise PermanentError(f"{program.argv[0]!r} ended well, but left nothing in its folder {{model}}")
         return {
@@ -288,17 +296,28 @@ class _Called:
 
     def _told(self, program: Program, figures: Figures) -> None:
         self.figures |= figures
-        epoch = float(self.figures.get("epoch", 0))
-        shown = {name: value for name, value in self.figures.items() if name not in ("epoch", "total_epochs")}
-        self.ctx.progress(
-            epoch, self.job.epochs, phase="training", metric=program.metric, epoch=epoch, total_epochs=self.job.epochs,
-            **shown,
-        )  # fmt: skip
+        epoch = self._show(program)
         if int(epoch) > self.epochs_told:
             self.epochs_told = int(epoch)
             # One that resumes tells epochs again that are there already.
             lines = [*(one for one in read_epochs(self.folder) if one.get("epoch", 0) < epoch), self.figures]
-            replace_file(self.folder / EPOCHS, "".join(f"{json.dumps(one)}\n" for one in lines))
+            replace_file(self.folder / EPOCHS, "".join(_line(one, program.metric) for one in lines))
+
+    def _show(self, program: Program, **more: str) -> float:
+        """Tell the newest figures; return the epoch that they are of."""
+        epoch, total = float(self.figures.get("epoch", 0)), self.job.epochs
+        known = {**self.figures, "phase": "training", "metric": program.metric, "epoch": epoch, "total_epochs": total}
+        self.ctx.progress(epoch, total, **known, **more)
+        return epoch
+
+
+def _changed_ns(folder: str) -> int:
+    """Return when something in a folder was written last; 0 where nothing is there."""
+    times = [0]
+    for path in Path(folder).rglob("*"):
+        with suppress(OSError):
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
 
 
 @contextmanager

@@ -38,7 +38,17 @@ class Validation:
 
 
 class Trainer(Protocol):
-    """One model while it is trained. One thread uses it. A lower loss is better; of the metric, `metric_sign` tells."""
+    """One model while it is trained. One thread uses it. A lower loss is better; of the metric, `metric_sign` tells.
+
+    It may have a method `schema()`, which tells once it was trained what goes in and comes out, as JSON: `inputs` and
+    `outputs`, each an object with `type` (text, audio, image, rows, pair, class, number) and what belongs to it, such
+    as `classes`. A version with another schema than the one before is a major one.
+
+    A loaded one may also have what versions are compared by, see `training.comparing`: `scores(items)`, which returns
+    the score, more is better, of each independent unit by its name, with `score_bounds` (lowest, highest) and
+    `score_title` (where it is not the metric); or `compared_by`, the name of a metric of predictions. The versions of
+    one that has neither are not compared, and none of them serves by itself after the first.
+    """
 
     metric: ClassVar[str]
     """The name of what `validate` measures, such as "accuracy", "EER" or "Spearman"."""

@@ -8,9 +8,7 @@ gets further words where there is something to go on from. It leaves its model i
 import contextlib
 import json
 import math
-import os
 import re
-import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import ConfigError, PermanentError, TransientError
-from overnight.processes.spawn import Child, spawn
+from overnight.processes.call import started
+from overnight.processes.spawn import Child
 
 Figures = dict[str, float | str]
 
@@ -138,45 +137,27 @@ class Run:
         """
         self.resumed = any(Path(self.values["checkpoints"]).iterdir())
         argv = filled([*self.program.argv, *(self.program.resume if self.resumed else ())], self.values)
-        output, theirs = os.pipe()
-        try:
-            child = spawn(argv, env=self.env, stdout=theirs, stderr=theirs)
-        except BaseException:
-            os.close(output)
-            raise
-        finally:
-            os.close(theirs)
-        try:
-            child.go()
-            why = self._follow(child, output)
-        finally:
-            os.close(output)
-            child.end(0)
-            child.wait()
+        with started(argv, env=self.env) as (child, pieces):
+            why = self._follow(child, pieces)
         if why is not None:
             raise TransientError(f"{argv[0]!r} {why}")
         self._judge(argv[0], child)
 
-    def _follow(self, child: Child, output: int) -> str | None:
-        """Read what the program prints until it and its keeper are gone; return why it was made to end, if it was."""
+    def _follow(self, child: Child, pieces: Iterator[bytes]) -> str | None:
+        """Read what the program prints until it is gone; return why it was made to end, if it was."""
         pattern = None if self.program.pattern is None else re.compile(self.program.pattern)
-        lines, why, waiting, heard_s = _Lines(), None, [output, child.line.fileno()], self.now_s()
-        while child.line.fileno() in waiting:
-            ready, _, _ = select.select(waiting, [], [], _LOOK_EVERY_S)
+        lines, why, heard_s = _Lines(), None, self.now_s()
+        for piece in pieces:
+            if piece:
+                heard_s = self.now_s()
+            for line in lines.take(piece):
+                self._hear(line, pattern)
             if why is None and self.asked():
                 why = "was asked to stop"
                 child.end(LEAVE_S)
             if why is None and self.now_s() - heard_s > self.stall_s:
                 why = f"printed nothing for {self.stall_s:g} s (training.stall_s)"
                 child.end(_HUNG_GRACE_S)
-            if output in ready:
-                heard_s, piece = self.now_s(), os.read(output, 65_536)
-                if not piece:
-                    waiting.remove(output)
-                for line in lines.take(piece):
-                    self._hear(line, pattern)
-            if child.line.fileno() in ready and not child.listen():
-                waiting.remove(child.line.fileno())
         for line in lines.rest():
             self._hear(line, pattern)
         return why

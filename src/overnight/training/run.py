@@ -31,7 +31,7 @@ class Plan:
     epochs: int
     count: int
     seed: int
-    checkpoint_every: int = 10
+    checkpoint_every: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ who may only read.
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from threading import Timer
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from overnight.base.config import HIDDEN, SourceSettings, shown
+from overnight.base.deadline import interrupted_after
 from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, TransientError, one_line
 from overnight.data.sources.cells import decoded, found
 from overnight.data.sources.place import locate
@@ -65,12 +65,12 @@ def _from_file(name: str, settings: SourceSettings, file: Path) -> Iterator[Foun
     where = f"sources.{name}.query"
     try:
         with closing(_open(file, min(BUSY_S, settings.timeout_s / 2))) as connection:
-            with _limited(connection, settings.timeout_s):
+            with interrupted_after(settings.timeout_s, connection.interrupt):
                 cursor = connection.execute(settings.query or "")
             columns = _columns(where, settings, cursor.description or ())
             number = 0
             while True:
-                with _limited(connection, settings.timeout_s):
+                with interrupted_after(settings.timeout_s, connection.interrupt):
                     batch = cursor.fetchmany(BATCH)
                 if not batch:
                     return
@@ -89,20 +89,6 @@ def _open(file: Path, busy_s: float) -> sqlite3.Connection:
     # Without this, ATTACH in the query could still create a file elsewhere.
     connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY)
     return connection
-
-
-@contextmanager
-def _limited(connection: sqlite3.Connection, timeout_s: float) -> Iterator[None]:
-    """Interrupt what the connection does after `timeout_s` seconds."""
-    timer = Timer(timeout_s, connection.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        # A timer that has just gone off must not meet a connection that is closed.
-        timer.join()
 
 
 def _from_sqlite(where: str, error: Exception, timeout_s: float) -> Exception:

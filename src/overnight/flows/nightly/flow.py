@@ -22,6 +22,7 @@ from overnight.base.errors import (
     said_by,
 )
 from overnight.base.files import write_json
+from overnight.base.gate_settings import GateSettings
 from overnight.data.categories import categories
 from overnight.data.quality import computed_from
 from overnight.engine import store as runs
@@ -30,6 +31,8 @@ from overnight.engine.model import Needs, Overlap, Priority, State, Task
 from overnight.fleet import roster
 from overnight.flows.nightly import closing, records, trainings
 from overnight.flows.nightly.night import TASK, Json, Nightly, Parts, Wish, training_task
+from overnight.proof.forms import GateSpec
+from overnight.registry.verdicts import spec_of
 from overnight.reports.nightly import Aims, Phase, result_of
 
 RETRY_S = 5.0
@@ -41,7 +44,7 @@ def tasks(night: Nightly) -> list[Task]:
 
     Raises:
         ConfigError: an agent names a category or a parent that is not there, lacks a setting or comes after itself; or
-            the schedule cannot be read.
+            the schedule cannot be read; or the gate asks what cannot be answered.
     """
     agents = night.agents
     if not roster.learners(agents):
@@ -49,6 +52,7 @@ def tasks(night: Nightly) -> list[Task]:
     config = night.config
     declared = {*categories(config), *config.categories}
     roster.check(agents, declared, computed_from, night.instances)
+    roster.check_gate(agents, _asked(config.gate))
     settings = config.nightly
     found = [
         Task(
@@ -78,6 +82,13 @@ def tasks(night: Nightly) -> list[Task]:
             overlap=Overlap.SKIP,
         ),
     ]
+
+
+def _asked(settings: GateSettings) -> GateSpec:
+    try:
+        return spec_of(settings)
+    except UserMistake as error:
+        raise ConfigError(f"gate.{one_line(error)}") from None
 
 
 def of_agents(night: Nightly, chosen: tuple[str, ...]) -> Callable[..., Json]:

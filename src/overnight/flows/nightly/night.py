@@ -11,6 +11,7 @@ from overnight.base.fleet_settings import AgentSettings
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
 from overnight.fleet import roster
+from overnight.registry.registering import Registry
 
 if TYPE_CHECKING:
     from overnight.data.harvest import Harvest
@@ -26,6 +27,7 @@ class Nightly:
     config: Config
     database: Database
     blobs: Blobs
+    registry: Registry
     harvest: Callable[..., "Harvest"]
     """Harvests a category; see `Project.harvest`."""
     load: Callable[[str, str], Callable[..., Any]]

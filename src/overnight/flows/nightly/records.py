@@ -122,7 +122,7 @@ def trainings(night: Nightly) -> list[Record]:
     found = []
     for version in versions:
         line = dict(version.metrics).get("line") or {}
-        if line.get("improvement") is None:
+        if line.get("improvement") is None or version.run_id is None:
             continue
         found.append(
             {

@@ -7,8 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-import psutil
-
+from overnight.base.errors import NotMeasured, UserMistake, one_line
 from overnight.base.files import replace_file, write_json
 from overnight.base.fleet_settings import AgentSettings
 from overnight.base.ids import RunId
@@ -17,12 +16,13 @@ from overnight.engine.flow import Ended, Flow
 from overnight.engine.model import State
 from overnight.fleet import roster
 from overnight.flows.nightly.night import Json, Nightly, safely, training_task
-from overnight.proof.gate import Decision
-from overnight.proof.metrics import judge_answers, metric_named
-from overnight.registry import store
+from overnight.proof.evidence import Evidence
+from overnight.proof.forms import Form, GateSpec, of_scores
+from overnight.proof.gate import Decision, Verdict
+from overnight.registry import store, verdicts
 from overnight.registry.store import Candidate
 from overnight.registry.versions import OUTPUT, Version
-from overnight.reports.nightly import agent_line
+from overnight.reports.nightly import BASELINE, BEST, CHAMPION, RIVALS, agent_line
 from overnight.training.job import ANSWERS, HELD_OUT, SNAPSHOT, VERSION, read_answers
 
 SEED = 0
@@ -30,13 +30,13 @@ SEED = 0
 
 
 def train_all(flow: Flow, night: Nightly, agents: Mapping[str, AgentSettings], laid_out: Json, until: datetime) -> Json:
-    """Train the agents, those that do not need each other at the same time as far as memory goes; then judge each."""
+    """Train the agents, those that do not need each other at the same time; then judge each.
+
+    Each reserves its memory: who does not fit beside the others, and what else runs here, waits.
+    """
     results: Json = {}
-    free_gb = flow.step("memory", _free_gb)
     for level in roster.levels(_among(agents)):
-        needs = {name: agents[name].memory_gb for name in level}
-        for batch in roster.batches(level, needs, free_gb):
-            results.update(_train_batch(flow, night, batch, laid_out, until))
+        results.update(_train_level(flow, night, level, laid_out, until))
     return results
 
 
@@ -48,14 +48,10 @@ def _among(agents: Mapping[str, AgentSettings]) -> dict[str, AgentSettings]:
     }
 
 
-def _free_gb() -> float:
-    return float(psutil.virtual_memory().available) / 1e9
-
-
-def _train_batch(flow: Flow, night: Nightly, batch: Sequence[str], laid_out: Json, until: datetime) -> Json:
-    ready = {name: flow.step(f"prepare {name}", _prepare, night, flow.run_id, name, laid_out) for name in batch}
+def _train_level(flow: Flow, night: Nightly, level: Sequence[str], laid_out: Json, until: datetime) -> Json:
+    ready = {name: flow.step(f"prepare {name}", _prepare, night, flow.run_id, name, laid_out) for name in level}
     if flow.now() >= until:
-        return {name: {"error": _over(night)} for name in batch}
+        return {name: {"error": _over(night)} for name in level}
     started = {name: flow.start(training_task(name), one["args"]) for name, one in ready.items() if "args" in one}
     ended, late = _see_through(flow, list(started.values()), until)
     results = dict(ready)
@@ -90,18 +86,19 @@ def _prepare(night: Nightly, flow_id: int, name: str, laid_out: Mapping[str, Jso
             if parent in agent.after and parent not in parents:
                 return {"error": f"agent {parent!r}, whose predictions it learns from, has no version that serves"}
         for parent, version in parents.items():
-            night.blobs.fetch_folder(version.manifest, folder / "parents" / parent)
-        champion, note = _champion(night, name, folder / "champion")
+            night.registry.fetch(version, folder / "parents" / parent)
+        rivals, meant, note = _rivals(night, name, folder)
         replace_file(folder / SNAPSHOT, night.blobs.get(laid_out[name]["snapshot"]))
         write_json(folder / HELD_OUT, _held_out(night, name, laid_out))
         args = {
             "agent": spec_of(name, agent),
             "work": str(folder),
-            "champion": champion,
+            **rivals,
             "parents": {parent: str(folder / "parents" / parent) for parent in parents},
             "seed": SEED,
         }
-        return {"args": args, "snapshot": laid_out[name]["snapshot"], "note": note}
+        code = dict(night.registry.code())
+        return {"args": args, "snapshot": laid_out[name]["snapshot"], "note": note, "meant": meant, "code": code}
 
     return safely(work)
 
@@ -140,19 +137,37 @@ def _kept(night: Nightly, model: str) -> Version | None:
     return version if version is not None and version.manifest else None
 
 
-def _champion(night: Nightly, name: str, folder: Path) -> tuple[Json | None, str | None]:
-    """Lay out the champion; where its answers cannot be compared with the candidate's, say why."""
-    champion = _serving(night, name)
-    if champion is None:
+def _rivals(night: Nightly, name: str, folder: Path) -> tuple[Json, str, str | None]:
+    """Lay out the champion, and the best version so far where the gate compares with another one than the champion.
+
+    Tell also which of them the gate is meant to compare with, and, where the answers of either cannot be compared with
+    the candidate's, why.
+    """
+    with night.database.read() as connection:
+        champion = store.serving(connection, name)
+        rival = verdicts.rival(connection, name, verdicts.spec_of(night.config.gate))
+    best = None if champion is None or rival is None or rival.number == champion.number else rival
+    found, notes = {}, []
+    for who, version in ((CHAMPION, champion), (BEST, best)):
+        found[who], note = _laid_out(night, name, who, version, folder / who)
+        notes.append(note)
+    return found, CHAMPION if best is None else BEST, notes[0] or notes[1]
+
+
+def _laid_out(
+    night: Nightly, name: str, who: str, version: Version | None, folder: Path
+) -> tuple[Json | None, str | None]:
+    if version is None:
         return None, None
-    if not champion.manifest:
-        return None, f"the state of champion {champion.number} was not kept"
+    called = f"{RIVALS[who]} {version.number}"
+    if not version.manifest or version.removed_us is not None:
+        return None, f"the state of {called} was not kept"
     wanted = spec_of(name, night.agents[name])
-    if any(champion.signature[part] != wanted[part] for part in OUTPUT):
-        was, scale = champion.signature["target"], champion.signature["scale"]
-        return None, f"champion {champion.number} predicts {was!r} on the scale {scale}, which cannot be compared"
-    night.blobs.fetch_folder(champion.manifest, folder)
-    return {"folder": str(folder), "number": champion.number}, None
+    if any(version.signature[part] != wanted[part] for part in OUTPUT):
+        was, scale = version.signature["target"], version.signature["scale"]
+        return None, f"{called} predicts {was!r} on the scale {scale}, which cannot be compared"
+    night.registry.fetch(version, folder)
+    return {"folder": str(folder), "number": version.number}, None
 
 
 def _judge(night: Nightly, name: str, ready: Json, ended: Ended, late: bool) -> Json:
@@ -176,7 +191,7 @@ def _judge(night: Nightly, name: str, ready: Json, ended: Ended, late: bool) -> 
             "verdict": dict(version.verdict),
             "time_ms": run.active_us / 1000,
             "peak_memory_gb": run.usage.peak_memory_gb,
-            "note": ready["note"] or ended.result["champion_unusable"],
+            "note": ready["note"] or ended.result["unusable"],
             **ended.result,
         }
 
@@ -189,17 +204,17 @@ def _over(night: Nightly) -> str:
 
 def serves(verdict: Json) -> bool:
     """Tell whether the version may serve: the gate accepted it, or there was nothing that it could be compared with."""
-    return verdict["decision"] in (Decision.ACCEPT, None)
+    return verdict["decision"] == Decision.ACCEPT or verdict["against"] is None
 
 
 def _register(night: Nightly, name: str, ready: Json, ended: Ended) -> Version:
     folder = Path(ready["args"]["work"])
-    verdict = _verdict(night, folder, ended.result)
+    verdict = _verdict(verdicts.spec_of(night.config.gate), ready, ended.result)
     candidate = Candidate(
         model=name,
         run_id=ended.run_id,
         snapshot_id=ready["snapshot"],
-        manifest=night.blobs.put_folder(folder / VERSION) if ended.result["kept"] == "saved" else {},
+        manifest=night.registry.put(folder / VERSION) if ended.result["kept"] == "saved" else {},
         signature={key: value for key, value in ready["args"]["agent"].items() if key != "name"},
         metrics={
             **ended.result,
@@ -207,32 +222,56 @@ def _register(night: Nightly, name: str, ready: Json, ended: Ended) -> Version:
             "line": agent_line({**ended.result, "verdict": verdict, "serves": serves(verdict)}),
         },
         verdict=verdict,
+        code=ready.get("code", {}),
     )
     why = f"{verdict['decision'] or 'not compared'} against {verdict['against'] or 'nothing'}"
-    return night.database.writer.do(lambda tx: store.register(tx, candidate, serve=serves(verdict), why=why))
+    return night.database.writer.do(lambda tx: night.registry.register(tx, candidate, serve=serves(verdict), why=why))
 
 
-def _verdict(night: Nightly, folder: Path, result: Json) -> Json:
+def _verdict(spec: GateSpec, ready: Json, result: Json) -> Json:
     """Return the gate's verdict and what was compared with; decision None where nothing can be compared."""
     if result["metric"] is None:
         return _no_verdict("not measured: the agent has no evaluate(items), and no target that it predicts")
-    found = read_answers(folder)
+    found = read_answers(Path(ready["args"]["work"]))
     answers = found["answers"]
-    against = next((rival for rival in ("champion", "baseline") if rival in answers), None)
+    against = next((rival for rival in RIVALS if rival in answers), None)
     if against is None:
         return _no_verdict("the first version, and nothing that its own score can be compared with")
-    verdict = judge_answers(
-        metric_named(found["metric"]),
-        found["truths"],
-        answers["candidate"],
-        answers[against],
+    evidence = Evidence(
+        metric=found["metric"],
+        title=result["metric_title"],
+        ids=found["ids"],
+        candidate=answers["candidate"],
+        against=answers[against],
+        truths=found["truths"],
         groups=found["groups"],
-        alpha=night.config.gate.alpha,
-        random=Random(SEED),  # noqa: S311 - not a secret
     )
-    return {**asdict(verdict), "against": against}
+    # Against anything but what was meant (no version, or none that still can be compared) it has to be better.
+    spec = _of_scores(spec if against == ready["meant"] else _plain(spec), evidence, result["best"])
+    try:
+        verdict = _judged(evidence, spec)
+        # What a minimum gain requires is subtracted from its figures; a report shows the gain itself.
+        gain = verdict if spec.form is not Form.MINIMUM_GAIN else _judged(evidence, _plain(spec))
+    except (NotMeasured, UserMistake) as error:
+        return _no_verdict(f"not compared with the {RIVALS[against]}: {one_line(error)}", against)
+    number = None if against == BASELINE else ready["args"][against]["number"]
+    shown = {"against": against, "against_version": number, "gain": [gain.difference, gain.lower, gain.upper]}
+    return {**asdict(verdict), **shown}
 
 
-def _no_verdict(reason: str) -> Json:
-    nothing = dict.fromkeys(("decision", "difference", "lower", "upper", "n", "method", "against", "more_items"))
-    return {**nothing, "reason": reason}
+def _of_scores(spec: GateSpec, evidence: Evidence, best: float | None) -> GateSpec:
+    scored = evidence.metric == "score"
+    return of_scores(spec, best, [*evidence.candidate, *evidence.against]) if scored else spec
+
+
+def _plain(spec: GateSpec) -> GateSpec:
+    return replace(spec, form=Form.SUPERIORITY)
+
+
+def _judged(evidence: Evidence, spec: GateSpec) -> Verdict:
+    return evidence.judged(spec, Random(SEED))  # noqa: S311 - not a secret
+
+
+def _no_verdict(reason: str, against: str | None = None) -> Json:
+    nothing = dict.fromkeys(("decision", "difference", "lower", "upper", "n", "method", "more_items", "gain"))
+    return {**nothing, "against": against, "against_version": None, "reason": reason}

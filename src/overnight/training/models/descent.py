@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from overnight.base.errors import PermanentError
+from overnight.training.arrays import put_back
 from overnight.training.ports import State
 
 if TYPE_CHECKING:
-    from numpy import float32, generic
+    from numpy import float32
     from numpy.typing import NDArray
 
     Floats = NDArray[float32]
@@ -53,11 +53,7 @@ class Adam:
 
     def state(self) -> State:
         """Return copies of the arrays and of what the next step needs beside them."""
-        arrays: dict[str, NDArray[generic]] = {}
-        for name, one in self.arrays.items():
-            arrays[name] = one.copy()
-            arrays[f"{name}.mean"] = self._means[name].copy()
-            arrays[f"{name}.square"] = self._squares[name].copy()
+        arrays = {name: one.copy() for name, one in self._all().items()}
         return State(arrays=arrays, values={"steps": self.steps})
 
     def restore(self, state: State) -> None:
@@ -66,17 +62,12 @@ class Adam:
         Raises:
             PermanentError: the state is another model's.
         """
-        for name, one in self.arrays.items():
-            for known, target in (
-                (name, one),
-                (f"{name}.mean", self._means[name]),
-                (f"{name}.square", self._squares[name]),
-            ):
-                found = state.arrays.get(known)
-                if found is None or found.shape != target.shape or found.dtype != target.dtype:
-                    raise PermanentError(f"the state does not fit: {known!r} is missing or has another shape")
-                target[...] = found
+        put_back(state.arrays, self._all())
         self.steps = int(state.values["steps"])
+
+    def _all(self) -> "dict[str, Floats]":
+        groups = (("", self.arrays), (".mean", self._means), (".square", self._squares))
+        return {f"{name}{kind}": array for kind, group in groups for name, array in group.items()}
 
 
 def rate_at(step: int, total: int, highest: float) -> float:

@@ -47,6 +47,7 @@ class Embedding:
 
     metric: ClassVar[str] = "Spearman"
     metric_sign: ClassVar[int] = 1
+    compared_by: ClassVar[str] = "spearman"
     defaults: ClassVar[Mapping[str, float]] = {
         "scale": 1.0,
         "batch_size": 64,
@@ -212,6 +213,13 @@ class Embedding:
         """Go on from a state."""
         self._adam.restore(state)
         restore_generator(self._random, state.values["random"])
+
+    def schema(self) -> dict[str, Any]:  # Any: JSON
+        """Tell what goes in and comes out."""
+        return {
+            "inputs": {"type": "pair", "of": "text"},
+            "outputs": {"type": "number", "highest": self.settings["scale"]},
+        }
 
     def save(self, folder: Path) -> None:
         """Write the weights and the vocabulary."""

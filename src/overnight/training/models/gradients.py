@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from overnight.base.errors import MissingExtra, PermanentError
+from overnight.base.errors import MissingExtra
+from overnight.training.arrays import put_back
 from overnight.training.ports import State
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class Learning:
 
     def state(self) -> State:
         """Return copies of all that `step` and the generator read and change."""
-        groups = ((WEIGHT, self.weights), (MEAN, self._means), (SQUARE, self._squares))
-        arrays = {f"{kind}{name}": array.copy() for kind, group in groups for name, array in group.items()}
+        arrays = {name: array.copy() for name, array in self._arrays().items()}
         return State(arrays=arrays, values={"steps": self.done, "generator": generator_state(self.generator)})
 
     def restore(self, state: State) -> None:
@@ -81,14 +81,13 @@ class Learning:
         Raises:
             PermanentError: it is of another model.
         """
-        for kind, group in ((WEIGHT, self.weights), (MEAN, self._means), (SQUARE, self._squares)):
-            for name, array in group.items():
-                kept = state.arrays.get(f"{kind}{name}")
-                if kept is None or kept.shape != array.shape or kept.dtype != array.dtype:
-                    raise PermanentError(f"the state does not fit these items and settings: {kind}{name} is different")
-                array[...] = kept
+        put_back(state.arrays, self._arrays())
         self.done = int(state.values["steps"])
         restore_generator(self.generator, state.values["generator"])
+
+    def _arrays(self) -> "dict[str, Floats]":
+        groups = ((WEIGHT, self.weights), (MEAN, self._means), (SQUARE, self._squares))
+        return {f"{kind}{name}": array for kind, group in groups for name, array in group.items()}
 
 
 def _step(weight: "Floats", mean: "Floats", square: "Floats", gradient: "Floats", rate: "float32") -> None:

@@ -50,6 +50,7 @@ class Nlu:
 
     metric: ClassVar[str] = "accuracy"
     metric_sign: ClassVar[int] = 1
+    score_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     DEFAULTS: ClassVar[Mapping[str, float]] = {
         "batch_size": 64,
         "learning_rate": 0.02,
@@ -161,6 +162,10 @@ class Nlu:
         """
         self.learning.restore(state)
 
+    def schema(self) -> dict[str, Any]:  # Any: JSON
+        """Tell what goes in and comes out."""
+        return {"inputs": {"type": "text"}, "outputs": {"type": "class", "classes": self.intents, "none": self.outside}}
+
     def save(self, folder: Path) -> None:
         """Write the weights, and the names of terms and intents."""
         save_arrays(folder / WEIGHTS, self.weights)
@@ -195,6 +200,14 @@ class Nlu:
             {"intent": intent if confidence >= least else None, "confidence": confidence}
             for intent, confidence in zip(intents, sure, strict=True)
         ]
+
+    def scores(self, items: Sequence[Item]) -> dict[str, float]:
+        """Return 1 for each text whose intent, or that it has none, is answered rightly, else 0."""
+        answers = self.predict([item["input"] for item in items])
+        return {
+            str(item["id"]): float(answer["intent"] == item["expected_output"])
+            for item, answer in zip(items, answers, strict=True)
+        }
 
     def score(self, inputs: Sequence[Any]) -> tuple[list[str], list[float]]:
         """Return the most probable intent of each text, and how sure that is, without rejecting any.

@@ -223,6 +223,11 @@ class TorchTrainer(ABC):
         if values["scaler"]:
             self._scaler.load_state_dict(values["scaler"])
 
+    def schema(self) -> dict[str, Any]:  # Any: JSON
+        """Tell what comes out: the labels, where `describe` has found some."""
+        labels = self.facts.get("labels")
+        return {} if labels is None else {"outputs": {"type": "class", "classes": labels}}
+
     def save(self, folder: Path) -> None:
         """Write the model's parameters and buffers, and what it takes to build it."""
         from safetensors.torch import save
@@ -263,6 +268,33 @@ class TorchTrainer(ABC):
             return []
         with self._computing():
             return self.answer(self._outputs_of(self.encode(inputs), len(inputs)))
+
+    @property
+    def score_title(self) -> str:
+        """What versions are compared by: the accuracy, or with another metric, minus the loss of each item."""
+        return self.metric if self._by_label else "-loss"
+
+    @property
+    def score_bounds(self) -> tuple[float, float] | None:
+        """Between what the scores lie, where that is known."""
+        return (0.0, 1.0) if self._by_label else None
+
+    @property
+    def _by_label(self) -> bool:
+        return type(self).measure is TorchTrainer.measure
+
+    def scores(self, items: Sequence[Item]) -> dict[str, float]:
+        """Return for each item whether its label is right (1 or 0), or with another metric, minus its loss.
+
+        Raises:
+            UserMistake: an item cannot be used.
+        """
+        inputs, targets = self._encoded(items)
+        with self._computing():
+            outputs = self._outputs_of(inputs, len(items))
+            one = self.measure if self._by_label else lambda given, wanted: -float(self.loss(given, wanted))
+            found = [one(outputs[at : at + 1], targets[at : at + 1]) for at in range(len(items))]
+        return {str(item["id"]): float(score or 0.0) for item, score in zip(items, found, strict=True)}
 
     # -- inside
 

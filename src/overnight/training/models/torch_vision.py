@@ -40,6 +40,10 @@ class TorchVision(TorchTrainer):
         pixels = _pixels([item["input"] for item in training], size)
         return {**facts, "size": size, "mean": float(pixels.mean()), "spread": float(pixels.std()) or 1.0}
 
+    def schema(self) -> dict[str, Any]:  # Any: JSON
+        """Tell what goes in and comes out."""
+        return {"inputs": {"type": "image"}, **super().schema()}
+
     def build(self, facts: Facts) -> "torch.nn.Module":
         """Return three layers of convolutions, of which two halve the size, and a linear one."""
         from torch import nn

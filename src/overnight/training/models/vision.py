@@ -48,6 +48,7 @@ class Vision:
 
     metric: ClassVar[str] = "accuracy"
     metric_sign: ClassVar[int] = 1
+    score_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     DEFAULTS: ClassVar[Mapping[str, float]] = {
         "batch_size": 50,
         "learning_rate": 0.002,
@@ -146,6 +147,10 @@ class Vision:
         """
         self.learning.restore(state)
 
+    def schema(self) -> dict[str, Any]:  # Any: JSON
+        """Tell what goes in and comes out."""
+        return {"inputs": {"type": "image"}, "outputs": {"type": "class", "classes": self.labels}}
+
     def save(self, folder: Path) -> None:
         """Write the network and the names of its classes."""
         save_arrays(folder / WEIGHTS, self.network.weights)
@@ -177,6 +182,14 @@ class Vision:
             {"label": self.labels[place], "confidence": float(chance[place])}
             for place, chance in zip(best.tolist(), chances, strict=True)
         ]
+
+    def scores(self, items: Sequence[Item]) -> dict[str, float]:
+        """Return 1 for each image whose class is answered rightly, else 0."""
+        answers = self.predict([item["input"] for item in items])
+        return {
+            str(item["id"]): float(answer["label"] == item["expected_output"])
+            for item, answer in zip(items, answers, strict=True)
+        }
 
     def _scaled(self, images: "Floats") -> "Floats":
         import numpy as np

@@ -3,12 +3,14 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from overnight.base.errors import NotMeasured, UserMistake
 from overnight.base.files import write_json
 from overnight.proof.measures import equal_error_rate
+from overnight.proof.splits import position
 from overnight.training.arrays import load_arrays, save_arrays
 from overnight.training.models.descent import Adam, rate_at
 from overnight.training.models.gradients import generator_state, restore_generator
@@ -63,6 +65,8 @@ class Voice:
 
     metric: ClassVar[str] = "EER"
     metric_sign: ClassVar[int] = -1
+    score_title: ClassVar[str] = "pairs in the right order"
+    score_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     defaults: ClassVar[Mapping[str, float]] = {"batch_size": 64, "rate": 0.003, "width": 64, "margin": 0.2}
     speakers: tuple[str, ...]
     statistics: Statistics
@@ -202,6 +206,22 @@ class Voice:
             return np.zeros((0, int(self.settings["width"]) + self.statistics.directions.shape[1]), dtype=np.float32)
         return self._vectors(frames)[1]
 
+    def scores(self, items: Sequence[Item]) -> dict[str, float]:
+        """Return for couples of speakers how often a pair of one of them is more alike than a pair of both.
+
+        Each speaker with two recordings or more is in one couple at the most, by a hash of the name, so that couples
+        are independent of each other, as pairs over all recordings are not.
+        """
+        names = [item["expected_output"].strip() for item in items]
+        found = self.embed([item["input"] for item in items])
+        mine = {name: [at for at, one in enumerate(names) if one == name] for name in set(names)}
+        ordered = sorted(
+            (name for name, places in mine.items() if len(places) > 1),
+            key=lambda name: (position(name, salt="", purpose="couple"), name),
+        )
+        couples = zip(ordered[::2], ordered[1::2], strict=False)
+        return {f"{one} | {other}": _in_order(found, mine[one], mine[other]) for one, other in couples}
+
     def state(self) -> State:
         """Return the weights, Adam's means and step count (which is the place in the schedule), and the generator."""
         found = self._adam.state()
@@ -211,6 +231,10 @@ class Voice:
         """Go on from a state."""
         self._adam.restore(state)
         restore_generator(self._random, state.values["random"])
+
+    def schema(self) -> dict[str, Any]:  # Any: JSON
+        """Tell what goes in and comes out."""
+        return {"inputs": {"type": "pair", "of": "audio"}, "outputs": {"type": "number"}}
 
     def save(self, folder: Path) -> None:
         """Write the weights, the statistics and the speakers' names."""
@@ -261,6 +285,15 @@ def _heard(value: Any, what: str) -> "Floats":
     if wrong is not None:
         raise UserMistake(wrong)
     return read_sound(value, what)
+
+
+def _in_order(found: "Floats", one: Sequence[int], other: Sequence[int]) -> float:
+    """Return the share of (pair of one speaker, pair of both) whose first is more alike; ties count half."""
+    cosines = found @ found.T
+    same = [float(cosines[a, b]) for places in (one, other) for a, b in combinations(places, 2)]
+    different = [float(cosines[a, b]) for a in one for b in other]
+    won = sum((left > right) + 0.5 * (left == right) for left in same for right in different)
+    return won / (len(same) * len(different))
 
 
 def _over_all_pairs(found: "Floats", names: Sequence[str]) -> float:

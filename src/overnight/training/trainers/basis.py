@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from overnight.base.files import replace_file
 from overnight.base.vocabulary import suggestion
 from overnight.proof.splits import fold_of, position
 from overnight.training.agents import TrainContext
+from overnight.training.one_core import one_core
 
 if TYPE_CHECKING:
     from numpy import int64
@@ -24,29 +26,24 @@ FEWEST = 10
 
 
 def needs_ml() -> None:
-    """Load scikit-learn.
+    """Say that scikit-learn is missing before anything is done; it is not loaded here, which takes a second of a core.
 
     Raises:
         MissingExtra: it is not installed.
     """
-    try:
-        import sklearn.ensemble  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("the built-in learners need the extra 'ml': pip install 'overnight[ml]'") from error
+    if find_spec("sklearn") is None:
+        raise MissingExtra("the built-in learners need the extra 'ml': pip install 'overnight[ml]'")
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep scikit-learn to one core: others work here too, and the order of a sum decides its last digit.
+    """Keep what a learner computes to one core; see `one_core`.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    # threadpoolctl limits the libraries that are loaded by now, so scikit-learn's must be.
     needs_ml()
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    with threadpool_limits(1):
+    with one_core():
         yield
 
 

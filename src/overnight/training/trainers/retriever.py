@@ -23,10 +23,12 @@ from overnight.training.trainers.texts import Bags, Units, text_of
 if TYPE_CHECKING:
     from numpy import float64, int64
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
     Values = NDArray[float64]
     Rows = NDArray[int64]
     Cosines = dict[tuple[str, Units], Values]
+    Vectors = dict[Units, csr_matrix]
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Weights that are tried for each column and unit."""
@@ -76,8 +78,9 @@ class Retriever:
             # What a few hundred pairs cannot tell, more of them would not tell in reasonable memory.
             some = sampled(records, MOST_PAIRS)
             texts = [text_of(record[target]) for record in some]
+            vectors = self._vectors(texts)
             cosines = {
-                (column, units): self._cosines([text_of(record.get(column)) for record in some], texts, units)
+                (column, units): self._cosines([text_of(record.get(column)) for record in some], vectors, units)
                 for column in columns
                 for units in UNITS
             }
@@ -91,16 +94,19 @@ class Retriever:
 
         scores = np.zeros((len(queries), len(documents)))
         with one_thread():
+            vectors = self._vectors(documents)
             for (column, units), weight in self.weights.items():
                 if weight:
                     texts = [text_of(query.get(column)) for query in queries]
-                    scores += weight * self._cosines(texts, documents, units)
+                    scores += weight * self._cosines(texts, vectors, units)
         found: list[list[float]] = scores.tolist()
         return found
 
-    def _cosines(self, texts: Sequence[str], documents: Sequence[str], units: Units) -> "Values":
-        bag = self.bags[units]
-        found: Values = (bag.rows(texts) @ bag.rows(documents).T).toarray()
+    def _vectors(self, documents: Sequence[str]) -> "Vectors":
+        return {units: self.bags[units].rows(documents) for units in UNITS}
+
+    def _cosines(self, texts: Sequence[str], documents: "Vectors", units: Units) -> "Values":
+        found: Values = (self.bags[units].rows(texts) @ documents[units].T).toarray()
         return found
 
     def act(self, item: dict[str, Any], ctx: Any = None) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The client of a running daemon: HTTP, retries, a breaker, streams."""

@@ -1,0 +1,1 @@
+"""What makes versions serve, one file each; see `serving.ports`."""
