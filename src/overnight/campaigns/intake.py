@@ -1,0 +1,175 @@
+"""Which judged samples are accepted, one after the other: what is wrong, not good enough, or there already is not.
+
+The order is: what the check found, what the sample is worth, whether its text is there (exactly, then nearly), whether
+its skeleton has enough samples, whether it stands in what models are measured on. What was measured is kept for all.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from overnight.campaigns.ports import Checked, Draft, Origin
+from overnight.campaigns.quality import WEIGHTS, quality, terms_of
+from overnight.text.near import NearIndex
+from overnight.text.normalise import fold
+
+NOT_TEXT, TOO_LONG = "not text", "too long"
+MOST_CHARACTERS = 100_000
+"""Of a sample's messages together; no model learns from longer ones, and a poisoned source may give any."""
+KEPT_CHARACTERS = 10_000
+"""Of each message of one that was refused for what it is."""
+UNMEASURED, TOO_LOW = "unmeasured", "quality too low"
+SAME, NEAR, FULL, CONTAMINATED = "same text", "near duplicate", "skeleton is full", "in an evaluation set"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a domain's samples have to reach: weights of the terms, the least quality, how near another one may be.
+
+    `per_skeleton` is how many samples of one skeleton are accepted at the most.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
+    accept_from: float = 0.5
+    near: float = 0.88
+    per_skeleton: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A sample that its generator has made and checked."""
+
+    origin: Origin
+    draft: Draft
+    checked: Checked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A candidate with what became of it; `reason` is None for one that is accepted."""
+
+    candidate: Candidate
+    reason: str | None
+    detail: str | None
+    quality: float | None
+    terms: Mapping[str, float]
+    skeleton: str
+    digest: str
+
+
+class Intake:
+    """Judges the samples of a domain in the order in which they come. What was accepted before is told by `remember`.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, asked: Terms, *, contaminated: Callable[[str], bool] = lambda text: False) -> None:
+        """`contaminated` tells whether a text stands in something that models are measured on."""
+        self._asked = asked
+        self._contaminated = contaminated
+        self._near = NearIndex(asked.near)
+        self._digests = set[str]()
+        self._skeletons = Counter[str]()
+
+    def remember(self, accepted: Iterable[tuple[str, str]]) -> None:
+        """Take the texts and skeletons (see `skeleton_of`) of samples that were accepted before."""
+        texts = []
+        for text, skeleton in accepted:
+            texts.append(text)
+            self._digests.add(digest_of(text))
+            self._skeletons[skeleton] += 1
+        self._near.take(texts)
+
+    def judge(self, candidates: Sequence[Candidate]) -> list[Judged]:
+        """Return what becomes of each, in their order.
+
+        Raises:
+            ValueError: a check is at fault; see `quality.terms_of`.
+        """
+        return [self._judge(candidate) for candidate in candidates]
+
+    def _judge(self, candidate: Candidate) -> Judged:
+        text, skeleton = text_of(candidate.draft), skeleton_of(candidate.draft)
+        terms = terms_of(candidate.checked, 1.0 / (1 + self._skeletons[skeleton]))
+        worth = 0.0 if candidate.checked.fault is not None else quality(terms, self._asked.weights)
+        digest = digest_of(text)
+        wrong = self._wrong(candidate, worth, text, digest, skeleton)
+        reason, detail = next(wrong, (None, None))
+        if reason is None:
+            self._digests.add(digest)
+            self._skeletons[skeleton] += 1
+        return Judged(
+            candidate=candidate,
+            reason=reason,
+            detail=detail,
+            quality=worth,
+            terms=terms,
+            skeleton=skeleton,
+            digest=digest,
+        )
+
+    def _wrong(
+        self, candidate: Candidate, worth: float | None, text: str, digest: str, skeleton: str
+    ) -> Iterator[tuple[str, str | None]]:
+        """Yield what keeps a sample from being accepted, in the order in which it is asked."""
+        if len(text) > MOST_CHARACTERS:
+            yield TOO_LONG, f"{len(text):,} characters; {MOST_CHARACTERS:,} at the most"
+        if _escaped(text) != text:
+            yield NOT_TEXT, None
+        if candidate.checked.fault is not None:
+            yield candidate.checked.fault, candidate.checked.detail
+        if worth is None:
+            yield UNMEASURED, None
+        elif worth < self._asked.accept_from:
+            yield TOO_LOW, f"{worth:.3f}, from {self._asked.accept_from:g} on it is accepted"
+        if digest in self._digests:
+            yield SAME, None
+        if self._skeletons[skeleton] >= self._asked.per_skeleton:
+            yield FULL, f"{self._asked.per_skeleton} samples of it are accepted"
+        if self._contaminated(text):
+            yield CONTAMINATED, None
+        # The last one, because it adds the text where it is new.
+        if self._near.take([text]) != [None]:
+            yield NEAR, None
+
+
+def text_of(draft: Draft) -> str:
+    """Return what a sample says, without what is the same in all of a domain: its system messages."""
+    return _said((message.role, message.content) for message in draft.messages)
+
+
+def stored_text_of(body: str) -> str:
+    """Return the text of a sample whose body (see `body_of`) was stored."""
+    return _said((message["role"], message["content"]) for message in json.loads(body)["messages"])
+
+
+def _said(messages: Iterable[tuple[str, str]]) -> str:
+    return "\n\n".join(content for role, content in messages if role != "system")
+
+
+def digest_of(text: str) -> str:
+    """Return what texts have in common that a person would call the same: 32 hexadecimal digits."""
+    return hashlib.blake2b((fold(text) or text).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def skeleton_of(draft: Draft) -> str:
+    """Return what stands for a draft's skeleton: 16 hexadecimal digits."""
+    return hashlib.blake2b(draft.skeleton.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def _escaped(text: str) -> str:
+    """Return it with what no database takes written out: NUL, and halves of a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+
+
+def body_of(judged: Judged) -> str:
+    """Return messages and source of a sample as JSON; of one that is no text, or too long, as much as can be kept."""
+    draft = judged.candidate.draft
+    messages = [asdict(one) for one in draft.messages]
+    if judged.reason in (NOT_TEXT, TOO_LONG):
+        messages = [{**one, "content": _escaped(one["content"][:KEPT_CHARACTERS])} for one in messages]
+    told: dict[str, Any] = {"messages": messages, "source": dict(draft.source)}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
