@@ -1,14 +1,19 @@
 """Who negotiates for the runs of one process: what it grants, takes back, and when somebody else may have that."""
 
 import os
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
 
+from daemons import wait_for
+from fake_nvml import FakeNvml
 from overnight.resources.ledger import Limits, Want
 from overnight.resources.machine import Machine
 from overnight.resources.negotiator import Held, Negotiator
 from overnight.resources.policy import GB, HIGH
+from overnight.resources.sleeping import Seen
 from overnight.testing.clock import FakeClock
 
 
@@ -17,15 +22,15 @@ def made(tmp_path):
     """Make negotiators of several projects on one machine of 10 GB, of which other processes use nothing."""
     clock = FakeClock()
 
-    def make(project):
+    def make(project, **more):
         return Negotiator(
             Machine(tmp_path, clock),
             project,
             Limits(capacity_bytes=10 * GB, reserve_bytes=0),
             clock=clock,
-            host_bytes=lambda: 0,
             granted=lambda: None,
             stop_run=lambda key, why: None,
+            **{"host_bytes": lambda: 0, **more},
         )
 
     # Nobody looks but the test.
@@ -215,3 +220,37 @@ def test_a_version_that_is_there_keeps_its_memory_when_it_is_asked_for_again_lat
     one._host_bytes = lambda: 8 * GB
     assert asked(one, replace(version(8), rank=HIGH)).granted
     assert [entry.begun for entry in one.look().part.entries] == [True]
+
+
+class Chat:
+    """A service on GPU 0 that is looked at for the first time when the test says so."""
+
+    name = "chat"
+
+    def __init__(self):
+        self.may_look = threading.Event()
+
+    def look(self, at_s):
+        self.may_look.wait()
+        return Seen(used_bytes=1, pids=(77,))
+
+
+def test_a_service_that_is_first_seen_while_the_gpus_are_looked_at_keeps_its_gpu(made, monkeypatch):
+    driver = FakeNvml({0: [(77, GB // 3)]}, used_gb=[1 / 3])
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    chat = Chat()
+
+    def measured():
+        chat.may_look.set()
+        return wait_for(negotiator._services.pids) and 1
+
+    negotiator = made("/one", sleepers=[chat], host_bytes=measured)
+    negotiator._services.start()
+    try:
+        negotiator.tell([], [replace(want(1, 1), gpus=1)], 3)
+        for _ in range(3):
+            step(negotiator)
+            assert not negotiator.granted
+    finally:
+        chat.may_look.set()
+        negotiator._services.stop()

@@ -251,11 +251,12 @@ class Negotiator:
         measured += [(one.want, one.used_bytes()) for one in reserved if one.begun]
         asking = [one.want for one in reserved if not one.begun]
         gpus = any(want.gpus for want in (*(one.want for one in held), *wanted))
+        # Before the GPUs: a service that is first looked at meanwhile would be known, and what it holds of them not.
+        services = self._services.views(now_s)
         self._devices.look(now_s, needed=self._serves or gpus)
         on_devices = {one.want.key: self._devices.held(one.devices, pids[one.want.key]) for one in held}
         gpu_pids = (*self._services.pids(), *(pid for one in held if one.devices for pid in pids[one.want.key]))
         host = self._host_bytes()
-        services = self._services.views(now_s)
         settled: list[Settled] = []
 
         def change(content: Any) -> Any:  # Any: JSON
