@@ -67,7 +67,7 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
             began = time.perf_counter()
             judged = intake.judge(some[start : start + BATCH])
             halfway = time.perf_counter()
-            do(lambda tx, judged=judged: ledger.take(tx, campaign, judged, pilot=False))
+            do(lambda tx, judged=judged: ledger.take(tx, campaign, [ledger.row_of(one, pilot=False) for one in judged]))
             judge_s, write_s = judge_s + halfway - began, write_s + time.perf_counter() - halfway
         with project.database.read() as connection:
             counts = ledger.counts(connection, campaign)

@@ -42,11 +42,15 @@ def judged(count, first=0):
     return Intake(Terms()).judge(some)
 
 
+def rows(judged, pilot):
+    return [ledger.row_of(one, pilot=pilot) for one in judged]
+
+
 def test_a_batch_that_comes_again_adds_nothing(database):
     number, batch = campaign(database), judged(8)
-    assert do(database, lambda tx: ledger.take(tx, number, batch, pilot=True)) == 8
-    assert do(database, lambda tx: ledger.take(tx, number, batch, pilot=False)) == 0
-    assert do(database, lambda tx: ledger.take(tx, number, [*batch[4:], *judged(3, 8)], pilot=False)) == 3
+    assert do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=True))) == 8
+    assert do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=False))) == 0
+    assert do(database, lambda tx: ledger.take(tx, number, rows([*batch[4:], *judged(3, 8)], pilot=False))) == 3
     with database.read() as connection:
         [count] = ledger.counts(connection, number)
     assert (count.domain, count.cell, count.judged, count.accepted, count.next_number) == ("code", "a", 11, 9, 11)
@@ -56,7 +60,7 @@ def test_campaigns_do_not_know_each_others_samples(database):
     one, other = campaign(database), campaign(database, "sql")
     assert campaign(database) == one != other
     for number in (one, other):
-        assert do(database, lambda tx, number=number: ledger.take(tx, number, judged(4), pilot=True)) == 4
+        assert do(database, lambda tx, number=number: ledger.take(tx, number, rows(judged(4), pilot=True))) == 4
     with database.read() as connection:
         assert [count.judged for count in ledger.counts(connection, one)] == [4]
 
@@ -64,9 +68,9 @@ def test_campaigns_do_not_know_each_others_samples(database):
 def test_a_text_is_accepted_once_even_where_whoever_judged_did_not_know_it(database):
     number = campaign(database)
     same = Intake(Terms()).judge([replace(candidate(5, "0 plus 0?"), checked=GOOD)])
-    do(database, lambda tx: ledger.take(tx, number, judged(1), pilot=True))
+    do(database, lambda tx: ledger.take(tx, number, rows(judged(1), pilot=True)))
     with pytest.raises(sa.exc.DBAPIError):
-        do(database, lambda tx: ledger.take(tx, number, same, pilot=True))
+        do(database, lambda tx: ledger.take(tx, number, rows(same, pilot=True)))
     with database.read() as connection:
         assert [count.judged for count in ledger.counts(connection, number)] == [1]
 
@@ -74,7 +78,7 @@ def test_a_text_is_accepted_once_even_where_whoever_judged_did_not_know_it(datab
 def test_what_was_accepted_is_read_back_whole_and_in_pieces(database, monkeypatch):
     monkeypatch.setattr(ledger, "_AT_ONCE", 4)
     number, batch = campaign(database), judged(20)
-    do(database, lambda tx: ledger.take(tx, number, batch, pilot=True))
+    do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=True)))
     with database.read() as connection:
         found = list(ledger.accepted(connection, number, "code"))
         assert list(ledger.accepted(connection, number, "sql")) == []
@@ -91,7 +95,7 @@ def test_odd_texts_come_back_as_they_were(database):
     number = campaign(database)
     odd = "a 'quote', a \"double\", a back\\slash, a line\nand \t, ümläut, 漢字, 😀, null \\u0000 in letters"
     batch = Intake(Terms()).judge([candidate(0, odd, answer=odd * 2)])
-    do(database, lambda tx: ledger.take(tx, number, batch, pilot=True))
+    do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=True)))
     with database.read() as connection:
         [(body, _)] = ledger.accepted(connection, number, "code")
     assert [one["content"] for one in json.loads(body)["messages"][1:]] == [odd, odd * 2]
@@ -102,7 +106,7 @@ def test_what_no_database_takes_is_refused_and_kept_as_far_as_it_can_be(database
     number = campaign(database)
     [one] = batch = Intake(Terms()).judge([candidate(0, poison)])
     assert one.reason == ("too long" if len(poison) > 1000 else "not text")
-    assert do(database, lambda tx: ledger.take(tx, number, batch, pilot=True)) == 1
+    assert do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=True))) == 1
     with database.read() as connection:
         [body] = connection.execute(sa.select(samples.c.body)).scalars()
     kept = json.loads(body)["messages"][1]["content"]

@@ -8,9 +8,9 @@ from overnight.base.instants import US
 from overnight.campaigns.gate import Pilot, Specification, judge
 from overnight.campaigns.logs.counting import Counts, take
 from overnight.campaigns.logs.patterns import Patterns
+from overnight.campaigns.phases import Phase
 from overnight.campaigns.planted import KINDS
 from overnight.reports.campaign_files import (
-    Phase,
     campaign_status,
     monitor_line,
     monitor_status,

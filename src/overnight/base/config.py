@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from overnight.base.campaign_settings import CampaignSettings
 from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
 from overnight.base.gate_settings import GateSettings
@@ -218,6 +219,9 @@ class Settings(Table):
 
     pools: Mapping[str, PoolSettings] = field(default_factory=dict)
     """Other places where jobs may train, by name."""
+
+    campaigns: Mapping[str, CampaignSettings] = field(default_factory=dict)
+    """Training data made at scale, by name."""
 
     ab_test: AbTestSettings = field(default_factory=AbTestSettings)
     """How two versions are compared on users."""

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from overnight.base.files import to_json
 from overnight.campaigns.gate import Specification
 from overnight.campaigns.intake import Judged, body_of
+from overnight.campaigns.planning import WINDOW, Known
+from overnight.campaigns.spool import CellLine, TextLine
 from overnight.campaigns.tables import ACCEPTED, campaigns, gates, samples
 from overnight.db.dialect import Dialect
 from overnight.db.prepared import Prepared
@@ -80,17 +82,18 @@ _INSERT = Prepared(_build_insert)
 _text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def take(tx: Tx, campaign_id: int, judged: Sequence[Judged], *, pilot: bool) -> int:
-    """Add what is not there yet, and return how many that are.
+def take(tx: Tx, campaign_id: int, rows: Sequence[Sequence[object]]) -> int:
+    """Add the rows (see `row_of`) that are not there yet, and return how many that are.
 
     Raises:
         DBAPIError: a text is accepted that is there already; whoever judged did not know it.
     """
-    rows = _text([_row(one, pilot) for one in judged])
-    return _INSERT(tx.connection, tx.dialect, rows=rows, campaign_id=campaign_id, at_us=tx.now_us).rowcount
+    text = _text(list(rows))
+    return _INSERT(tx.connection, tx.dialect, rows=text, campaign_id=campaign_id, at_us=tx.now_us).rowcount
 
 
-def _row(one: Judged, pilot: bool) -> list[object]:
+def row_of(one: Judged, *, pilot: bool) -> list[object]:
+    """Return a judged candidate as a row: JSON-able values in the order of `COLUMNS`."""
     origin = one.candidate.origin
     values = {
         **vars(origin),
@@ -107,21 +110,18 @@ def _row(one: Judged, pilot: bool) -> list[object]:
     return [values[name] for name in COLUMNS]
 
 
-def counts(connection: sa.Connection, campaign_id: int) -> list[Count]:
-    """Return what there is of each cell, by domain and cell."""
-    query = (
-        sa.select(
-            samples.c.domain,
-            samples.c.cell,
-            sa.func.count().label("judged"),
-            sa.func.sum(sa.case((ACCEPTED, 1), else_=0)).label("accepted"),
-            (sa.func.max(samples.c.number) + 1).label("next_number"),
-        )
-        .where(samples.c.campaign_id == campaign_id)
-        .group_by(samples.c.domain, samples.c.cell)
-        .order_by(samples.c.domain, samples.c.cell)
-    )
-    return [Count(**row._mapping) for row in connection.execute(query)]
+def counts(connection: sa.Connection, campaign_id: int, *, pilot: bool = False) -> list[Count]:
+    """Return what there is of each cell, or what its pilot has of it, by domain and cell."""
+    of_cell = (samples.c.domain, samples.c.cell)
+    mine = [samples.c.campaign_id == campaign_id, *([samples.c.pilot == 1] if pilot else [])]
+    # Two questions that the indexes answer alone, without the rows and their texts.
+    judged = sa.select(*of_cell, sa.func.count(), sa.func.max(samples.c.number) + 1).where(*mine).group_by(*of_cell)
+    accepted = sa.select(*of_cell, sa.func.count()).where(*mine, ACCEPTED).group_by(*of_cell)
+    good = {(domain, cell): count for domain, cell, count in connection.execute(accepted)}
+    return [
+        Count(domain=domain, cell=cell, judged=count, accepted=good.get((domain, cell), 0), next_number=after)
+        for domain, cell, count, after in connection.execute(judged.order_by(*of_cell))
+    ]
 
 
 def accepted(connection: sa.Connection, campaign_id: int, domain: str) -> Iterator[tuple[str, str]]:
@@ -136,3 +136,82 @@ def accepted(connection: sa.Connection, campaign_id: int, domain: str) -> Iterat
     while rows := connection.execute(query.where(samples.c.sample_id > last)).fetchall():
         yield from ((row.body, row.skeleton) for row in rows)
         last = rows[-1].sample_id
+
+
+def known(connection: sa.Connection, campaign_id: int) -> Iterator[CellLine | TextLine]:
+    """Yield all that whoever makes further samples has to know: the cells first, then the accepted samples."""
+    newest = _newest(connection, campaign_id)
+    pilot = {(one.domain, one.cell): one.judged for one in counts(connection, campaign_id, pilot=True)}
+    for (domain, cell), one in _dry(connection, campaign_id).items():
+        count, dry = one
+        yield CellLine(
+            domain=domain,
+            cell=cell,
+            known=Known(
+                judged=count.judged,
+                accepted=count.accepted,
+                pilot=pilot.get((count.domain, count.cell), 0),
+                dry=dry,
+                next_number=count.next_number,
+                newest=newest[domain, cell],
+            ),
+        )
+    last = ""
+    columns = (samples.c.domain, samples.c.cell, samples.c.number, samples.c.pilot, samples.c.body, samples.c.skeleton)
+    query = sa.select(samples.c.sample_id, *columns).where(samples.c.campaign_id == campaign_id, ACCEPTED)
+    query = query.order_by(samples.c.sample_id).limit(_AT_ONCE)
+    while rows := connection.execute(query.where(samples.c.sample_id > last)).fetchall():
+        for sample_id, domain, cell, number, pilot, body, skeleton in rows:
+            yield TextLine(domain=domain, cell=cell, number=number, pilot=pilot, body=body, skeleton=skeleton)
+            last = sample_id
+
+
+def _dry(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str], tuple[Count, int]]:
+    """Return the count of each cell, and how many candidates were refused since the newest accepted one."""
+    of_cell = (samples.c.domain, samples.c.cell)
+    mine = samples.c.campaign_id == campaign_id
+    newest = sa.select(*of_cell, sa.func.max(samples.c.number).label("number")).where(mine, ACCEPTED)
+    best = newest.group_by(*of_cell).subquery()
+    refused = (
+        sa.select(*of_cell, sa.func.count().label("dry"))
+        .select_from(samples.outerjoin(best, sa.and_(best.c.domain == samples.c.domain, best.c.cell == samples.c.cell)))
+        .where(mine, samples.c.number > sa.func.coalesce(best.c.number, -1))
+        .group_by(*of_cell)
+    )
+    dry = {(domain, cell): count for domain, cell, count in connection.execute(refused)}
+    found = counts(connection, campaign_id)
+    return {(one.domain, one.cell): (one, dry.get((one.domain, one.cell), 0)) for one in found}
+
+
+def _newest(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str], list[int]]:
+    """Return the numbers that were judged among the newest `WINDOW` of each cell."""
+    of_cell = (samples.c.domain, samples.c.cell)
+    mine = samples.c.campaign_id == campaign_id
+    last = sa.select(*of_cell, sa.func.max(samples.c.number).label("number")).where(mine).group_by(*of_cell).subquery()
+    query = (
+        sa.select(*of_cell, samples.c.number)
+        .join(last, sa.and_(last.c.domain == samples.c.domain, last.c.cell == samples.c.cell))
+        .where(mine, samples.c.number > last.c.number - WINDOW)
+    )
+    found: dict[tuple[str, str], list[int]] = {}
+    for domain, cell, number in connection.execute(query):
+        found.setdefault((domain, cell), []).append(number)
+    return found
+
+
+def pilot_qualities(connection: sa.Connection, campaign_id: int) -> dict[str, list[float | None]]:
+    """Return the quality of each candidate of the pilot, by domain."""
+    query = sa.select(samples.c.domain, samples.c.quality).where(
+        samples.c.campaign_id == campaign_id, samples.c.pilot == 1
+    )
+    found: dict[str, list[float | None]] = {}
+    for domain, quality in connection.execute(query):
+        found.setdefault(domain, []).append(quality)
+    return found
+
+
+def skeletons(connection: sa.Connection, campaign_id: int) -> int:
+    """Return how many skeletons the accepted samples have."""
+    query = sa.select(sa.func.count(sa.distinct(samples.c.skeleton)))
+    found: int = connection.execute(query.where(samples.c.campaign_id == campaign_id, ACCEPTED)).scalar_one()
+    return found

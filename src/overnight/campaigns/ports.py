@@ -77,8 +77,11 @@ class Generator(Protocol):
     def cells(self) -> Sequence[str]:
         """Return the regions of its space in which it can make samples, always in the same order."""
 
+    def count(self, cell: str) -> int | None:
+        """Return how many numbers the cell has; None where they have no end."""
+
     def draft(self, cell: str, number: int) -> Draft | None:
-        """Return the sample of that number (0, 1, 2, ...) in the cell; None where there is none (any more)."""
+        """Return the sample of that number (0, 1, 2, ...) in the cell; None where there is none of this number."""
 
     def check(self, draft: Draft) -> Checked:
         """Judge a draft, by executing it where that is possible: also one that somebody has damaged on purpose."""

@@ -14,6 +14,10 @@ campaigns = sa.Table(
     sa.Column("campaign_id", _BIG, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("created_us", _BIG, nullable=False),
+    # The run of the flow that works, or has worked, on it, where it stands, and whether somebody wants it to stop.
+    sa.Column("run_id", _BIG),
+    sa.Column("phase", sa.Text),
+    sa.Column("stopping", sa.SmallInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("name", name="campaigns_name"),
     sqlite_autoincrement=True,
 )
@@ -31,6 +35,34 @@ gates = sa.Table(
     sqlite_autoincrement=True,
 )
 sa.Index("campaign_gates_campaign", gates.c.campaign_id, gates.c.gate_id)
+
+# Append-only: what the gate said of the pilot, with what was seen, as JSON.
+verdicts = sa.Table(
+    "campaign_verdicts",
+    metadata,
+    sa.Column("verdict_id", _BIG, primary_key=True),
+    sa.Column("campaign_id", _BIG, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("at_us", _BIG, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("campaign_verdicts_campaign", verdicts.c.campaign_id, verdicts.c.verdict_id)
+
+# Append-only: who launched the whole campaign, and why, where no verdict allowed it.
+launches = sa.Table(
+    "campaign_launches",
+    metadata,
+    sa.Column("launch_id", _BIG, primary_key=True),
+    sa.Column("campaign_id", _BIG, nullable=False),
+    sa.Column("run_id", _BIG, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("forced", sa.Text),
+    sa.Column("at_us", _BIG, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("campaign_launches_campaign", launches.c.campaign_id, launches.c.launch_id)
 
 # Never changed. What was measured stands beside the sample: other thresholds can be tried without making it again.
 samples = sa.Table(
@@ -59,4 +91,12 @@ samples = sa.Table(
 )
 ACCEPTED = samples.c.reason.is_(None)
 sa.Index("campaign_samples_cell", samples.c.campaign_id, samples.c.domain, samples.c.cell, samples.c.number)
+partial(
+    "campaign_samples_accepted",
+    samples.c.campaign_id,
+    samples.c.domain,
+    samples.c.cell,
+    samples.c.number,
+    where=ACCEPTED,
+)
 partial("campaign_samples_text", samples.c.campaign_id, samples.c.digest, where=ACCEPTED, unique=True)

@@ -15,6 +15,7 @@ import typer
 from overnight.base.errors import OvernightError, UserMistake
 from overnight.cli import (
     backup,
+    campaigns,
     daemon,
     data,
     database,
@@ -49,6 +50,7 @@ GROUPS = (
     experiences,
     rollouts,
     gate,
+    campaigns,
     resources,
     data,
     tasks,

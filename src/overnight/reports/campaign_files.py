@@ -5,29 +5,16 @@ null.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from overnight.base.instants import iso
 from overnight.campaigns.gate import Verdict
 from overnight.campaigns.logs.counting import Counts
+from overnight.campaigns.phases import Phase
 
 Json = dict[str, Any]  # Any: JSON
 NOT_MEASURED = "not measured"
 CHECKS = ("completion", "min_samples", "quality")
-
-
-class Phase(StrEnum):
-    """What `orchestrator_state.json` calls the parts of a campaign."""
-
-    MONITORING_PILOT = "monitoring_pilot"
-    VALIDATING_PILOT = "validating_pilot"
-    VALIDATION_COMPLETE = "validation_complete"
-    CAMPAIGN_LAUNCHED = "campaign_launched"
-    CAMPAIGN_COMPLETE = "campaign_complete"
-    LAUNCH_FAILED = "launch_failed"
-    VALIDATION_FAILED = "validation_failed"
-    STOPPED = "stopped"
 
 
 def pilot_status(

@@ -90,7 +90,7 @@ class PythonBugs:
         return self._cells.names()
 
     def count(self, cell: str) -> int:
-        """Return how many numbers the cell has: there is no sample of that one and all that follow."""
+        """Return how many numbers the cell has."""
         return len(self._cells.held(cell))
 
     def draft(self, cell: str, number: int) -> Draft | None:

@@ -11,11 +11,19 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Create the tables."""
+    _campaigns()
+    _samples()
+
+
+def _campaigns() -> None:
     op.create_table(
         "campaigns",
         sa.Column("campaign_id", BIG, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_us", BIG, nullable=False),
+        sa.Column("run_id", BIG),
+        sa.Column("phase", sa.Text()),
+        sa.Column("stopping", sa.SmallInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("campaign_id"),
         sa.UniqueConstraint("name", name="campaigns_name"),
         sqlite_autoincrement=True,
@@ -32,6 +40,33 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("campaign_gates_campaign", "campaign_gates", ["campaign_id", "gate_id"])
+    op.create_table(
+        "campaign_verdicts",
+        sa.Column("verdict_id", BIG, nullable=False),
+        sa.Column("campaign_id", BIG, nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("at_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("verdict_id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("campaign_verdicts_campaign", "campaign_verdicts", ["campaign_id", "verdict_id"])
+    op.create_table(
+        "campaign_launches",
+        sa.Column("launch_id", BIG, nullable=False),
+        sa.Column("campaign_id", BIG, nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("forced", sa.Text()),
+        sa.Column("at_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("launch_id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("campaign_launches_campaign", "campaign_launches", ["campaign_id", "launch_id"])
+
+
+def _samples() -> None:
     op.create_table(
         "campaign_samples",
         sa.Column("campaign_id", BIG, autoincrement=False, nullable=False),
@@ -53,6 +88,13 @@ def upgrade() -> None:
     )
     op.create_index("campaign_samples_cell", "campaign_samples", ["campaign_id", "domain", "cell", "number"])
     accepted = sa.text("reason IS NULL")
+    op.create_index(
+        "campaign_samples_accepted",
+        "campaign_samples",
+        ["campaign_id", "domain", "cell", "number"],
+        sqlite_where=accepted,
+        postgresql_where=accepted,
+    )
     op.create_index(
         "campaign_samples_text",
         "campaign_samples",

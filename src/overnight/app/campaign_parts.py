@@ -1,0 +1,27 @@
+"""What the flow of a campaign works with."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from overnight.app.campaign_plans import plan_of
+from overnight.base.clock import Clock
+from overnight.base.config import Config
+from overnight.campaigns import gate, ledger, record
+from overnight.campaigns.orders import Campaign
+from overnight.db.database import Database
+from overnight.flows.campaign import Campaigns
+from overnight.reports.campaign_status import Statuses
+
+
+def parts_of(config: Config, database: Database, state_dir: Path, known: Sequence[str], clock: Clock) -> Campaigns:
+    """Return the parts, by this configuration; `known` are the names of the campaigns."""
+
+    def statuses(campaign: Campaign) -> Statuses:
+        with database.read() as connection:
+            stand = record.find(connection, campaign.name)
+            fixed = None if stand is None else ledger.gate_of(connection, stand.campaign_id)
+        specification = fixed or gate.Specification()
+        return Statuses(campaign=campaign, specification=specification, logs=state_dir / "logs", clock=clock)
+
+    return Campaigns(database=database, plan=partial(plan_of, config, state_dir, known), statuses=statuses)

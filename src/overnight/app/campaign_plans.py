@@ -1,0 +1,163 @@
+"""From the `[campaigns.NAME]` tables to what a campaign is, and what its pilot has to reach."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from overnight.base.campaign_settings import CampaignSettings, DomainSettings
+from overnight.base.config import Config
+from overnight.base.errors import ConfigError, UnknownName, UserMistake
+from overnight.base.schema import Value, validate
+from overnight.base.vocabulary import suggestion
+from overnight.campaigns.gate import Specification
+from overnight.campaigns.generators.loading import BUILT_IN
+from overnight.campaigns.intake import Terms
+from overnight.campaigns.orders import Campaign, Domain
+from overnight.campaigns.quality import checked_weights
+
+MIXTURE: Mapping[str, float] = {
+    "python_bugs": 0.35,
+    "python_predict": 0.15,
+    "python_doc": 0.05,
+    "sql_tasks": 0.30,
+    "regex_tasks": 0.15,
+}
+"""The parts of a campaign that names no domains."""
+LEAST_CODE, MOST_DOC = 0.40, 0.10
+"""Of a mixture of built-in generators: the least part of repaired and predicted code, and the most of docstrings, from
+which published ablations show no gain."""
+CANDIDATES = 10
+"""Times the target, where nothing else is set."""
+WISHES = ("target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning")
+"""Settings that one run may have of its own."""
+ASKED = "what this run asks for"
+
+
+def settings_of(config: Config, known: Sequence[str], name: str, wishes: Mapping[str, Any]) -> CampaignSettings:
+    """Return the settings of a campaign, with the wishes of one run.
+
+    Raises:
+        UnknownName: there is no such campaign.
+        ConfigError, UserMistake: a wish is unknown, or not allowed.
+    """
+    if name not in known:
+        like = suggestion(name, known)
+        raise UnknownName(f"there is no campaign {name!r}{like}; a table [campaigns.{name}] makes one")
+    for key in wishes:
+        if key not in WISHES:
+            raise UserMistake(f"a run of a campaign has no setting {key!r} of its own{suggestion(key, WISHES)}")
+    if not wishes:
+        return config.campaigns.get(name, CampaignSettings())
+    asked: dict[tuple[str, ...], Value] = {
+        ("campaigns", name, key): Value(content=value, origin=ASKED) for key, value in wishes.items()
+    }
+    checked = validate(asked).campaigns[name]
+    return replace(config.campaigns.get(name, CampaignSettings()), **{key: getattr(checked, key) for key in wishes})
+
+
+def plan_of(
+    config: Config, state_dir: Path, known: Sequence[str], name: str, wishes: Mapping[str, Any]
+) -> tuple[Campaign, Specification, float]:
+    """Return the campaign, what its pilot has to reach, and the gigabytes that its processes may take.
+
+    Raises:
+        UnknownName: there is no such campaign.
+        ConfigError, UserMistake: its settings do not go together.
+    """
+    settings = settings_of(config, known, name, wishes)
+    domains = [_domain(name, one, settings, target) for one, target in _targets(name, settings).items()]
+    _check_mixture(name, domains, settings.target)
+    specification = Specification(
+        quality_threshold=settings.quality_threshold,
+        min_samples=settings.min_pilot_samples,
+        pilot_size=settings.pilot_size,
+        rule=settings.gate,
+        domains={one.name: one.quality_threshold for one in domains if one.quality_threshold is not None},
+    )
+    campaign = Campaign(
+        name=name,
+        folder=str(state_dir / "campaigns" / name),
+        project=str(config.project_dir),
+        domains=domains,
+        target=settings.target,
+        pilot_size=settings.pilot_size,
+        most=settings.max_candidates or CANDIDATES * settings.target,
+        workers=settings.workers or os.cpu_count() or 1,
+        seed=settings.seed,
+        active=settings.active_learning,
+        packages=_installed(name, settings),
+    )
+    return campaign, specification, settings.memory_gb
+
+
+def _targets(name: str, settings: CampaignSettings) -> dict[str, int]:
+    """Return how many accepted samples of each domain there are to be; together they are the campaign's target."""
+    given = {domain: one.target for domain, one in settings.domains.items() if one.target is not None}
+    open_ = [domain for domain, one in settings.domains.items() if one.target is None]
+    left = settings.target - sum(given.values())
+    if not settings.domains:
+        return _shared_out(MIXTURE, settings.target)
+    if left < len(open_) or (left > 0 and not open_):
+        raise ConfigError(
+            f"campaigns.{name}: the targets of its domains are {sum(given.values()):,} together, and its own is "
+            f"{settings.target:,}" + (f"; nothing is left for {', '.join(open_)}" if open_ else "")
+        )
+    rest = _shared_out(dict.fromkeys(open_, 1.0), left)
+    return {domain: given.get(domain, rest.get(domain, 0)) for domain in settings.domains}
+
+
+def _shared_out(parts: Mapping[str, float], total: int) -> dict[str, int]:
+    everything = sum(parts.values())
+    found = {name: int(total * part / everything) for name, part in parts.items()}
+    for name in list(found)[: total - sum(found.values())]:
+        found[name] += 1
+    return {name: count for name, count in found.items() if count}
+
+
+def _domain(campaign: str, name: str, settings: CampaignSettings, target: int) -> Domain:
+    one = settings.domains.get(name, DomainSettings())
+    generator = one.generator or name
+    where = f"campaigns.{campaign}.domains.{name}"
+    if generator not in BUILT_IN and ":" not in generator:
+        raise ConfigError(f"{where}.generator: there is no generator {generator!r}{suggestion(generator, BUILT_IN)}")
+    terms = Terms(
+        weights=checked_weights(one.weights),
+        accept_from=one.accept_from,
+        near=one.near_duplicates,
+        per_skeleton=one.per_skeleton,
+    )
+    return Domain(
+        name=name,
+        generator=generator,
+        target=target,
+        settings=one.settings,
+        terms=terms,
+        quality_threshold=one.quality_threshold,
+    )
+
+
+def _check_mixture(name: str, domains: list[Domain], target: int) -> None:
+    """Refuse a mixture of built-in generators that has too little code, or too many docstrings."""
+    if len(domains) < 2 or any(domain.generator not in BUILT_IN for domain in domains):
+        return
+    parts = {kind: sum(one.target for one in domains if one.generator == kind) for kind in BUILT_IN}
+    code, doc = parts["python_bugs"] + parts["python_predict"], parts["python_doc"]
+    if code < int(LEAST_CODE * target):
+        raise ConfigError(
+            f"campaigns.{name}: python_bugs and python_predict are {code:,} of {target:,}; at least {LEAST_CODE:.0%} "
+            "of a mixture of built-in generators has to be code that was run"
+        )
+    if doc > MOST_DOC * target:
+        raise ConfigError(f"campaigns.{name}: python_doc is {doc:,} of {target:,}; at most {MOST_DOC:.0%} may be")
+
+
+def _installed(name: str, settings: CampaignSettings) -> tuple[str, ...]:
+    for package in settings.packages:
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            raise ConfigError(f"campaigns.{name}.packages: {package!r} is not installed here") from None
+    return settings.packages

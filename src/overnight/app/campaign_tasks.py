@@ -1,0 +1,58 @@
+"""The tasks of campaigns, which every project has; what they call is loaded when the first one comes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from overnight.base.errors import InvalidTask
+from overnight.base.vocabulary import suggestion
+from overnight.engine.model import BUILT_IN, LONGEST_S, Task
+
+if TYPE_CHECKING:
+    from overnight.engine.flow import Flow
+    from overnight.flows.campaign import Campaigns
+
+CAMPAIGN, SAMPLES = "overnight:campaign", "overnight:samples"
+PLAIN = "campaign"
+"""What the campaign of a project is called that describes none."""
+PREFIX = "campaign:"
+"""What stands before the name of a campaign in a task's action."""
+
+
+def tasks(campaigns: "Callable[[], Campaigns]") -> list[Task]:
+    """Return the flow of a campaign, and the task in which samples are made."""
+
+    def run(flow: "Flow", name: str, **wish: Any) -> Any:  # Any: JSON
+        from overnight.flows import campaign as program
+
+        return program.campaign(flow, campaigns(), name, wish)
+
+    return [
+        Task(task_id=CAMPAIGN, action=run, max_concurrent=None, tags=(BUILT_IN,)),
+        Task(
+            task_id=SAMPLES,
+            action="overnight.campaigns.making:make_samples",
+            timeout_s=LONGEST_S,
+            max_concurrent=None,
+            yields=True,
+            tags=(BUILT_IN,),
+        ),
+    ]
+
+
+def with_flow(task: Task, known: list[str], campaigns: "Callable[[], Campaigns]") -> Task:
+    """Return the task with the flow of the campaign that its action names.
+
+    Raises:
+        InvalidTask: there is no such campaign.
+    """
+    name = str(task.action).removeprefix(PREFIX)
+    if name not in known:
+        raise InvalidTask(f"task {task.task_id!r}: action: there is no campaign {name!r}{suggestion(name, known)}")
+
+    def run(flow: "Flow", **wish: Any) -> Any:  # Any: JSON
+        from overnight.flows import campaign as program
+
+        return program.campaign(flow, campaigns(), name, {"by": f"task {task.task_id}", **wish})
+
+    return replace(task, action=run, flow=True)

@@ -1,0 +1,84 @@
+"""The tables of `overnight.toml` about campaigns; see `base.config`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from overnight.base.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainSettings(Table):
+    """`[campaigns.NAME.domains.DOMAIN]`: one kind of samples of a campaign."""
+
+    generator: str | None = None
+    """Who makes them: "python_bugs", "python_predict", "python_doc", "sql_tasks", "regex_tasks", or the project's own
+    as "module:Class"; without it, the one that is called like the domain."""
+
+    target: Annotated[int, Ge(1)] | None = None
+    """Accepted samples of it; without it, it has an equal part of what the others leave of the campaign's."""
+
+    quality_threshold: Annotated[float, Gt(0), Le(1)] | None = None
+    """Quality, 0 to 1, that its part of the pilot has to reach, beside that of the whole."""
+
+    accept_from: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Lowest quality, 0 to 1, at which a sample is accepted."""
+
+    near_duplicates: Annotated[float, Gt(0), Lt(1)] = 0.88
+    """Share of equal shingles (Jaccard) from which two samples count as one."""
+
+    per_skeleton: Annotated[int, Ge(1)] = 5
+    """Samples of one skeleton that are accepted at the most."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Weights of diversity (0.30), consistency (0.20), groundedness (0.30) and coherence (0.20), where others are
+    wanted."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the generator itself is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignSettings(Table):
+    """`[campaigns.NAME]`: training data made at scale, after a pilot that has to be good."""
+
+    target: Annotated[int, Ge(1)] = 34_500
+    """Accepted samples in all."""
+
+    pilot_size: Annotated[int, Ge(2)] = 190
+    """Candidates of the pilot; those that are accepted belong to the campaign."""
+
+    min_pilot_samples: Annotated[int, Ge(2)] = 150
+    """Candidates of the pilot that have to be judged."""
+
+    quality_threshold: Annotated[float, Gt(0), Le(1)] = 0.75
+    """Quality, 0 to 1, that the pilot has to reach."""
+
+    gate: Literal["point", "lower_bound", "upper_bound"] = "point"
+    """What is compared with the threshold: the pilot's mean quality, or an end of its 95 % interval."""
+
+    auto_launch: bool = True
+    """Whether the campaign goes on by itself after a pilot that was approved."""
+
+    workers: Annotated[int, Ge(1)] | None = None
+    """Processes that make samples; without it, one for each core."""
+
+    max_candidates: Annotated[int, Ge(1)] | None = None
+    """Candidates that are made at the most, refused ones included; without it, ten times the target."""
+
+    memory_gb: Annotated[float, Gt(0)] = 1.5
+    """Gigabytes (10^9 bytes) that its processes may take together."""
+
+    active_learning: bool = True
+    """Whether candidates are made where the most is missing, instead of by chance."""
+
+    seed: int = 1
+    """What chance is drawn from."""
+
+    packages: tuple[str, ...] = ()
+    """Installed distributions whose functions the Python generators take, beside the standard library's."""
+
+    domains: Mapping[str, DomainSettings] = field(default_factory=dict)
+    """Its kinds of samples, by name; without any, the five built-in generators."""

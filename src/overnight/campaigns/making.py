@@ -1,0 +1,306 @@
+"""The run in which a campaign's samples are made: it plans, has candidates made, judges them, and leaves batches.
+
+It works in a child process without a database. What it leaves in the spool is what counts: wherever it is killed, the
+next try is told what the ledger has and goes on from there, with nothing made twice and nothing left out.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from overnight.base.clock import Clock, SystemClock
+from overnight.base.errors import ConfigError, PermanentError, TransientError
+from overnight.base.ports import RunContext
+from overnight.base.settings import environment
+from overnight.campaigns import ledger, pidfile
+from overnight.campaigns.intake import Candidate, Intake, stored_text_of
+from overnight.campaigns.orders import Campaign, Json, Phase
+from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
+from overnight.campaigns.pool import Answer, Pool
+from overnight.campaigns.ports import Checked, Draft, Origin
+from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
+from overnight.campaigns.worker import read_candidate
+from overnight.processes import table
+
+SPOOL = "spool"
+ORCHESTRATOR_PID, CAMPAIGN_PID = "orchestrator.pid", "campaign.pid"
+"""Files that name the process of this run, and the one that stands for the generator."""
+TARGET, DRY, CANDIDATES, STOPPED = "target", "dry", "candidates", "stopped"
+"""Why it has ended: all is there, a domain has no more to give, too many candidates, or somebody wanted it."""
+_BATCH, _BATCH_S = 50, 1.0
+_ORDER, _DEEP = 8, 2
+"""Candidates of an order, and orders that a process has before it."""
+_MOST_WAITING = 200
+"""Batches that nobody has taken; then it waits."""
+_LOOK_S = 0.2
+
+
+def make_samples(ctx: RunContext, *, campaign: Json, phase: Phase) -> Json:
+    """Make the samples of a campaign, or of its pilot, and return how it went.
+
+    Returns `ended` (see above), `why` (None, or one line), `judged` and `accepted` by domain, and for a pilot
+    `planted`: for each kind of bad samples how many were let through, and of how many.
+
+    Raises:
+        ConfigError: a generator cannot be made.
+        TransientError: the processes that make samples are lost again and again.
+    """
+    with _sigterm() as told:
+        return _Making(ctx, Campaign.from_dict(campaign), phase, SystemClock(), told).perform()
+
+
+@contextmanager
+def _sigterm() -> Iterator[Callable[[], bool]]:
+    """Give what tells whether SIGTERM has come, which ends the samples and not this process."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@dataclass(kw_only=True)
+class _Domain:
+    plan: DomainPlan
+    intake: Intake
+    generator: str
+    pilot: list[tuple[str, int]] = field(default_factory=list)
+    """Accepted samples of the pilot: cell and number."""
+
+
+class _Making:
+    def __init__(
+        self, ctx: RunContext, campaign: Campaign, phase: Phase, clock: Clock, told: Callable[[], bool]
+    ) -> None:
+        self._ctx = ctx
+        self._campaign = campaign
+        self._pilot = phase == "pilot"
+        self._clock = clock
+        self._told = told
+        self._folder = Path(campaign.folder)
+        self._spool = Spool(self._folder / SPOOL)
+        self._pids: dict[str, tuple[int, float]] = {}
+        self._domains: dict[str, _Domain] = {}
+        self._rows: list[Row] = []
+        self._unwritten: list[tuple[str, str, int]] = []
+        self._batches = 0
+        self._written_s = clock.monotonic()
+
+    def perform(self) -> Json:
+        """Make them."""
+        self._spool.ask(self._ctx.token)
+        with self._named(), Pool(self._campaign, env=environment(), now_s=self._clock.monotonic) as pool:
+            counts = {}
+            for domain in self._campaign.domains:
+                self._tell("reading what there is")
+                counts[domain.name] = _said(pool.ask(0, {"count": domain.name}))
+            if not self._prepare(counts):
+                return self._result(STOPPED, "it was stopped", {})
+            ended, why = self._make(pool)
+            planted = self._plant(pool) if self._pilot and ended == TARGET else {}
+        return self._result(ended, why, planted)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name this process, and the one that stands for the generator, in files, as long as they work."""
+        me = os.getpid()
+        self._name(ORCHESTRATOR_PID, me)
+        try:
+            yield
+        finally:
+            for name, (pid, started) in self._pids.items():
+                pidfile.release(self._folder / name, pid, started)
+
+    def _name(self, file: str, pid: int | None) -> None:
+        started = None if pid is None else table.started_of(pid)
+        if pid is None or started is None or self._pids.get(file) == (pid, started):
+            return
+        told = pidfile.claim(self._folder / file, pid, started, name=self._campaign.name)
+        if told is not None:
+            sys.stderr.write(f"{told}\n")
+        self._pids[file] = (pid, started)
+
+    def _prepare(self, counts: Mapping[str, Json]) -> bool:
+        """Wait until the ledger has all that earlier tries have left, and take what it knows."""
+        pause = threading.Event()
+        while not self._spool.answered(self._ctx.token):
+            if self._stopped:
+                return False
+            pause.wait(_LOOK_S)
+        known: dict[str, dict[str, Known]] = {name: {} for name in counts}
+        self._domains = {}
+        for line in self._spool.known(self._ctx.token):
+            if isinstance(line, dict):
+                cell = CellLine.from_json(line)
+                known.setdefault(cell.domain, {})[cell.cell] = cell.known
+                continue
+            if not self._domains:
+                self._open(counts, known)
+            self._remember(TextLine.from_json(line))
+        if not self._domains:
+            self._open(counts, known)
+        return True
+
+    def _open(self, counts: Mapping[str, Json], known: Mapping[str, Mapping[str, Known]]) -> None:
+        targets = {domain.name: domain.target for domain in self._campaign.domains}
+        most = shares(targets, self._campaign.pilot_size if self._pilot else self._campaign.most)
+        for domain in self._campaign.domains:
+            chance = None if self._campaign.active else Random(f"{self._campaign.seed}/{domain.name}")  # noqa: S311
+            plan = DomainPlan(
+                counts[domain.name]["cells"],
+                known[domain.name],
+                target=float("inf") if self._pilot else domain.target,
+                most=most[domain.name],
+                pilot=self._pilot,
+                random=chance,
+            )
+            intake = Intake(domain.terms)
+            self._domains[domain.name] = _Domain(plan=plan, intake=intake, generator=counts[domain.name]["generator"])
+
+    def _remember(self, line: TextLine) -> None:
+        domain = self._domains.get(line.domain)
+        if domain is not None:
+            domain.intake.remember([(stored_text_of(line.body), line.skeleton)])
+            if line.pilot:
+                domain.pilot.append((line.cell, line.number))
+
+    @property
+    def _stopped(self) -> bool:
+        return self._ctx.cancelled or self._told()
+
+    def _make(self, pool: Pool) -> tuple[str, str | None]:
+        """Have candidates made until all is there, and return why it has ended."""
+        while True:
+            if self._stopped or pool.stopped:
+                self._write()
+                return STOPPED, "the generator was stopped by SIGTERM" if pool.stopped or self._told() else "stopped"
+            self._order(pool)
+            self._name(CAMPAIGN_PID, pool.pid)
+            for answer in pool.answers(_LOOK_S):
+                self._take(answer)
+            if len(self._rows) >= _BATCH or self._clock.monotonic() - self._written_s >= _BATCH_S:
+                self._write()
+            if not any(pool.waiting(place) for place in range(self._campaign.workers)):
+                self._write()
+                ended = self._ended()
+                if ended is not None:
+                    return ended
+
+    def _order(self, pool: Pool) -> None:
+        """Give each process orders, of the domain that lacks the most."""
+        if len(self._spool.waiting()) > _MOST_WAITING:
+            return
+        plans = {name: domain.plan for name, domain in self._domains.items()}
+        able = set(plans)
+        for place in sorted(range(self._campaign.workers), key=pool.waiting):
+            while pool.waiting(place) < _DEEP and (name := neediest(plans, able)) is not None:
+                pairs = plans[name].ask(_ORDER)
+                if pairs:
+                    pool.send(place, {"make": name, "pairs": pairs})
+                else:
+                    able.discard(name)
+
+    def _ended(self) -> tuple[str, str | None] | None:
+        plans = {name: domain.plan for name, domain in self._domains.items()}
+        if all(plan.full for plan in plans.values()):
+            lacking = [name for name, plan in plans.items() if not self._pilot and plan.accepted < plan.target]
+            if lacking:
+                return CANDIDATES, "; ".join(self._lacks(name, "no further candidate may be made") for name in lacking)
+            return TARGET, None
+        dry = [name for name, plan in plans.items() if not plan.full and plan.dry]
+        if dry and all(plan.full or plan.dry for plan in plans.values()):
+            return DRY, "; ".join(self._lacks(name, "its generator has no more to give") for name in dry)
+        return None
+
+    def _lacks(self, name: str, why: str) -> str:
+        plan = self._domains[name].plan
+        if self._pilot:
+            return f"{name}: {plan.judged} of {plan.most:g} candidates: {why}"
+        return f"{name}: {plan.accepted:,} of {plan.target:,} accepted: {why}"
+
+    def _take(self, answer: Answer) -> None:
+        if answer.last:
+            return
+        name, content = answer.order["make"], answer.content
+        if "error" in content:
+            _said(content)
+        domain, cell, number = self._domains[name], content["cell"], content["number"]
+        self._unwritten.append((name, cell, number))
+        wanted = domain.plan.made(cell, number)
+        made = _lost(content["lost"]) if "lost" in content else read_candidate(content)
+        if made is None or not wanted:
+            return
+        draft, checked = made
+        origin = Origin(domain=name, generator=domain.generator, cell=cell, number=number)
+        [judged] = domain.intake.judge([Candidate(origin=origin, draft=draft, checked=checked)])
+        domain.plan.judge(cell, accepted=judged.reason is None)
+        if judged.reason is None and self._pilot:
+            domain.pilot.append((cell, number))
+        self._rows.append(ledger.row_of(judged, pilot=self._pilot))
+
+    def _write(self) -> None:
+        """Leave what was judged."""
+        self._written_s = self._clock.monotonic()
+        if self._rows:
+            self._batches += 1
+            self._spool.put(self._ctx.token, self._batches, self._rows)
+            self._rows = []
+        for name, cell, number in self._unwritten:
+            self._domains[name].plan.written(cell, number)
+        self._unwritten = []
+        self._tell("making")
+
+    def _tell(self, doing: str) -> None:
+        plans = {name: domain.plan for name, domain in self._domains.items()}
+        done = sum(plan.judged if self._pilot else plan.accepted for plan in plans.values())
+        total = self._campaign.pilot_size if self._pilot else self._campaign.target
+        self._ctx.progress(done, total, phase="pilot" if self._pilot else "full", doing=doing)
+
+    def _plant(self, pool: Pool) -> dict[str, tuple[int, int]]:
+        """Return for each kind of planted bad samples how many were let through, and of how many, in all domains."""
+        passed, among = Counter[str](), Counter[str]()
+        self._tell("planting bad samples")
+        for name, domain in self._domains.items():
+            found = _said(pool.ask(0, {"plant": name, "pairs": sorted(domain.pilot)}))
+            for kind, (let_through, of) in found["planted"].items():
+                passed[kind] += let_through
+                among[kind] += of
+        return {kind: (passed[kind], among[kind]) for kind in among}
+
+    def _result(self, ended: str, why: str | None, planted: Mapping[str, tuple[int, int]]) -> Json:
+        return {
+            "ended": ended,
+            "why": why,
+            "judged": {name: domain.plan.judged for name, domain in self._domains.items()},
+            "accepted": {name: domain.plan.accepted for name, domain in self._domains.items()},
+            "planted": dict(planted),
+        }
+
+
+def _said(answer: Json) -> Json:
+    """Return an answer that is none of a mistake.
+
+    Raises:
+        ConfigError, PermanentError, TransientError: it is one.
+    """
+    if "error" in answer:
+        raise (ConfigError if answer["user"] else PermanentError)(answer["error"])
+    if "counts" in answer:
+        counts: Json = answer["counts"]
+        return counts
+    if not answer:
+        raise TransientError("the generator was stopped before it has answered")
+    return answer
+
+
+def _lost(why: str) -> tuple[Draft, Checked]:
+    """Return a candidate of which nothing is left."""
+    return Draft(messages=(), skeleton="", source={}), Checked(fault=why)

@@ -1,0 +1,62 @@
+"""What a campaign is, as its processes hand it on: frozen, and JSON-able."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from overnight.campaigns.intake import Terms
+
+Phase = Literal["pilot", "full"]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A kind of samples: who makes them, with which settings, how many of the target they are, what they must reach.
+
+    `generator` is the name of a built-in one, or the project's own as "module:Class". `quality_threshold` is the one
+    that its pilot has to reach beside that of the whole.
+    """
+
+    name: str
+    generator: str
+    target: int
+    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON of the generator
+    terms: Terms = field(default_factory=Terms)
+    quality_threshold: float | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Domain":
+        """Return what `asdict` was given."""
+        return cls(**{**values, "terms": Terms(**values["terms"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaign:
+    """A whole campaign. `folder` holds its files; `most` candidates are judged at the most.
+
+    `packages` are distributions whose functions join those of the standard library; `active` asks for candidates where
+    the most is missing, else by chance; `evaluation` are files of what models are measured on.
+    """
+
+    name: str
+    folder: str
+    project: str
+    domains: Sequence[Domain]
+    target: int
+    pilot_size: int
+    most: int
+    workers: int
+    seed: int = 1
+    active: bool = True
+    packages: Sequence[str] = ()
+    evaluation: Sequence[str] = ()
+
+    def to_dict(self) -> Json:
+        """Return it as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Campaign":
+        """Return what `to_dict` was given."""
+        return cls(**{**values, "domains": [Domain.from_dict(one) for one in values["domains"]]})

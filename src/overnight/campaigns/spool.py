@@ -1,0 +1,129 @@
+"""How what a generator makes reaches the ledger: a file for each batch, whole or not there, taken in order.
+
+The process that makes samples has no database. It puts batches of rows here, each under its own name and forced to
+disk, and whoever works on the campaign takes them into the ledger and removes them; a batch that is taken twice adds
+nothing. Before it begins, it asks for what is known, and gets that once all batches of earlier tries are taken.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from overnight.base.files import replace_file, sync_folder
+from overnight.campaigns.planning import Known
+
+Row = list[object]
+_BATCH, _ASK, _KNOWN = ".batch", ".ask", ".known"
+
+
+class Spool:
+    """The folder of one campaign's batches. `token` orders the tries of those who write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, token: int, number: int, rows: Sequence[Row]) -> None:
+        """Leave a batch.
+
+        Raises:
+            OSError: it cannot be written; nothing is there then.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{token:012d}-{number:09d}{_BATCH}"
+        replace_file(path, json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
+
+    def waiting(self) -> list[Path]:
+        """Return the batches that nobody has taken yet, oldest first."""
+        return sorted(self.folder.glob(f"*{_BATCH}"))
+
+    def taken(self, batches: Sequence[Path]) -> None:
+        """Remove batches whose rows are in the ledger."""
+        for path in batches:
+            path.unlink(missing_ok=True)
+
+    def ask(self, token: int) -> None:
+        """Ask for what is known."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_file(self.folder / f"{token:012d}{_ASK}", "")
+
+    def asked(self) -> int | None:
+        """Return the token of the newest try that waits for what is known; None where none does."""
+        waiting = sorted(self.folder.glob(f"*{_ASK}"))
+        return int(waiting[-1].name.removesuffix(_ASK)) if waiting else None
+
+    def answer(self, token: int, lines: Iterator[Any]) -> None:  # Any: JSON
+        """Say what is known to the try of that token, and forget what was said to earlier ones."""
+        path = self.folder / f"{token:012d}{_KNOWN}"
+        new = path.with_suffix(".new")
+        with new.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        new.replace(path)
+        sync_folder(self.folder)
+        for old in [*self.folder.glob(f"*{_ASK}"), *self.folder.glob(f"*{_KNOWN}")]:
+            if old != path and int(old.name.split(".")[0]) <= token:
+                old.unlink(missing_ok=True)
+
+    def answered(self, token: int) -> bool:
+        """Return whether `known` can be read."""
+        return (self.folder / f"{token:012d}{_KNOWN}").exists()
+
+    def known(self, token: int) -> Iterator[Any]:  # Any: JSON
+        """Yield the lines of what is known, and remove the file behind the last one."""
+        path = self.folder / f"{token:012d}{_KNOWN}"
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+        with suppress(OSError):
+            path.unlink()
+
+
+def read_batch(path: Path) -> list[Row]:
+    """Return the rows of a batch."""
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellLine:
+    """What is known of a cell, as a line of what is said to a generator."""
+
+    domain: str
+    cell: str
+    known: Known
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {"domain": self.domain, "cell": self.cell, **asdict(self.known)}
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> "CellLine":
+        """Return what `to_json` made."""
+        values = dict(line)
+        domain, cell = values.pop("domain"), values.pop("cell")
+        return cls(domain=domain, cell=cell, known=Known(**values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextLine:
+    """An accepted sample, as a line of what is said to a generator: `pilot` says whether it belongs to the pilot."""
+
+    domain: str
+    cell: str
+    number: int
+    pilot: int
+    body: str
+    skeleton: str
+
+    def to_json(self) -> list[Any]:
+        """Return it as a JSON-able list."""
+        return [self.domain, self.cell, self.number, self.pilot, self.body, self.skeleton]
+
+    @classmethod
+    def from_json(cls, line: list[Any]) -> "TextLine":
+        """Return what `to_json` made."""
+        domain, cell, number, pilot, body, skeleton = line
+        return cls(domain=domain, cell=cell, number=number, pilot=pilot, body=body, skeleton=skeleton)

@@ -1,0 +1,316 @@
+"""`overnight campaign`: training data made at scale, after a pilot that has to be good."""
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overnight.base.errors import UserMistake
+from overnight.cli.place import place_of
+from overnight.cli.printing import note, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from overnight.app.project import Project
+    from overnight.engine.model import Run
+
+Name = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="The campaign; without it, the one that the project has.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Threshold = Annotated[
+    float | None, typer.Option("--quality-threshold", metavar="Q", help="Quality, 0 to 1, that the pilot must reach.")
+]
+Fewest = Annotated[
+    int | None, typer.Option("--min-pilot-samples", metavar="N", help="Candidates of the pilot that must be judged.")
+]
+Size = Annotated[int | None, typer.Option("--pilot-size", metavar="N", help="Candidates of the pilot.")]
+Target = Annotated[int | None, typer.Option("--campaign-target", metavar="N", help="Accepted samples in all.")]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Processes that make samples.")]
+NoAuto = Annotated[bool, typer.Option("--no-auto-launch", help="Stop after a pilot that was approved.")]
+NoActive = Annotated[bool, typer.Option("--no-active-learning", help="Choose what is made next by chance.")]
+Background = Annotated[bool, typer.Option("--background", help="Go on alone, and say how to watch and stop it.")]
+ENDED = {"campaign_complete": 0, "validation_complete": 0}
+"""Exit codes by phase; any other one is 1."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight campaign auto --campaign-target 2000",
+        help="Make training data at scale, after a pilot that has to be good.",
+    )
+    group.callback()(_group)
+    group.command("auto", epilog="Example: overnight campaign auto code --campaign-target 2000")(_auto)
+    group.command("pilot", epilog="Example: overnight campaign pilot code --pilot-size 190")(_pilot)
+    group.command("validate", epilog="Example: overnight campaign validate code")(_validate)
+    group.command("launch", epilog="Example: overnight campaign launch code")(_launch)
+    group.command("resume", epilog="Example: overnight campaign resume code")(_resume)
+    group.command("status", epilog="Example: overnight campaign status code --json")(_status)
+    group.command("logs", epilog="Example: overnight campaign logs code -n 20")(_logs)
+    group.command("stop", epilog="Example: overnight campaign stop code")(_stop)
+    app.add_typer(group, name="campaign")
+
+
+def _group() -> None:
+    """Make training data at scale, after a pilot that has to be good."""
+
+
+def _auto(
+    ctx: typer.Context,
+    name: Name = None,
+    *,
+    quality_threshold: Threshold = None,
+    min_pilot_samples: Fewest = None,
+    pilot_size: Size = None,
+    campaign_target: Target = None,
+    workers: Workers = None,
+    no_auto_launch: NoAuto = False,
+    no_active_learning: NoActive = False,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Make a pilot, have it judged, and, if it is approved, make the whole campaign.
+
+    What was interrupted goes on where it was, with nothing made twice. The variables QUALITY_THRESHOLD, CAMPAIGN_TARGET
+    and AUTO_LAUNCH count where no option is given. Exit code: 0 if all was made, or the pilot approved with
+    --no-auto-launch; 1 if the pilot was rejected or the campaign failed; 130 interrupted.
+    """
+    settings = _settings(
+        quality_threshold=quality_threshold,
+        min_pilot_samples=min_pilot_samples,
+        pilot_size=pilot_size,
+        target=campaign_target,
+        workers=workers,
+        active_learning=False if no_active_learning else None,
+    )
+    wish: dict[str, Any] = {"settings": settings, **({"launch": False} if no_auto_launch else {})}
+    _perform(ctx, name, wish, as_json=as_json, background=background)
+
+
+def _pilot(
+    ctx: typer.Context,
+    name: Name = None,
+    *,
+    quality_threshold: Threshold = None,
+    min_pilot_samples: Fewest = None,
+    pilot_size: Size = None,
+    workers: Workers = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Make the pilot of a campaign and have it judged.
+
+    Its samples are the first of the campaign. Exit code: 0 approved, 1 rejected or failed, 130 interrupted.
+    """
+    settings = _settings(
+        quality_threshold=quality_threshold,
+        min_pilot_samples=min_pilot_samples,
+        pilot_size=pilot_size,
+        workers=workers,
+    )
+    _perform(ctx, name, {"settings": settings, "launch": False}, as_json=as_json, background=background)
+
+
+def _validate(
+    ctx: typer.Context, name: Name = None, *, quality_threshold: Threshold = None, as_json: Json = False
+) -> None:
+    """Judge the pilot that was made once more, by the settings of now; what is lacking of it is made first.
+
+    Exit code: 0 approved, 1 rejected.
+    """
+    wish = {"settings": _settings(quality_threshold=quality_threshold), "launch": False}
+    _perform(ctx, name, wish, as_json=as_json)
+
+
+def _launch(
+    ctx: typer.Context,
+    name: Name = None,
+    *,
+    force: Annotated[
+        str | None,
+        typer.Option("--force", metavar="REASON", help="Launch without an approved pilot; kept, with your name."),
+    ] = None,
+    campaign_target: Target = None,
+    workers: Workers = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Make the whole campaign; its pilot must have been approved by the gate of now.
+
+    Exit code: 0 if all was made, 1 if not, 130 interrupted.
+    """
+    if force is not None and not force.strip():
+        raise UserMistake("--force: say why, as in --force 'a person has read the pilot'")
+    settings = _settings(target=campaign_target, workers=workers)
+    wish = {"settings": settings, "pilot": False, **({"force": force} if force else {})}
+    _perform(ctx, name, wish, as_json=as_json, background=background)
+
+
+def _resume(ctx: typer.Context, name: Name = None, *, background: Background = False, as_json: Json = False) -> None:
+    """Go on with a campaign that was interrupted, stopped or has failed: with all that it has made."""
+    from overnight.app import campaigns
+
+    with place_of(ctx).open() as project:
+        wish = campaigns.last_wish(project, campaigns.name_of(project, name))
+    _perform(ctx, name, wish, as_json=as_json, background=background)
+
+
+def _settings(**given: Any) -> dict[str, Any]:  # Any: whatever an option holds
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _perform(
+    ctx: typer.Context, name: str | None, wish: dict[str, Any], *, as_json: bool, background: bool = False
+) -> None:
+    from overnight.app import campaigns
+
+    with place_of(ctx).open() as project:
+        found = campaigns.name_of(project, name)
+        if wish.get("pilot", True):
+            wish = campaigns.with_environment(project, found, wish)
+        raise typer.Exit(
+            _in_background(project, found, wish) if background else perform(project, found, wish, as_json=as_json)
+        )
+
+
+def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: bool) -> int:
+    """Begin or go on with the campaign, see it through, say how it ended, and return the exit code."""
+    from overnight.app import campaigns
+    from overnight.app.signals import stopping
+    from overnight.cli.running import begin_work, leave, see_through
+
+    with stopping() as stop:
+        run_id, resumed = campaigns.begin(project, name, wish)
+        here = begin_work(project)
+        if resumed:
+            note(f"going on with campaign {name} (run {run_id})" + ("" if here else ", which another process works on"))
+        with _watching(project, quiet=as_json) as show:
+            runs = see_through(project, lambda: _with_children(project, run_id), stop, show)
+    leave(project, interrupted=not runs[0].state.final)
+    run = project.get(run_id)
+    if not run.state.final:
+        note(f"interrupted; `overnight campaign resume {name}` goes on with it, with all that it has made")
+        return 130
+    found = campaigns.status(project, name)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+    return ENDED.get(str(found["phase"]), 1)
+
+
+def _in_background(project: "Project", name: str, wish: dict[str, Any]) -> int:
+    from overnight.app import campaigns
+
+    begun = campaigns.begin_alone(project, name, wish)
+    say(f"campaign {name} goes on alone (run {begun.run_id}), worked on by process {begun.pid}")
+    say(f"  it {begun.will}")
+    say(f"  logs:   {begun.logs}")
+    say(f"  watch:  overnight campaign status {name}     or: overnight campaign logs {name} -f")
+    say(f"  stop:   overnight campaign stop {name}")
+    return 0
+
+
+def _with_children(project: "Project", run_id: int) -> "list[Run]":
+    from overnight.engine import store
+
+    with project.database.read() as connection:
+        return [project.get(run_id), *store.children_of(connection, run_id)]
+
+
+@contextlib.contextmanager
+def _watching(project: "Project", *, quiet: bool) -> "Iterator[Callable[[Sequence[Run]], None]]":
+    """Give what shows how far a campaign is: a bar on a terminal, elsewhere a line for each tenth of a part."""
+    from overnight.cli.progress import watching
+
+    if sys.stderr.isatty() and not quiet:
+        with watching(project, sum_up=_sum_up) as show:
+            yield show
+        return
+    said: set[tuple[str, int]] = set()
+
+    def tell(runs: "Sequence[Run]") -> None:
+        done, total, words = _sum_up(runs)
+        tenth = (words.partition(":")[0], int(10 * done / total) if total else 0)
+        if not quiet and tenth not in said:
+            note(words)
+        said.add(tenth)
+
+    yield tell
+
+
+def _sum_up(runs: "Sequence[Run]") -> tuple[float, float | None, str]:
+    """Return how far the newest of the runs is that make samples."""
+    import json
+
+    told = json.loads(runs[-1].progress or "{}") if len(runs) > 1 else {}
+    done, total = told.get("done", 0), told.get("total")
+    words = f"{told.get('phase', 'begins')}: {done:,.0f} of {total:,.0f}" if total else "begins"
+    return float(done), total, words
+
+
+def _status(ctx: typer.Context, name: Name = None, *, as_json: Json = False) -> None:
+    """Show where a campaign stands."""
+    from overnight.app import campaigns
+
+    with place_of(ctx).open() as project:
+        found = campaigns.status(project, campaigns.name_of(project, name))
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    state = "was never begun" if found["phase"] is None else str(found["phase"]).replace("_", " ")
+    if found["stopping"]:
+        state += ", stopping"
+    say(f"campaign {found['campaign']}: {state}")
+    if found["reason"]:
+        say(f"  {found['reason']}")
+    if found["verdict"] is not None:
+        say(f"  pilot {found['verdict']['decision']}: {found['verdict']['reason']}")
+    for launch in found["launches"]:
+        if launch["forced"] is not None:
+            say(f"  launched without an approved pilot by {launch['by']} at {launch['at']}: {launch['forced']}")
+    if found["judged"]:
+        say(f"  {found['accepted']:,} of {found['target']:,} samples, {found['skeletons']:,} skeletons")
+        rows = [
+            (name, f"{one['accepted']:,}", f"{one['target']:,}", f"{one['judged']:,}", _share(one))
+            for name, one in found["domains"].items()
+        ]
+        print_table(("DOMAIN", "ACCEPTED", "OF", "JUDGED", "ACCEPTED OF JUDGED"), rows)
+    say(f"  files: {found['folder']}")
+
+
+def _share(one: dict[str, int]) -> str:
+    return "not measured" if not one["judged"] else f"{one['accepted'] / one['judged']:.1%}"
+
+
+def _logs(
+    ctx: typer.Context,
+    name: Name = None,
+    *,
+    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", help="Lines of each log.")] = 20,
+) -> None:
+    """Show the newest lines of a campaign's logs."""
+    from overnight.app import campaigns
+
+    with place_of(ctx).open() as project:
+        found = campaigns.log_files(project, campaigns.name_of(project, name))
+    for path in found:
+        say(f"==> {path} <==")
+        for line in path.read_text(errors="replace").splitlines()[-lines:]:
+            say(line)
+
+
+def _stop(ctx: typer.Context, name: Name = None) -> None:
+    """Stop a campaign; what it has made is kept, and `overnight campaign resume` goes on with it."""
+    from overnight.app import campaigns
+
+    with place_of(ctx).open() as project:
+        say(campaigns.stop(project, campaigns.name_of(project, name)))

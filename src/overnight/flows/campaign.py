@@ -1,0 +1,270 @@
+"""A data campaign: a pilot, the gate that judges it, and, where that approves, the whole campaign.
+
+A durable flow. What is made is in the ledger, a row for each candidate, so that nothing here is made again after a
+crash; the flow itself records its phases alone. While samples are made it takes what comes into the ledger, once a
+second, and keeps the status files that other programs read.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overnight.base.errors import PermanentError, UnknownName
+from overnight.campaigns import gate, ledger, record
+from overnight.campaigns.gate import Pilot, Specification
+from overnight.campaigns.making import SPOOL, STOPPED, TARGET
+from overnight.campaigns.orders import Campaign
+from overnight.campaigns.phases import Phase
+from overnight.campaigns.spool import Spool, read_batch
+from overnight.db.database import Database
+from overnight.db.writer import Tx
+from overnight.engine import store
+from overnight.engine.flow import Flow
+from overnight.engine.model import Needs, Run, State
+from overnight.reports.campaign_status import Statuses
+
+SAMPLES = "overnight:samples"
+"""The task in which samples are made."""
+LOOK_S = 1.0
+_AT_ONCE = 40
+"""Batches that are taken in one transaction."""
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaigns:
+    """What the flow works with. `plan` returns what a campaign of that name is, with the wishes of one run."""
+
+    database: Database
+    plan: Callable[[str, Mapping[str, Any]], tuple[Campaign, Specification, float]]
+    statuses: Callable[[Campaign], Statuses]
+
+
+def campaign(flow: Flow, campaigns: Campaigns, name: str, wish: Mapping[str, Any]) -> Json:
+    """See a campaign through and return how it ended: `phase`, `reason`, `judged` and `accepted` in all.
+
+    `wish` says which parts: `pilot` and `launch`, `force` (why it may go on without a verdict), `by` (who wants it),
+    and `settings` of this run alone.
+
+    Raises:
+        ConfigError: its settings do not go together.
+        PermanentError: another run works on it, or samples could not be made; the message says why.
+    """
+    begun = flow.step("begin", _begin, campaigns, flow.run_id, name, dict(wish))
+    work = _Work(flow=flow, campaigns=campaigns, begun=begun, wish=wish)
+    if wish.get("pilot", True):
+        ended = work.pilot()
+        if ended is not None:
+            return ended
+    return work.full() if wish.get("launch", True) else work.end(Phase.VALIDATION_COMPLETE, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    flow: Flow
+    campaigns: Campaigns
+    begun: Json
+    wish: Mapping[str, Any]
+
+    @property
+    def campaign(self) -> Campaign:
+        return Campaign.from_dict(self.begun["campaign"])
+
+    @property
+    def campaign_id(self) -> int:
+        return int(self.begun["campaign_id"])
+
+    def pilot(self) -> Json | None:
+        """Make the pilot and have it judged; return how the campaign ended, or None where it goes on."""
+        made = self._made("pilot", Phase.MONITORING_PILOT)
+        if made["ended"] == STOPPED:
+            return self.end(Phase.STOPPED, made["why"])
+        self._enter(Phase.VALIDATING_PILOT)
+        verdict = self.flow.step("validate", _validate, self.campaigns, self.begun, made)
+        if verdict["decision"] != "APPROVED":
+            return self.end(Phase.VALIDATION_FAILED, verdict["reason"])
+        self._enter(Phase.VALIDATION_COMPLETE)
+        return None
+
+    def full(self) -> Json:
+        """Make the whole campaign."""
+        refused = self.flow.step("launch", _launch, self.campaigns, self.flow.run_id, self.begun, dict(self.wish))
+        if refused is not None:
+            return self._failed(refused)
+        made = self._made("full", Phase.CAMPAIGN_LAUNCHED)
+        if made["ended"] == STOPPED:
+            return self.end(Phase.STOPPED, made["why"])
+        return self.end(Phase.CAMPAIGN_COMPLETE, None) if made["ended"] == TARGET else self._failed(made["why"])
+
+    def _made(self, phase: str, entered: Phase) -> Json:
+        """Have samples made, and take them, until there are enough; return what the run that makes them says."""
+        self._enter(entered)
+        needs = Needs(memory_gb=self.begun["memory_gb"], cpus=float(self.campaign.workers))
+        args = {"campaign": self.begun["campaign"], "phase": phase}
+        run_id = self.flow.start(SAMPLES, args, name=f"{phase} of {self.campaign.name}", needs=needs)
+        look = partial(_look, self.campaigns, self.begun, run_id, phase)
+        seen = self.flow.until(f"{phase} samples", look, every_s=LOOK_S)
+        if seen["stopping"]:
+            self.flow.cancel(run_id)
+            self.flow.wait(run_id)
+            self.flow.step("take the rest", _take_all, self.campaigns, self.begun)
+            return {"ended": STOPPED, "why": "somebody stopped it"}
+        if seen["error"] is not None:
+            self._failed(seen["error"])
+        return dict(seen["result"])
+
+    def _enter(self, phase: Phase) -> None:
+        self.flow.step(f"phase {phase}", _enter, self.campaigns, self.begun, str(phase), None)
+
+    def end(self, phase: Phase, reason: str | None) -> Json:
+        """Note how it has ended, and return it."""
+        self.flow.step(f"phase {phase}", _enter, self.campaigns, self.begun, str(phase), reason)
+        return self.flow.step("sum up", _sum_up, self.campaigns, self.begun, str(phase), reason)
+
+    def _failed(self, reason: str) -> Json:
+        self.flow.step("phase launch_failed", _enter, self.campaigns, self.begun, str(Phase.LAUNCH_FAILED), reason)
+        raise PermanentError(reason)
+
+
+def _begin(campaigns: Campaigns, run_id: int, name: str, wish: Json) -> Json:
+    """Fix what the campaign is, and what its pilot has to reach; nobody else may work on it."""
+    plan, specification, memory_gb = campaigns.plan(name, wish.get("settings") or {})
+    Path(plan.folder).mkdir(parents=True, exist_ok=True)
+
+    def change(tx: Tx) -> int:
+        campaign_id = ledger.campaign_of(tx, name)
+        stand = record.find(tx.connection, name)
+        assert stand is not None, "it was just made"
+        other = None if stand.run_id in (None, run_id) else store.get(tx.connection, stand.run_id)
+        if other is not None and not other.state.final:
+            raise PermanentError(
+                f"campaign {name!r} is already running (run {other.run_id}); `overnight campaign stop {name}` stops it"
+            )
+        ledger.register_gate(tx, campaign_id, specification, str(wish.get("by") or "its schedule"))
+        record.begin(tx, campaign_id, run_id)
+        return campaign_id
+
+    campaign_id = campaigns.database.writer.do(change)
+    campaigns.statuses(plan).begun()
+    return {
+        "campaign_id": campaign_id,
+        "campaign": plan.to_dict(),
+        "gate": specification.to_dict(),
+        "memory_gb": memory_gb,
+    }
+
+
+def _enter(campaigns: Campaigns, begun: Json, phase: str, reason: str | None) -> None:
+    def change(tx: Tx) -> None:
+        record.enter(tx, begun["campaign_id"], Phase(phase))
+
+    campaigns.database.writer.do(change)
+    campaigns.statuses(Campaign.from_dict(begun["campaign"])).entered(Phase(phase), reason)
+
+
+def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | None:
+    """Take what was made; return how it ended once it has, or that somebody wants it to stop."""
+    plan, campaign_id = Campaign.from_dict(begun["campaign"]), begun["campaign_id"]
+    spool = Spool(Path(plan.folder) / SPOOL)
+    more = _take(campaigns, campaign_id, spool)
+    with campaigns.database.read() as connection:
+        run = store.get(connection, run_id)
+        stand = record.find(connection, plan.name)
+        if run is None or stand is None:
+            raise UnknownName(f"run {run_id} or its campaign is gone")
+        asked = None if more else spool.asked()
+        if asked is not None:
+            spool.answer(asked, (line.to_json() for line in ledger.known(connection, campaign_id)))
+        found = ledger.counts(connection, campaign_id, pilot=phase == "pilot")
+        qualities = ledger.pilot_qualities(connection, campaign_id) if phase == "pilot" else {}
+    ended = run.state.final and not more
+    statuses = campaigns.statuses(plan)
+    if phase == "pilot":
+        statuses.pilot(found, [one for some in qualities.values() for one in some], complete=ended, now=ended)
+    else:
+        statuses.full(found, running=not ended, now=ended)
+    if ended:
+        return {"stopping": False, **_said(run)}
+    return {"stopping": True} if stand.stopping else None
+
+
+def _said(run: Run) -> Json:
+    if run.state is State.COMPLETED:
+        return {"result": json.loads(str(run.result)), "error": None}
+    why = "it was cancelled" if run.error is None else run.error.message
+    return {"result": None, "error": f"no samples could be made: {why}"}
+
+
+def _take(campaigns: Campaigns, campaign_id: int, spool: Spool) -> bool:
+    """Take some of the batches into the ledger; return whether there are more."""
+    waiting = spool.waiting()
+    batches = waiting[:_AT_ONCE]
+    rows = [row for path in batches for row in read_batch(path)]
+    if rows:
+        campaigns.database.writer.do(lambda tx: ledger.take(tx, campaign_id, rows))
+    spool.taken(batches)
+    return len(waiting) > len(batches)
+
+
+def _take_all(campaigns: Campaigns, begun: Json) -> None:
+    spool = Spool(Path(begun["campaign"]["folder"]) / SPOOL)
+    while _take(campaigns, begun["campaign_id"], spool):
+        pass
+
+
+def _validate(campaigns: Campaigns, begun: Json, made: Json) -> Json:
+    """Have the gate judge what the ledger has of the pilot."""
+    plan, specification = Campaign.from_dict(begun["campaign"]), Specification(**begun["gate"])
+    with campaigns.database.read() as connection:
+        qualities = ledger.pilot_qualities(connection, begun["campaign_id"])
+    planted = {kind: (passed, among) for kind, (passed, among) in made["planted"].items()}
+    pilot = Pilot(qualities=qualities, planted=planted, complete=made["ended"] == TARGET)
+    verdict = gate.judge(specification, pilot)
+    campaigns.database.writer.do(lambda tx: record.judged(tx, begun["campaign_id"], verdict))
+    campaigns.statuses(plan).judged(verdict)
+    return {"decision": str(verdict.decision), "reason": verdict.reason, "quality": _estimate(verdict)}
+
+
+def _estimate(verdict: gate.Verdict) -> Json | None:
+    return None if verdict.quality is None else asdict(verdict.quality)
+
+
+def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> str | None:
+    """Note the launch, or return why it is refused: the newest verdict has to approve it, by the gate of now."""
+    specification, forced = Specification(**begun["gate"]), wish.get("force")
+    with campaigns.database.read() as connection:
+        verdict = record.verdict_of(connection, begun["campaign_id"])
+    refused = None
+    if verdict is None:
+        refused = "no pilot was judged: `overnight campaign pilot` comes first"
+    elif verdict["decision"] != "APPROVED":
+        refused = f"the pilot was rejected: {verdict['reason']}"
+    elif verdict["version"] != specification.version:
+        refused = (
+            "what the pilot has to reach has changed since it was judged: `overnight campaign pilot` judges it anew"
+        )
+    if refused is not None and not forced:
+        return refused
+
+    def change(tx: Tx) -> None:
+        by = str(wish.get("by") or "its schedule")
+        record.launch(tx, begun["campaign_id"], run_id, by=by, forced=forced if refused else None)
+
+    campaigns.database.writer.do(change)
+    campaigns.statuses(Campaign.from_dict(begun["campaign"])).launched(verdict, forced if refused else None)
+    return None
+
+
+def _sum_up(campaigns: Campaigns, begun: Json, phase: str, reason: str | None) -> Json:
+    with campaigns.database.read() as connection:
+        found = ledger.counts(connection, begun["campaign_id"])
+    return {
+        "campaign": begun["campaign"]["name"],
+        "phase": phase,
+        "reason": reason,
+        "judged": sum(one.judged for one in found),
+        "accepted": sum(one.accepted for one in found),
+    }

@@ -1,0 +1,53 @@
+"""A generator of sums for tests: quick, and wrong, slow, silent or deadly where its settings say so."""
+
+import os
+import time
+from pathlib import Path
+
+from overnight.campaigns.ports import COHERENCE, CONSISTENCY, GROUNDEDNESS, Checked, Draft, Message
+
+WORDS = ["apples", "pears", "plums", "nuts", "figs", "dates", "limes", "kiwis", "melons", "grapes"]
+
+
+class Sums:
+    """`wrong` of ten numbers are wrong, `blind` lets bad answers pass; `dies_at` ends the process at that number."""
+
+    name, version = "sums", 1
+
+    def __init__(
+        self, cells=3, numbers=None, wrong=0, blind=False, dies_at=None, hangs_at=None, none_at=(), pause_s=0.0
+    ):
+        self.numbers, self.wrong, self.blind, self.pause_s = numbers, wrong, blind, pause_s
+        self.dies_at, self.hangs_at, self.none_at = dies_at, hangs_at, none_at
+        self._cells = [f"c{place}" for place in range(cells)]
+
+    def cells(self):
+        return self._cells
+
+    def count(self, cell):
+        return self.numbers
+
+    def draft(self, cell, number):
+        time.sleep(self.pause_s)
+        if number == self.dies_at and cell == "c0":
+            os._exit(3)
+        if number in self.none_at:
+            return None
+        left, right = number * 7919 + 13, int(cell[1:]) * 104_729 + number
+        word, other = WORDS[number % 10], WORDS[(number // 10) % 10]
+        task = f"{cell}: {left} {word} and {right} {word} of {other} box {left * right} make how many?"
+        answer = left + right + (1 if number % 10 < self.wrong else 0)
+        if log := os.environ.get("DRAFTED"):
+            with Path(log).open("a") as file:
+                file.write(f"{cell} {number}\n")
+        return Draft(
+            messages=[Message(role="user", content=task), Message(role="assistant", content=f"They make {answer}.")],
+            skeleton=f"{cell}/{number}",
+            source={"name": f"{cell}/{number // 4}", "licence": "CC0-1.0", "version": "1"},
+            facts={"sum": left + right},
+        )
+
+    def check(self, draft):
+        if not self.blind and draft.messages[-1].content != f"They make {draft.facts['sum']}.":
+            return Checked(fault="the sum is wrong")
+        return Checked(terms={CONSISTENCY: 1.0, GROUNDEDNESS: 0.9, COHERENCE: 0.8})
