@@ -18,7 +18,7 @@ from overnight.training import tables as training_tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (
