@@ -21,6 +21,8 @@ MOST_CHARACTERS = 100_000
 """Of a sample's messages together; no model learns from longer ones, and a poisoned source may give any."""
 KEPT_CHARACTERS = 10_000
 """Of each message of one that was refused for what it is."""
+MOST_OF_A_REASON = 200
+"""Characters; the database counts by reasons, and PostgreSQL's indexes take no long ones."""
 UNMEASURED, TOO_LOW = "unmeasured", "quality too low"
 SAME, NEAR, FULL, CONTAMINATED = "same text", "near duplicate", "skeleton is full", "in an evaluation set"
 
@@ -120,7 +122,7 @@ class Intake:
         if _escaped(text) != text:
             yield NOT_TEXT, None
         if candidate.checked.fault is not None:
-            yield candidate.checked.fault, candidate.checked.detail
+            yield _reason(candidate.checked.fault), candidate.checked.detail
         if worth is None:
             yield UNMEASURED, None
         elif worth < self._asked.accept_from:
@@ -134,6 +136,10 @@ class Intake:
         # The last one, because it adds the text where it is new.
         if self._near.take([text]) != [None]:
             yield NEAR, None
+
+
+def _reason(fault: str) -> str:
+    return fault if len(fault) <= MOST_OF_A_REASON else f"{fault[: MOST_OF_A_REASON - 1]}…"
 
 
 def text_of(draft: Draft) -> str:

@@ -90,13 +90,25 @@ samples = sa.Table(
     sa.Column("at_us", _BIG, nullable=False),
 )
 ACCEPTED = samples.c.reason.is_(None)
-sa.Index("campaign_samples_cell", samples.c.campaign_id, samples.c.domain, samples.c.cell, samples.c.number)
-partial(
-    "campaign_samples_accepted",
+# What these two hold is counted without reading rows, which are mostly bodies: see `reading`.
+sa.Index(
+    "campaign_samples_cell",
     samples.c.campaign_id,
     samples.c.domain,
     samples.c.cell,
     samples.c.number,
-    where=ACCEPTED,
+    samples.c.reason,
+    samples.c.at_us,
+)
+sa.Index(
+    "campaign_samples_time",
+    samples.c.campaign_id,
+    samples.c.at_us,
+    samples.c.sample_id,
+    samples.c.domain,
+    samples.c.reason,
+    samples.c.quality,
+    samples.c.skeleton,
+    samples.c.pilot,
 )
 partial("campaign_samples_text", samples.c.campaign_id, samples.c.digest, where=ACCEPTED, unique=True)

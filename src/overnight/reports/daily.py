@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from overnight.data.remarks import remarks
+from overnight.reports.boxes import WIDTH, fit, indented, row, rule
 from overnight.reports.history import qualities_of, recommendations, trend
 from overnight.reports.nightly import BEST, CHAMPION, NOT_MEASURED, RIVALS
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 
-WIDTH = 78
 LEGEND = (
     "quality: 0 = the naive baseline, 10 = the best value of the metric, of the version that serves, on held-out "
     "items. change: the trained version against what it was compared with, in % of the way from the baseline to the "
@@ -21,19 +21,19 @@ LEGEND = (
 def daily_report(result: Json, before: Sequence[Json], project: str) -> str:
     """Return the report of a night; `before` are the results of the nights before it, oldest first."""
     lines = [
-        _rule("┌", "┐"),
-        _row(f"Nightly training of {project}"),
-        _row(f"{result['timestamp'][:16].replace('T', ' ')} UTC, run {result['run']}: {result['status']}"),
-        _rule("├", "┤"),
+        rule("┌", "┐"),
+        row(f"Nightly training of {project}"),
+        row(f"{result['timestamp'][:16].replace('T', ' ')} UTC, run {result['run']}: {result['status']}"),
+        rule("├", "┤"),
         _columns("agent", "serves", "quality", "change", "decision", "time"),
-        _rule("├", "┤"),
+        rule("├", "┤"),
         *(_agent_row(name, agent) for name, agent in result["agents"].items()),
-        _rule("├", "┤"),
+        rule("├", "┤"),
         *(_phase_row(name, phase["status"], phase["seconds"]) for name, phase in result["phases"].items()),
         _phase_row("in all", "", result["total_time_seconds"]),
-        _rule("├", "┤"),
-        *(_row(f"{label:<22}{text}") for label, text in summary(result, before)),
-        _rule("└", "┘"),
+        rule("├", "┤"),
+        *(row(f"{label:<22}{text}") for label, text in summary(result, before)),
+        rule("└", "┘"),
         "",
         *textwrap.wrap(LEGEND, WIDTH),
         *_recommended(result),
@@ -77,9 +77,9 @@ def _aim(value: float | None, shown: str) -> str:
 
 def _agent_row(name: str, agent: Json) -> str:
     if agent["status"] == "failed":
-        return _row(f"{_fit(name, 21)} failed: {agent['error']}")
+        return row(f"{fit(name, 21)} failed: {agent['error']}")
     if agent["status"] != "trained":
-        return _row(f"{_fit(name, 21)} {about(agent)}")
+        return row(f"{fit(name, 21)} {about(agent)}")
     target = agent.get("quality_target")
     quality = NOT_MEASURED if agent["quality"] is None else f"{agent['quality']:.2f}"
     return _columns(
@@ -101,11 +101,11 @@ def about(agent: Json) -> str:
 
 def _columns(*cells: str) -> str:
     name, serves, quality, change, decision, time = cells
-    return _row(f"{_fit(name, 21)} {_fit(serves, 8)}{quality:>12}{change:>10}  {_fit(decision, 12)}{time:>8}")
+    return row(f"{fit(name, 21)} {fit(serves, 8)}{quality:>12}{change:>10}  {fit(decision, 12)}{time:>8}")
 
 
 def _phase_row(name: str, status: str, seconds: float, more: str = "") -> str:
-    return _row(f"{_fit(name, 14)} {_fit(status, 8)}{seconds:>11.1f} s{more}")
+    return row(f"{fit(name, 14)} {fit(status, 8)}{seconds:>11.1f} s{more}")
 
 
 def _number(value: float) -> str:
@@ -122,7 +122,7 @@ def _change(percent: float) -> str:
 
 def _recommended(result: Json) -> list[str]:
     found = recommendations(result)
-    return ["", "What to do next:", *(line for one in found for line in _indented(one))] if found else []
+    return ["", "What to do next:", *(line for one in found for line in indented(one))] if found else []
 
 
 def _notes(result: Json) -> list[str]:
@@ -139,7 +139,7 @@ def _notes(result: Json) -> list[str]:
         if agent["status"] == "trained":
             notes += ["", *_trained_notes(name, agent)]
         elif agent["status"] == "failed":
-            notes += ["", *textwrap.wrap(f"{name}: failed", WIDTH), *_indented(agent["error"])]
+            notes += ["", *textwrap.wrap(f"{name}: failed", WIDTH), *indented(agent["error"])]
     return notes
 
 
@@ -152,7 +152,7 @@ def _data_notes(name: str, category: Json) -> list[str]:
             age = f", {source['age_s'] / 3600:.1f} h old" if source["status"] == "cache" else ""
             facts.append(f"{where}: {source['status']}{age}: {source['error']}")
     head = textwrap.wrap(f"records of {name}:", WIDTH) if facts else []
-    return [*head, *(line for fact in facts for line in _indented(fact))]
+    return [*head, *(line for fact in facts for line in indented(fact))]
 
 
 def _trained_notes(name: str, agent: Json) -> list[str]:
@@ -170,7 +170,7 @@ def _trained_notes(name: str, agent: Json) -> list[str]:
     raw = agent["quality_raw"]
     if raw is not None and raw < 0:
         facts.append(f"quality {raw:.2f} is below the baseline and shown as 0")
-    return [*textwrap.wrap(head, WIDTH), *(line for fact in facts for line in _indented(fact))]
+    return [*textwrap.wrap(head, WIDTH), *(line for fact in facts for line in indented(fact))]
 
 
 def _measured(agent: Json) -> str:
@@ -182,19 +182,3 @@ def _measured(agent: Json) -> str:
     ]
     found = [f"{name} {_number(value)}" for name, value in others if value is not None]
     return ", ".join([f"{agent['metric_name']} {_number(agent['candidate'])}", *found])
-
-
-def _indented(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
-
-
-def _fit(text: str, width: int) -> str:
-    return f"{text if len(text) <= width else text[: width - 1] + '…':<{width}}"
-
-
-def _row(text: str) -> str:
-    return f"│ {_fit(text, WIDTH - 4)} │"
-
-
-def _rule(left: str, right: str) -> str:
-    return f"{left}{'─' * (WIDTH - 2)}{right}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from overnight.reports.daily import LEGEND, about, summary
 from overnight.reports.history import recommendations
+from overnight.reports.markup import page, table
 from overnight.reports.nightly import NOT_MEASURED
 
 Json = dict[str, Any]  # Any: whatever JSON holds
@@ -13,17 +14,6 @@ Json = dict[str, Any]  # Any: whatever JSON holds
 NIGHTS = 30
 """Nights that a chart shows at the most."""
 _WIDTH, _HEIGHT, _EDGE = 320, 110, 26
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c2733; }
-h1 { font-size: 1.5rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .7rem; vertical-align: top }
-th { border-bottom: 2px solid #c9d3dc; font-weight: 600 } td { border-bottom: 1px solid #e6ebf0 }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-.note { color: #5b6b7a; font-size: .85rem }
-.ACCEPT, .success, .trained { color: #11734b } .REJECT, .failed { color: #a3302a }
-.UNDERPOWERED, .partial { color: #8a6100 } .charts { display: flex; flex-wrap: wrap; gap: 1rem }
-figure { margin: 0; border: 1px solid #e6ebf0; border-radius: .4rem; padding: .5rem } figcaption { font-weight: 600 }
-"""
 
 
 def daily_page(result: Json, before: Sequence[Json], project: str) -> str:
@@ -31,12 +21,9 @@ def daily_page(result: Json, before: Sequence[Json], project: str) -> str:
     when = f"{result['timestamp'][:16].replace('T', ' ')} UTC"
     nights = [*before, result][-NIGHTS:]
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f"<title>{escape(project)}: nightly training of {when}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Nightly training of {escape(project)}</h1>",
         f'<p>{when}, run {result["run"]}: <b class="{escape(result["status"])}">{escape(result["status"])}</b></p>',
-        _table(("", ""), [(label, escape(text)) for label, text in summary(result, before)]),
+        table(("", ""), [(label, escape(text)) for label, text in summary(result, before)]),
         *_recommended(result),
         "<h2>Agents</h2>",
         _agents(result),
@@ -47,9 +34,8 @@ def daily_page(result: Json, before: Sequence[Json], project: str) -> str:
         "</div>",
         "<h2>Phases</h2>",
         _phases(result),
-        "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
+    return page(f"{project}: nightly training of {when}", parts)
 
 
 def _recommended(result: Json) -> list[str]:
@@ -59,19 +45,10 @@ def _recommended(result: Json) -> list[str]:
     return ["<h2>What to do next</h2><ul>", *(f"<li>{escape(one)}</li>" for one in found), "</ul>"]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:
-    def line(tag: str, cells: Sequence[str]) -> str:
-        made = (f"<{tag}{' class=n' if place in numbers else ''}>{cell}</{tag}>" for place, cell in enumerate(cells))
-        return f"<tr>{''.join(made)}</tr>"
-
-    heading = line("th", head) if any(head) else ""
-    return f"<table>{heading}{''.join(line('td', row) for row in rows)}</table>"
-
-
 def _agents(result: Json) -> str:
     head = ("agent", "serves", "quality", "metric", "", "change", "decision", "records", "time", "why")
     rows = [_agent(name, agent) for name, agent in result["agents"].items()]
-    return _table(head, rows, frozenset({2, 3, 5, 7, 8}))
+    return table(head, rows, frozenset({2, 3, 5, 7, 8}))
 
 
 def _agent(name: str, agent: Json) -> tuple[str, ...]:
@@ -108,7 +85,7 @@ def _phases(result: Json) -> str:
         )
         for name, phase in result["phases"].items()
     ]
-    return _table(("phase", "status", "time", ""), rows, frozenset({2}))
+    return table(("phase", "status", "time", ""), rows, frozenset({2}))
 
 
 def _figure(name: str, nights: Sequence[Json]) -> str:

@@ -86,15 +86,15 @@ def _samples() -> None:
         sa.Column("at_us", BIG, nullable=False),
         sa.PrimaryKeyConstraint("campaign_id", "sample_id"),
     )
-    op.create_index("campaign_samples_cell", "campaign_samples", ["campaign_id", "domain", "cell", "number"])
-    accepted = sa.text("reason IS NULL")
     op.create_index(
-        "campaign_samples_accepted",
-        "campaign_samples",
-        ["campaign_id", "domain", "cell", "number"],
-        sqlite_where=accepted,
-        postgresql_where=accepted,
+        "campaign_samples_cell", "campaign_samples", ["campaign_id", "domain", "cell", "number", "reason", "at_us"]
     )
+    op.create_index(
+        "campaign_samples_time",
+        "campaign_samples",
+        ["campaign_id", "at_us", "sample_id", "domain", "reason", "quality", "skeleton", "pilot"],
+    )
+    accepted = sa.text("reason IS NULL")
     op.create_index(
         "campaign_samples_text",
         "campaign_samples",
