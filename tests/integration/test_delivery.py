@@ -153,6 +153,7 @@ def test_what_a_killed_one_left_is_gone_on_from(there, tmp_path):
     there.write(MARK, whole["manifest.json"])
     there.write("README.md", whole["README.md"])
     there.write("parts/.train.jsonl.overnight", train)
+    there.write(".README.md.overnight", b"of no use any more")
     done = there.deliver(tmp_path / "set")
     assert there.files() == whole
     assert done.sent_bytes == len(whole["manifest.json"])
@@ -367,6 +368,15 @@ def test_a_folder_in_the_way_is_told(there, tmp_path):
     there.write("README.md/x", b"x")
     with pytest.raises(UserMistake, match=r"a folder.*README.md"):
         there.deliver(tmp_path / "set")
+
+
+@pytest.mark.parametrize("ssh", [False, True], ids=["path", "ssh"])
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path, ssh):
+    set_of(tmp_path / "set", some_files())
+    (tmp_path / "two").write_text("mine")
+    with pytest.raises(UserMistake, match="two: something else is in the way"):
+        deliver(tmp_path / "set", f"ssh://h{tmp_path}/two" if ssh else f"{tmp_path}/two", ssh=here())
+    assert (tmp_path / "two").read_text() == "mine"
 
 
 # -- what is wrong here

@@ -31,6 +31,7 @@ _MANGLED, _NO_DIGESTS, _IN_THE_WAY, _FAILED, _CUT_SHORT = 71, 72, 73, 74, 75
 _SSH_FAILED = 255
 _NO_LOGIN = ("Permission denied", "Host key verification failed")
 _FULL = ("No space left", "quota exceeded", "File too large", "File size limit")
+_BLOCKED = ("File exists", "Not a directory", "Is a directory")
 _DENIED = ("Permission denied", "Operation not permitted", "Read-only file system")
 
 # One line each, without quotes and marks that other login shells take for something else.
@@ -141,7 +142,7 @@ class Host:
             return not_allowed(self.shown, said)
         if ended.code == _NO_DIGESTS:
             return UserMistake(f"{self.shown}: neither sha256sum nor shasum is there: install one of them")
-        if ended.code == _IN_THE_WAY:
+        if ended.code == _IN_THE_WAY or any(words in said for words in _BLOCKED):
             return UserMistake(f"{self.shown}: something else is in the way ({said}): deliver to another folder")
         if ended.code == _FAILED:
             return TransientError(f"{self.shown}: it failed there: {said}")
