@@ -33,7 +33,7 @@ def test_a_good_sample_is_accepted_and_what_it_is_worth_can_be_taken_apart():
 
 
 def test_each_reason_has_its_turn():
-    intake = Intake(Terms(), contaminated=lambda text: "evaluation" in text)
+    intake = Intake(Terms(), contaminated=lambda text: "a set" if "evaluation" in text else None)
     first = candidate(0, LONG)
     assert reasons(intake, first) == [None]
     assert reasons(

@@ -68,8 +68,8 @@ class Intake:
     Used by one thread at a time.
     """
 
-    def __init__(self, asked: Terms, *, contaminated: Callable[[str], bool] = lambda text: False) -> None:
-        """`contaminated` tells whether a text stands in something that models are measured on."""
+    def __init__(self, asked: Terms, *, contaminated: Callable[[str], str | None] = lambda text: None) -> None:
+        """`contaminated` tells where a text stands in something that models are measured on; None where nowhere."""
         self._asked = asked
         self._contaminated = contaminated
         self._near = NearIndex(asked.near)
@@ -131,8 +131,9 @@ class Intake:
             yield SAME, None
         if self._skeletons[skeleton] >= self._asked.per_skeleton:
             yield FULL, f"{self._asked.per_skeleton} samples of it are accepted"
-        if self._contaminated(text):
-            yield CONTAMINATED, None
+        where = self._contaminated(text)
+        if where:
+            yield CONTAMINATED, where
         # The last one, because it adds the text where it is new.
         if self._near.take([text]) != [None]:
             yield NEAR, None

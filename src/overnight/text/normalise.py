@@ -9,9 +9,9 @@ from unicodedata import category, normalize
 _APOSTROPHES = "'`\u00b4\u2018\u2019\u02bc\uff07"
 _PUNCTUATION, _SEPARATOR, _CONTROL, _INVISIBLE = "P", "Z", "Cc", "Cf"
 _NOT_WORD = re.compile(r"[^\w ]|_")
-# Scripts that put no space between words: Thai to Myanmar, Khmer, Japanese, Chinese.
-_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\U00020000-\U0003ffff"
-_SPACE_INSIDE = re.compile(f"(?<=[{_UNSPACED}]) (?=[{_UNSPACED}])")
+UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\U00020000-\U0003ffff"
+"""What puts no space between words, within the brackets of a pattern: Thai to Myanmar, Khmer, Japanese, Chinese."""
+_SPACE_INSIDE = re.compile(f"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
 
 
 def fold(text: str) -> str:
