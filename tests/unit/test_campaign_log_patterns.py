@@ -251,13 +251,18 @@ def test_other_patterns_can_be_given_and_what_is_denied_is_still_no_acceptance()
     assert counted("score x", patterns=Patterns(quality="score (?P<score>x)")).scores == (None,)
 
 
+REPEATED = [
+    "[", "[a", "progress ", "1", "accepted ", "no ", "quality", " ", "12,", "111,", "1 new ", "domain ", "[aaa]", "%|",
+    "1%|", "accepted samples ", "_accepted_count", "domain a -", "1 were ", "accepted, not ", "1 \t",
+]  # fmt: skip
+BEFORE_BLANKS = ["[a]", "domain", "progress", "1/", "1%|", "quality:", "acceptance", "accepted", "1", "1 new", "to"]
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["[", "[a", "progress ", "1", "accepted ", "no ", "quality", " ", "12,", "1 new ", "domain ", "[aaa]", "%|", "1%|",
-     "accepted samples ", "_accepted_count", "domain a -", "1 were ", "accepted, not "],
-)  # fmt: skip
-def test_no_line_takes_long(text):
-    line = (text * 65_536)[:65_000] + " / quality acceptance rejected accepted"
+    ("word", "text"), [*(("", text) for text in REPEATED), *((word, " ") for word in BEFORE_BLANKS)]
+)
+def test_no_line_takes_long(word, text):
+    line = word + (text * 65_536)[:65_000] + " / quality acceptance rejected accepted"
     begun = time.process_time()
     PATTERNS.tell(line)
     assert time.process_time() - begun < 2

@@ -110,6 +110,13 @@ def test_an_accepted_sample_gets_it_further_and_a_rejected_one_does_not():
     )
 
 
+def test_a_count_that_goes_up_and_down_gets_it_no_further():
+    generator = Generator().goes_on("hello").goes_on("accepted: 5")
+    for number in (3, 5, 2, 4, 5):
+        generator.goes_on(f"accepted: {number}", after_s=199)
+    assert generator.prints("accepted: 5", after_s=5).standing is Standing.FAILED
+
+
 def test_one_that_prints_the_same_again_and_again_loops():
     generator = Generator().goes_on("hello")
     lines = ["asking the model, try 1", "asking the model, try 2", "no answer"] * 100

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -106,19 +107,24 @@ def test_only_who_is_named_takes_the_file_away(path):
 
 
 def test_of_several_that_claim_at_once_one_does(path):
-    children = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(6)]
+    children = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(4)]
+    together = Barrier(len(children))
+
+    def attempt(child):
+        started = started_of(child.pid)
+        together.wait()
+        try:
+            claim(path, child.pid, started, name="code")
+            return child.pid
+        except UserMistake:
+            return None
+
     try:
-
-        def attempt(child):
-            try:
-                claim(path, child.pid, started_of(child.pid), name="code")
-                return child.pid
-            except UserMistake:
-                return None
-
-        with ThreadPoolExecutor(6) as threads:
-            won = [pid for pid in threads.map(attempt, children) if pid is not None]
-        assert won == [owner_of(path).pid]
+        with ThreadPoolExecutor(len(children)) as threads:
+            for _ in range(20):
+                won = [pid for pid in threads.map(attempt, children) if pid is not None]
+                assert won == [owner_of(path).pid]
+                path.unlink()
     finally:
         for child in children:
             child.kill()
