@@ -129,10 +129,14 @@ def test_a_launch_needs_a_verdict_of_the_gate_of_now_or_somebody_who_says_why(tm
 
 
 def test_a_campaign_that_runs_dry_says_of_what(tmp_path):
-    with project_of(tmp_path / "p", table(settings="numbers = 20")) as project:
+    with project_of(tmp_path / "p", table(settings="numbers = 41, none_at = [0]")) as project:
         found = see(project)
-        assert (found["phase"], found["accepted"]) == ("launch_failed", 60)
-        assert found["reason"] == "sums: 60 of 120 accepted: its generator has no more to give"
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 120)
+        found = see(project, settings={"target": 121})
+        assert (found["phase"], found["accepted"]) == ("launch_failed", 120)
+        assert found["reason"] == "sums: 120 of 121 accepted: its generator has no more to give"
+        found = see(project, settings={"target": 124})
+        assert "124 samples are wanted, and its generator has 123 at the most" in found["reason"]
 
 
 def test_a_campaign_ends_at_the_most_candidates_that_it_may_judge(tmp_path):

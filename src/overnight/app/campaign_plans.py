@@ -19,16 +19,18 @@ from overnight.campaigns.orders import Campaign, Domain
 from overnight.campaigns.quality import checked_weights
 
 MIXTURE: Mapping[str, float] = {
-    "python_bugs": 0.35,
+    "python_bugs": 0.25,
     "python_predict": 0.15,
     "python_doc": 0.05,
-    "sql_tasks": 0.30,
-    "regex_tasks": 0.15,
+    "sql_tasks": 0.33,
+    "regex_tasks": 0.22,
 }
 """The parts of a campaign that names no domains."""
 LEAST_CODE, MOST_DOC = 0.40, 0.10
 """Of a mixture of built-in generators: the least part of repaired and predicted code, and the most of docstrings, from
 which published ablations show no gain."""
+NEAR: Mapping[str, float] = {"python_bugs": 0.97, "python_predict": 0.95}
+"""From when on two samples of these generators count as one; see `DomainSettings.near_duplicates`."""
 CANDIDATES = 10
 """Times the target, where nothing else is set."""
 WISHES = ("target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning")
@@ -126,7 +128,7 @@ def _domain(campaign: str, name: str, settings: CampaignSettings, target: int) -
     terms = Terms(
         weights=checked_weights(one.weights),
         accept_from=one.accept_from,
-        near=one.near_duplicates,
+        near=one.near_duplicates or NEAR.get(generator, Terms().near),
         per_skeleton=one.per_skeleton,
     )
     return Domain(

@@ -213,3 +213,26 @@ def skeletons(connection: sa.Connection, campaign_id: int) -> int:
     query = sa.select(sa.func.count(sa.distinct(samples.c.skeleton)))
     found: int = connection.execute(query.where(samples.c.campaign_id == campaign_id, ACCEPTED)).scalar_one()
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """An accepted sample as it is exported."""
+
+    sample_id: str
+    domain: str
+    generator: str
+    quality: float | None
+    skeleton: str
+    body: str
+
+
+def exported(connection: sa.Connection, campaign_id: int) -> Iterator[Exported]:
+    """Yield the accepted samples, by their ids."""
+    last = ""
+    columns = [samples.c[name] for name in ("sample_id", "domain", "generator", "quality", "skeleton", "body")]
+    query = sa.select(*columns).where(samples.c.campaign_id == campaign_id, ACCEPTED)
+    query = query.order_by(samples.c.sample_id).limit(_AT_ONCE)
+    while rows := connection.execute(query.where(samples.c.sample_id > last)).fetchall():
+        yield from (Exported(**row._mapping) for row in rows)
+        last = rows[-1].sample_id

@@ -21,7 +21,7 @@ from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.campaigns import ledger, pidfile
 from overnight.campaigns.intake import Candidate, Intake, stored_text_of
-from overnight.campaigns.orders import Campaign, Json, Phase
+from overnight.campaigns.orders import Campaign, Domain, Json, Phase
 from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
@@ -102,6 +102,7 @@ class _Making:
             for domain in self._campaign.domains:
                 self._tell("reading what there is")
                 counts[domain.name] = _said(pool.ask(0, {"count": domain.name}))
+                _check_supply(domain, counts[domain.name]["cells"])
             if not self._prepare(counts):
                 return self._result(STOPPED, "it was stopped", {})
             ended, why = self._make(pool)
@@ -299,6 +300,20 @@ def _said(answer: Json) -> Json:
     if not answer:
         raise TransientError("the generator was stopped before it has answered")
     return answer
+
+
+def _check_supply(domain: Domain, cells: Mapping[str, int | None]) -> None:
+    """Refuse to begin where a generator has fewer numbers than it is to give samples.
+
+    Raises:
+        ConfigError: it has.
+    """
+    numbers = [count for count in cells.values() if count is not None]
+    if len(numbers) == len(cells) and sum(numbers) < domain.target:
+        raise ConfigError(
+            f"{domain.name}: {domain.target:,} samples are wanted, and its generator has {sum(numbers):,} at the most; "
+            "give it more to make them from (campaigns.NAME.packages), or a lower target"
+        )
 
 
 def _lost(why: str) -> tuple[Draft, Checked]:

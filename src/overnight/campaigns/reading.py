@@ -240,3 +240,11 @@ def _sample(row: sa.Row[Any]) -> Sample:  # Any: of all columns
             "source": told["source"],
         }
     )
+
+
+def choices(connection: sa.Connection, campaign_id: int) -> tuple[list[str], list[str]]:
+    """Return the domains of a campaign, and why its candidates were refused, the most frequent reason first."""
+    mine = samples.c.campaign_id == campaign_id
+    domains = connection.execute(sa.select(_of.domain).where(mine).distinct().order_by(_of.domain)).scalars().all()
+    counted = sa.select(_of.reason).where(mine, ~ACCEPTED).group_by(_of.reason).order_by(sa.func.count().desc())
+    return list(domains), list(connection.execute(counted).scalars().all())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.cli import campaign_outputs
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, print_table, say
 
@@ -52,6 +53,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("status", epilog="Example: overnight campaign status code --json")(_status)
     group.command("logs", epilog="Example: overnight campaign logs code -n 20")(_logs)
     group.command("stop", epilog="Example: overnight campaign stop code")(_stop)
+    campaign_outputs.add_to(group)
     app.add_typer(group, name="campaign")
 
 
