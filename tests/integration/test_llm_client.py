@@ -254,7 +254,7 @@ def test_money_is_counted_and_threads_do_not_overrun_it(path):
     price, one = Price(in_usd=2.0, out_usd=10.0), 10 * 2000 + 5 * 10_000
     most = price.of(request().most_tokens_in, 50)
     budget = Budget(usd=(most.nano_usd + 20 * one) / 1e9)
-    with LlmServer(in_turn(GOOD)) as server, client_of(path, server.url, budget=budget, price=price) as client:
+    with LlmServer(in_turn(GOOD)) as server, client_of(path, server.url, budget=budget, prices={"m": price}) as client:
 
         def ask(number):
             try:
@@ -346,8 +346,10 @@ def test_a_time_that_is_none_is_refused():
 
 
 def test_money_without_prices_cannot_be_kept(path):
-    with Replay(path) as replay, pytest.raises(ConfigError, match="price_in_usd"):
-        Client(Endpoint(base_url="http://h/v1"), replay, clock=SystemClock(), budget=Budget(usd=1.0))
+    with LlmServer(in_turn(GOOD)) as server, client_of(path, server.url, budget=Budget(usd=1.0)) as client:
+        with pytest.raises(ConfigError, match="nothing says what 'm' costs"):
+            client.ask(request())
+        assert server.asked == []
 
 
 def test_without_the_library_the_extra_is_named(path, monkeypatch):

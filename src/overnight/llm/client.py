@@ -6,7 +6,7 @@ spent in full, and so does an answer that does not tell its tokens.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -69,19 +69,16 @@ class Client:
         *,
         clock: Clock,
         budget: Budget | None = None,
-        price: Price | None = None,
+        prices: Mapping[str, Price] | None = None,
         most_in_flight: int = 8,
         waits: Backoff = WAITS,
     ) -> None:
-        """Open no connection yet.
+        """Open no connection yet. `prices` are those of the models that cost something.
 
         Raises:
             MissingExtra: openai is not installed.
-            ConfigError: a budget in money cannot be kept without prices.
         """
-        self._budget, self._price = budget or Budget(), price or Price()
-        if self._budget.usd is not None and self._price == Price():
-            raise ConfigError("budget_usd: without price_in_usd and price_out_usd nothing is known to cost anything")
+        self._budget, self._prices = budget or Budget(), dict(prices or {})
         self._endpoint, self._replay, self._clock, self._waits = endpoint, replay, clock, waits
         self._wire = Wire(endpoint, clock)
         self._habits = _Habits()
@@ -152,7 +149,10 @@ class Client:
 
     def _paid(self, request: Request, key: str) -> Answer:
         """Send it until there is an answer; the answer is written down."""
-        most = self._price.of(request.most_tokens_in, request.max_tokens)
+        if self._budget.usd is not None and request.model not in self._prices:
+            raise ConfigError(f"budget_usd: nothing says what {request.model!r} costs")
+        price = self._prices.get(request.model, Price())
+        most = price.of(request.most_tokens_in, request.max_tokens)
         failures = 0
         while True:
             habits = self._habits
@@ -161,7 +161,7 @@ class Client:
             wait_s = 0.0
             try:
                 call = self._replay.begin(key, most, self._budget)
-                answer = self._sent(request, habits, call)
+                answer = self._sent(request, habits, call, price)
                 after = Pace.succeeded
                 return answer
             except Garbled as error:
@@ -178,7 +178,7 @@ class Client:
             self._stop_if_hopeless(trouble, failures, wait_s)
             self._pause(max(wait_s, self._waits.wait_s(failures, self._random)))
 
-    def _sent(self, request: Request, habits: _Habits, call: Call) -> Answer:
+    def _sent(self, request: Request, habits: _Habits, call: Call, price: Price) -> Answer:
         """Send it once and write down what it cost.
 
         Raises:
@@ -195,13 +195,8 @@ class Client:
             known = trouble.status is not None and trouble.status not in _PERHAPS_PAID
             (self._replay.refused if known or not trouble.sent else self._replay.lost)(call)
             raise
-        self._replay.answered(call, answer, self._cost(answer, call.most))
+        self._replay.answered(call, answer, _cost(answer, call.most, price))
         return answer
-
-    def _cost(self, answer: Answer, most: Amount) -> Amount:
-        if answer.tokens_in is None or answer.tokens_out is None:
-            return most
-        return self._price.of(answer.tokens_in, answer.tokens_out)
 
     def _adapts(self, habits: _Habits, trouble: Trouble) -> bool:
         """Tell whether the endpoint has refused how it was asked, and there is another way to ask."""
@@ -264,3 +259,9 @@ class Client:
     def _stop_if_closed(self) -> None:
         if self._closed:
             raise EndpointAway("the client is closed")
+
+
+def _cost(answer: Answer, most: Amount, price: Price) -> Amount:
+    if answer.tokens_in is None or answer.tokens_out is None:
+        return most
+    return price.of(answer.tokens_in, answer.tokens_out)
