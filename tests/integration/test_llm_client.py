@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemons import wait_for
 from llm_server import LlmServer, Reply, in_turn, refuses, says
 from overnight.base.backoff import Backoff
 from overnight.base.clock import SystemClock
@@ -132,6 +133,18 @@ def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(path):
         client.ask(request())
         assert clock.monotonic() - before >= 1.0
         assert len(server.asked) == 2
+
+
+def test_while_an_endpoint_wants_to_be_left_alone_no_other_request_is_sent(path):
+    clock = SystemClock()
+    plan = in_turn(refuses(429, Retry_After="0.7"), GOOD)
+    with LlmServer(plan) as server, client_of(path, server.url) as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.ask, request())
+        wait_for(lambda: client.pace.not_before_s is not None)
+        until_s = client.pace.not_before_s
+        client.ask(request(1))
+        assert clock.monotonic() >= until_s
+        assert first.result(20).paid
 
 
 def test_an_endpoint_that_asks_for_hours_is_not_waited_for(path):
@@ -366,6 +379,12 @@ def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(path):
         connection.execute("PRAGMA user_version = 2")
     with pytest.raises(NewerDatabase):
         Replay(path)
+
+
+def test_what_is_written_down_is_on_disk(path):
+    with Replay(path) as replay:
+        told = [replay._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert told == ["wal", 2]
 
 
 def test_a_file_that_is_none_is_named(path):

@@ -273,13 +273,22 @@ def test_what_harms_is_refused_and_the_next_is_well(code, bench):
     assert proof_of(bench, "x = 1", "assert x == 1").fault is None
 
 
-def test_what_goes_around_the_interpreter_sees_no_process_no_network_and_none_of_the_users_files(bench, tmp_path):
+@pytest.fixture
+def bystander():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_what_goes_around_the_interpreter_sees_no_process_no_network_and_none_of_the_users_files(
+    bench, tmp_path, bystander
+):
     (tmp_path / "secret").write_text("x")
     code = f"""
 import ctypes, os
 from pathlib import Path
 c = ctypes.CDLL(None)
-killed = c.kill(-1, 9)
+killed = c.kill({bystander.pid}, 9)
 connected = c.connect(c.socket(2, 1, 0), b"\\2\\0\\0\\1\\x7f\\0\\0\\1" + bytes(8), 16)
 written = [c.open(folder + b"/written", 0o101, 0o666) for folder in (b"/", b"/usr", b"/tmp", b"/dev/shm", b"/etc")]
 seen = Path({str(tmp_path / "secret")!r}).exists(), os.listdir("/proc"), os.listdir("/dev/shm")
@@ -290,5 +299,6 @@ raise ValueError((killed, connected, written, seen))
 """
     told = proof_of(bench, code)
     assert told.detail == "ValueError: (-1, -1, [-1, -1, -1, -1, -1], (False, [], []))"
+    assert bystander.poll() is None
     assert proof_of(bench, "x = 1").fault is None
     assert len(bench.processes()) == 1

@@ -1,5 +1,6 @@
 """A judge is used where it tells damaged samples from good ones only; tests are tested; wrong settings are named."""
 
+import ast
 from random import Random
 
 import pytest
@@ -28,8 +29,9 @@ def test_a_judge_that_parts_good_from_bad_is_one_and_its_threshold_lies_between(
         {"truncated": TWELVE, "wrong": [0.0] * 12},
         {"truncated": [0.0] * 12, "wrong": TWELVE},
         {"truncated": [0.9] * 12, "wrong": [0.9] * 12},
+        {"truncated": [0.0, 0.9] * 6, "wrong": [0.0] * 12},
     ],
-    ids=["blind to one kind", "blind to the other", "says the same of all"],
+    ids=["blind to one kind", "blind to the other", "says the same of all", "had luck with the first half"],
 )
 def test_a_judge_that_is_blind_to_a_kind_of_damage_is_none(bad):
     found = calibrated(TWELVE, bad)
@@ -103,6 +105,12 @@ def test_slips_are_other_programs_with_one_change():
     assert found == slips(CODE, 4)
     assert len(slips(CODE, 1000)) > 4
     assert slips("x = 1", 4) == slips("def f(", 4) == []
+
+
+@pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
+def test_a_slip_that_is_no_program_is_left_out():
+    found = slips("def f(x):\n    return 0and x\n\nf(1)", 1000)
+    assert found and all(ast.parse(one) for one in found)
 
 
 GOOD = {"base_url": "http://localhost:1/v1", "model": "m", "topics": ["trees"]}
