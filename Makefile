@@ -35,7 +35,7 @@ $(BUILT):
 	@echo "Installing into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --no-build-isolation --editable '.[data,ml,demo,postgres,notify,otel,gpu,dev]'
+	  --no-build-isolation --editable '.[data,ml,llm,demo,postgres,notify,otel,gpu,dev]'
 	@rm -f .venv/.built-* && touch $@
 
 demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.no_cover
 HEAVY = {
     "apprise",
     "fastapi",
+    "openai",
     "opentelemetry",
     "prometheus_client",
     "uvicorn",

@@ -17,6 +17,7 @@
     |   |-- QueueFull          too many jobs wait already
     |   |-- DaemonAway         no daemon answers at the address
     |   |-- DaemonFailed       the daemon answers that it cannot do it now
+    |   |-- EndpointAway       a language model's endpoint does not answer, or is overloaded
     |   `-- WorkerLost         the process that worked on the run is gone
     `-- PermanentError         will fail again in the same way: not retried
         |-- FlowChanged        a flow no longer asks for the steps that it recorded
@@ -30,6 +31,7 @@
         |   |-- ModelTimedOut  not in time
         |   |   `-- NoTurn  another version was in its place
         |   `-- HardFailure    it never will: it does not load, or answers what is no answer
+        |-- BudgetSpent        tokens or money for language models are spent
         `-- NotMeasured        there is too little data to say anything
 
 Beside the tree stands Parking, a BaseException: it unwinds a flow that waits and is no error.
@@ -131,6 +133,10 @@ class DaemonFailed(TransientError):
     """The daemon answers that it cannot do that now; its log says why."""
 
 
+class EndpointAway(TransientError):
+    """A language model's endpoint does not answer, or not soon enough; what it answered so far is kept."""
+
+
 class WorkerLost(TransientError):
     """The process that worked on the run is gone; the run goes back to the queue."""
 
@@ -188,6 +194,10 @@ class NoTurn(ModelTimedOut):
 
 class HardFailure(ModelFailed):
     """A version does not load, or answers what is not finite or of another kind: it is not asked again."""
+
+
+class BudgetSpent(PermanentError):
+    """A request to a language model does not fit into what is left to spend; the message says of what."""
 
 
 class NotMeasured(PermanentError):

@@ -67,7 +67,11 @@ def _cover(sandbox: Sandbox) -> None:
     for folder in hidden:
         linux.mount("tmpfs", str(folder), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=755")
     for folder, handle, writable in kept:
-        if any(folder.is_relative_to(cover) for cover in hidden) or not writable:
+        if folder == Path("/"):
+            # Nobody would look into a mount upon the root, and who stands below one gets no further namespaces.
+            if not writable:
+                _make_read_only("/")
+        elif any(folder.is_relative_to(cover) for cover in hidden) or not writable:
             _put_back(folder, handle, writable)
         os.close(handle)
     for folder in hidden:

@@ -77,6 +77,7 @@ class PythonBugs:
 
     name = "python_bugs"
     version = 1
+    concurrent = False
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop

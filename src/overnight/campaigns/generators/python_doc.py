@@ -44,6 +44,7 @@ class PythonDoc:
 
     name = "python_doc"
     version = 1
+    concurrent = False
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop

@@ -53,6 +53,7 @@ class SqlTasks:
 
     name = "sql_tasks"
     version = 1
+    concurrent = False
 
     def __init__(self) -> None:
         self._filled: dict[str, Filled] = {}

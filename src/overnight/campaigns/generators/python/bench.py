@@ -6,18 +6,17 @@ anyway, not for code from elsewhere.
 """
 
 import json
-import os
 import select
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
-from overnight.base.errors import TransientError
+from overnight.base.errors import TransientError, UserMistake
+from overnight.campaigns.generators.python.views import View, everything, walled
 from overnight.processes import table
-from overnight.processes.sandbox import Sandbox
-from overnight.processes.spawn import ROOT, Child, spawn
+from overnight.processes.spawn import Child, spawn
 
 CPU_S = 1.0
 """Processor time of a trial that does not say how much it may take."""
@@ -39,7 +38,6 @@ _ENV = {
     "MPLBACKEND": "Agg",
 }
 _PIECE = 65_536
-_LEFT_OUT = ("/proc", "/sys", "/dev/pts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +94,40 @@ class Trial:
         return frozenset(one.number for one in self.shown if one.passed)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Code from elsewhere, and tests of it: statements that raise where it is wrong, and functions named `test_...`."""
+
+    code: str
+    tests: str
+    cpu_s: float = CPU_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What came of a program: `fault` is None where all of its tests passed, `detail` what was raised."""
+
+    fault: str | None
+    detail: str | None = None
+
+
 class BenchFailed(TransientError):
     """The child in which code is tried out cannot be started."""
 
 
-class Bench:
-    """Tries code out, one order at a time. Used by one thread; close it to be rid of the child."""
+class NoSandbox(UserMistake):
+    """The kernel gives no namespaces here, so that code from elsewhere is not run."""
 
-    def __init__(self) -> None:
+
+class Bench:
+    """Tries code out, one order at a time. Used by one thread; close it to be rid of the child.
+
+    A `secluded` one sees the interpreter and its libraries and nothing else, and runs programs; without namespaces, it
+    runs nothing.
+    """
+
+    def __init__(self, *, secluded: bool = False) -> None:
+        self._secluded = secluded
         self._child: Child | None = None
         self._line: socket.socket | None = None
 
@@ -119,17 +143,32 @@ class Bench:
         Raises:
             BenchFailed: the child cannot be started.
         """
-        line = self._line or self._start()
-        try:
-            line.sendall(json.dumps(asdict(order)).encode() + b"\n")
-            answer = json.loads(self._hear(line))
-        except (OSError, ValueError):
-            self.close()
-            return Trial(fault="takes the whole child with it")
+        answer = self._ask(asdict(order))
         if answer["fault"] is not None:
             return Trial(fault=answer["fault"])
         shown = [Shown(number=one[0], passed=one[1], got=one[2], reached=one[3]) for one in answer["outcomes"]]
         return Trial(shown=shown, ran=answer["ran"], cpu_s=answer["cpu_s"])
+
+    def prove(self, program: Program) -> Proof:
+        """Run the program and its tests in the child.
+
+        Raises:
+            BenchFailed: the child cannot be started.
+            NoSandbox: it could be, but with the rights of this process.
+        """
+        assert self._secluded, "code from elsewhere runs behind walls only"
+        answer = self._ask({"program": asdict(program)})
+        return Proof(fault=answer["fault"], detail=answer.get("detail"))
+
+    def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON
+        line = self._line or self._start()
+        try:
+            line.sendall(json.dumps(order).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(self._hear(line))
+        except (OSError, ValueError):
+            self.close()
+            return {"fault": "takes the whole child with it"}
+        return answer
 
     def processes(self) -> list[int]:
         """Return the processes of the child now; none before the first order."""
@@ -146,13 +185,14 @@ class Bench:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
+        view: View = walled() if self._secluded else everything()
         with theirs:
             child = spawn(
-                [sys.executable, "-P", "-c", _BOOT, json.dumps([*filter(None, sys.path), ROOT]), str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _BOOT, json.dumps(view.paths), str(theirs.fileno())],
                 env=_ENV,
                 cwd="/",
                 fds=(theirs.fileno(),),
-                sandbox=Sandbox(visible=_mount_points()),
+                sandbox=view.sandbox,
             )
         self._child, self._line = child, ours
         child.go()
@@ -161,7 +201,17 @@ class Bench:
         except OSError as error:
             self.close()
             raise BenchFailed(f"the child that tries code out {child.describe_exit()}") from error
+        if self._secluded:
+            self._be_sure(child)
         return ours
+
+    def _be_sure(self, child: Child) -> None:
+        """Refuse a child that is not shut in: its keeper has said so before the child has greeted."""
+        while child.worker_pid is None and child.listen():
+            pass
+        if not child.sandboxed:
+            self.close()
+            raise NoSandbox("code from a language model runs in namespaces only, and this kernel gives this user none")
 
     def _hear(self, line: socket.socket) -> bytes:
         told = b""
@@ -173,21 +223,3 @@ class Bench:
                 raise OSError("the child is gone")
             told += piece
         return told
-
-
-def _mount_points() -> tuple[str, ...]:
-    """Return the folders that have to be made read-only, each by itself, so that nothing can be written in any."""
-    try:
-        lines = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:  # not Linux: there is no sandbox either
-        return ()
-    points = {line.split()[1].encode().decode("unicode_escape") for line in lines}
-    return tuple(sorted(point for point in points if not point.startswith(_LEFT_OUT) and _is_folder(point)))
-
-
-def _is_folder(point: str) -> bool:
-    try:
-        os.statvfs(point)
-        return Path(point).is_dir()
-    except OSError:  # somebody else's: where one cannot even look, one cannot write
-        return False

@@ -11,23 +11,19 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from overnight.campaigns.generators.python import trial
+from overnight.campaigns.generators.python import proving, trial
 from overnight.processes import linux, tree
 
 WALL_S = 10.0
 """After so long a trial that sleeps or waits is killed; what computes runs into its order's `cpu_s` before."""
 _PIECE = 65_536
 _LATE = b"late"
-_ENDS = {
-    signal.SIGPROF: "takes too long",
-    signal.SIGXCPU: "takes too long",
-    signal.SIGKILL: "takes too long",
-    signal.SIGXFSZ: "touches files",
-}
+
+_Run = Callable[[Mapping[str, Any]], dict[str, Any]]  # Any: JSON
 
 
 def main() -> None:
@@ -41,7 +37,10 @@ def main() -> None:
         file.flush()
         for text in file:
             order = json.loads(text)
-            answer = warm.prepare(order) or _in_a_copy(order)
+            if "program" in order:
+                answer = _in_a_copy(order["program"], proving.run)
+            else:
+                answer = warm.prepare(order) or _in_a_copy(order, trial.run)
             file.write(json.dumps(answer).encode() + b"\n")
             file.flush()
 
@@ -72,11 +71,11 @@ class _Warm:
         return None
 
 
-def _in_a_copy(order: Mapping[str, Any]) -> dict[str, Any]:
+def _in_a_copy(order: Mapping[str, Any], run: _Run) -> dict[str, Any]:
     news, report = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become_copy(order, news, report)
+        _become_copy(order, run, news, report)
     os.close(report)
     try:
         told = _hear(news, pid)
@@ -87,19 +86,19 @@ def _in_a_copy(order: Mapping[str, Any]) -> dict[str, Any]:
     if told == _LATE:
         return {"fault": "takes too long"}
     if os.WIFSIGNALED(status):
-        return {"fault": _ENDS.get(signal.Signals(os.WTERMSIG(status)), "crashes the interpreter")}
+        return {"fault": proving.end_of(os.WTERMSIG(status))}
     if not told.endswith(b"\n"):
         return {"fault": "ends the interpreter"}
     answer: dict[str, Any] = json.loads(told)
     return answer
 
 
-def _become_copy(order: Mapping[str, Any], news: int, report: int) -> None:
+def _become_copy(order: Mapping[str, Any], run: _Run, news: int, report: int) -> None:
     """Make the trial and tell the outcome; never returns."""
     try:
         os.setsid()
         os.close(news)
-        os.write(report, json.dumps(trial.run(order)).encode() + b"\n")
+        os.write(report, json.dumps(run(order)).encode() + b"\n")
     except BaseException as error:  # noqa: BLE001 - nothing may run on in the forked copy
         os.write(report, json.dumps({"fault": f"breaks the trial: {type(error).__name__}"}).encode() + b"\n")
     finally:

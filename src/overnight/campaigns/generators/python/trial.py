@@ -62,7 +62,7 @@ _REFUSED = {
 }
 
 
-class _Refused(BaseException):
+class Refused(BaseException):
     """The code did what no trial may do. Not an Exception: code that catches everything must not go on."""
 
 
@@ -75,7 +75,7 @@ class NotPossible(Exception):
 
 
 @dataclass(kw_only=True)
-class _Guard:
+class Guard:
     """The audit hook. `broken` is the first thing that was refused while it was strict, which ends the trial.
 
     An example on which nothing depends only fails when it wants too much: plots, say, between others that compute.
@@ -85,13 +85,14 @@ class _Guard:
     broken: str | None = None
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Refuse what no trial needs; see sys.addaudithook."""
         reason = _reason(event, arguments)
         if reason is None:
             return
         if not self.strict:
             raise PermissionError(reason)
         self.broken = self.broken or reason
-        raise _Refused(reason)
+        raise Refused(reason)
 
 
 def _reason(event: str, arguments: tuple[Any, ...]) -> str | None:
@@ -126,7 +127,7 @@ class _Runner(doctest.DocTestRunner):
     """Notes what came of each example; `decisive` are those of which one failure is enough."""
 
     def __init__(
-        self, numbers: Mapping[int, int], decisive: frozenset[int], lines: _Lines | None, guard: _Guard
+        self, numbers: Mapping[int, int], decisive: frozenset[int], lines: _Lines | None, guard: Guard
     ) -> None:
         super().__init__(verbose=False, optionflags=FLAGS)
         self.numbers, self.decisive, self.lines, self.guard = numbers, decisive, lines, guard
@@ -147,7 +148,7 @@ class _Runner(doctest.DocTestRunner):
         self, out: object, test: doctest.DocTest, example: doctest.Example, exc_info: Any
     ) -> None:
         kind, value = exc_info[0], exc_info[1]
-        if issubclass(kind, _Refused):
+        if issubclass(kind, Refused):
             raise _Enough
         if issubclass(kind, MemoryError):
             raise value
@@ -206,14 +207,14 @@ def imported_by(docstring: str) -> set[str]:
 
 def run(order: Mapping[str, Any]) -> dict[str, Any]:
     """Make one trial and return its outcomes, as `bench.Trial` reads them. The process is of no use afterwards."""
-    guard = _Guard()
+    guard = Guard()
     try:
         names = globals_of(order["prelude"], order["module"])
         function = _find(order["module"], order["qualname"], range(order["first_line"], order["last_line"] + 1))
         own = function.__code__
         if order["code"] is not None:
             _put_in(function, order)
-        _tighten(order["cpu_s"])
+        tighten(order["cpu_s"], taken_bytes())
         sys.addaudithook(guard)
         lines = _Lines(code=function.__code__) if order["measured"] else None
         runner = _examples(order, names, lines, guard)
@@ -233,7 +234,7 @@ def run(order: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _examples(order: Mapping[str, Any], names: dict[str, Any], lines: _Lines | None, guard: _Guard) -> _Runner:
+def _examples(order: Mapping[str, Any], names: dict[str, Any], lines: _Lines | None, guard: Guard) -> _Runner:
     test = doctest.DocTestParser().get_doctest(order["docstring"], names, order["qualname"], None, 0)
     numbers = {id(example): number for number, example in enumerate(test.examples)}
     if order["until"] is not None:
@@ -332,14 +333,18 @@ def _literal(node: ast.expr) -> Any:  # Any: a Python literal
         raise NotPossible("has a default that is no literal") from None
 
 
-def _tighten(cpu_s: float) -> None:
+def taken_bytes() -> int:
+    """Return the address space that this process has."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib would be imported in every copy
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def tighten(cpu_s: float, taken: int) -> None:
     """Set the limits of this trial. Processor time, so that a busy machine refuses nothing that a free one lets by."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
     # For code that has switched the timer's signal off.
     resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s) + 1, int(cpu_s) + 2))
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib would be imported in every copy
-        taken = int(file.read().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = taken + MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(taken + MEMORY_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
