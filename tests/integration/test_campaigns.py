@@ -235,16 +235,17 @@ def test_a_task_runs_a_campaign(tmp_path):
 
 
 def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, kill_random):
-    target, log = 400, tmp_path / "drafted"
+    target, log = 600, tmp_path / "drafted"
     write(tmp_path / "p", table(target=target, settings="pause_s = 0.002, wrong = 1"))
     command = [sys.executable, "-m", "overnight", "--project", str(tmp_path / "p"), "campaign", "auto"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DRAFTED": str(log)}
     for _ in range(3):
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as one:
             before = log.stat().st_size if log.exists() else 0
-            more = kill_random.randint(200, 1200)
+            more = kill_random.randint(100, 800)
             wait_for(lambda before=before, more=more: log.exists() and log.stat().st_size > before + more)
             one.kill()
+            assert one.wait() == -signal.SIGKILL, "it was killed before its end"
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=WAIT_S)
     with Project.open(tmp_path / "p") as project:
         found = campaigns.status(project, "sums")
@@ -278,6 +279,17 @@ class TestSettings:
             assert {name: one["target"] for name, one in found.items()} == {
                 "python_bugs": 50, "sql_tasks": 25, "regex_tasks": 25,
             }  # fmt: skip
+
+    def test_a_run_with_a_target_of_its_own_keeps_the_parts(self, tmp_path):
+        write(
+            tmp_path / "p",
+            "[campaigns.a]\ntarget = 1000\n[campaigns.a.domains.python_bugs]\ntarget = 700\n"
+            "[campaigns.a.domains.sql_tasks]\ntarget = 300\n",
+        )
+        with Project.open(tmp_path / "p") as project:
+            campaigns.begin(project, "a", {"settings": {"target": 90}})
+            found = campaigns.status(project, "a")["domains"]
+        assert {name: one["target"] for name, one in found.items()} == {"python_bugs": 63, "sql_tasks": 27}
 
     @pytest.mark.parametrize(
         ("target", "domains", "why"),

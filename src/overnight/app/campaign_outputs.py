@@ -6,35 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from overnight.app.campaign_plans import plan_of
-from overnight.app.workplace import Workplace
+from overnight.app.project import Project
 from overnight.base.errors import UnknownName
 from overnight.base.files import replace_file
 from overnight.campaigns import reading, record
 from overnight.campaigns.gate import Check, Decision, Estimate, Verdict
 from overnight.campaigns.record import Stand
-from overnight.flows import campaign_export
-from overnight.flows.campaign_export import Output
+from overnight.flows.campaign import export as campaign_export
+from overnight.flows.campaign.export import Output
+from overnight.flows.campaign.then import DATASETS
 from overnight.reports import campaign as report
 from overnight.reports import campaign_page
 from overnight.reports.campaign import CampaignReport, Forced
 
-DATASETS = "datasets"
 Json = dict[str, Any]
 
 
-def folder_of(project: Workplace, name: str) -> Path:
+def folder_of(project: Project, name: str) -> Path:
     """Return where the data sets of a campaign are."""
     return project.state_dir / "campaigns" / name / DATASETS
 
 
 def export(
-    project: Workplace, name: str, outputs: Sequence[Output], *, form: str = campaign_export.FORMAT, seed: int = 1
+    project: Project, name: str, outputs: Sequence[Output], *, form: str = campaign_export.FORMAT, seed: int = 1
 ) -> list[Json]:
-    """Write data sets of the accepted samples and return their manifests; see `flows.campaign_export.export`."""
+    """Write data sets of the accepted samples and return their manifests; see `flows.campaign.export.export`."""
     return campaign_export.export(project.database, name, outputs, form=form, seed=seed)
 
 
-def stand_of(project: Workplace, name: str) -> Stand:
+def stand_of(project: Project, name: str) -> Stand:
     """Return the campaign as the database has it.
 
     Raises:
@@ -47,7 +47,7 @@ def stand_of(project: Workplace, name: str) -> Stand:
     return stand
 
 
-def report_of(project: Workplace, name: str, wishes: Mapping[str, Any]) -> CampaignReport:
+def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> CampaignReport:
     """Return what the report of a campaign tells. `wishes` are the settings that its newest run had of its own."""
     stand = stand_of(project, name)
     plan, _, _ = plan_of(project.config, project.state_dir, project.campaign_names(), name, wishes)
@@ -88,7 +88,7 @@ def _verdict(told: Mapping[str, Any]) -> Verdict:
     )
 
 
-def write_report(project: Workplace, name: str, wishes: Mapping[str, Any]) -> tuple[str, Path]:
+def write_report(project: Project, name: str, wishes: Mapping[str, Any]) -> tuple[str, Path]:
     """Write the report beside the campaign's files, as text and as a page; return the text and where the page is."""
     told = report_of(project, name, wishes)
     folder = project.state_dir / "campaigns" / name

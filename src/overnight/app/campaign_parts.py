@@ -10,11 +10,14 @@ from overnight.base.config import Config
 from overnight.campaigns import gate, ledger, record
 from overnight.campaigns.orders import Campaign
 from overnight.db.database import Database
-from overnight.flows.campaign import Campaigns
+from overnight.flows.campaign.flow import Campaigns
+from overnight.flows.campaign.then import Train
 from overnight.reports.campaign_status import Statuses
 
 
-def parts_of(config: Config, database: Database, state_dir: Path, known: Sequence[str], clock: Clock) -> Campaigns:
+def parts_of(
+    config: Config, database: Database, *, state_dir: Path, known: Sequence[str], clock: Clock, train: Train
+) -> Campaigns:
     """Return the parts, by this configuration; `known` are the names of the campaigns."""
 
     def statuses(campaign: Campaign) -> Statuses:
@@ -24,4 +27,5 @@ def parts_of(config: Config, database: Database, state_dir: Path, known: Sequenc
         specification = fixed or gate.Specification()
         return Statuses(campaign=campaign, specification=specification, logs=state_dir / "logs", clock=clock)
 
-    return Campaigns(database=database, plan=partial(plan_of, config, state_dir, known), statuses=statuses)
+    plan = partial(plan_of, config, state_dir, known)
+    return Campaigns(database=database, plan=plan, statuses=statuses, train=train)

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from overnight.base.campaign_settings import CampaignSettings, DomainSettings
+from overnight.base.campaign_settings import CampaignSettings, DomainSettings, ThenSettings
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
 from overnight.base.schema import Value, validate
@@ -16,6 +16,7 @@ from overnight.campaigns.gate import Specification
 from overnight.campaigns.generators.loading import BUILT_IN
 from overnight.campaigns.intake import Terms
 from overnight.campaigns.orders import Campaign, Domain
+from overnight.campaigns.planning import shares
 from overnight.campaigns.quality import checked_weights
 
 MIXTURE: Mapping[str, float] = {
@@ -70,7 +71,11 @@ def plan_of(
         ConfigError, UserMistake: its settings do not go together.
     """
     settings = settings_of(config, known, name, wishes)
-    domains = [_domain(name, one, settings, target) for one, target in _targets(name, settings).items()]
+    targets = _targets(name, settings_of(config, known, name, {}))
+    if "target" in wishes:
+        # A run that wants another number wants it in the same parts.
+        targets = {one: target for one, target in shares(targets, settings.target).items() if target}
+    domains = [_domain(name, one, settings, target) for one, target in targets.items()]
     _check_mixture(name, domains, settings.target)
     specification = Specification(
         quality_threshold=settings.quality_threshold,
@@ -91,6 +96,8 @@ def plan_of(
         seed=settings.seed,
         active=settings.active_learning,
         packages=_installed(name, settings),
+        evaluation=_evaluation(config, name, settings),
+        then=_then(name, settings.then, [one.name for one in domains]),
     )
     return campaign, specification, settings.memory_gb
 
@@ -147,13 +154,40 @@ def _check_mixture(name: str, domains: list[Domain], target: int) -> None:
         return
     parts = {kind: sum(one.target for one in domains if one.generator == kind) for kind in BUILT_IN}
     code, doc = parts["python_bugs"] + parts["python_predict"], parts["python_doc"]
-    if code < int(LEAST_CODE * target):
+    if code < int(LEAST_CODE * target) - len(domains):
         raise ConfigError(
             f"campaigns.{name}: python_bugs and python_predict are {code:,} of {target:,}; at least {LEAST_CODE:.0%} "
             "of a mixture of built-in generators has to be code that was run"
         )
-    if doc > MOST_DOC * target:
+    if doc > MOST_DOC * target + 1:
         raise ConfigError(f"campaigns.{name}: python_doc is {doc:,} of {target:,}; at most {MOST_DOC:.0%} may be")
+
+
+def _evaluation(config: Config, name: str, settings: CampaignSettings) -> tuple[str, ...]:
+    found = [config.project_dir / file for file in settings.evaluation]
+    for path in found:
+        if not path.is_file():
+            raise ConfigError(f"campaigns.{name}.evaluation: there is no file {path}")
+    return tuple(str(path) for path in found)
+
+
+def _then(name: str, settings: ThenSettings, domains: Sequence[str]) -> dict[str, Any]:
+    """Return what follows as JSON.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    where = f"campaigns.{name}.then"
+    for output, of in settings.export.items():
+        for domain in of:
+            if domain not in domains:
+                raise ConfigError(
+                    f"{where}.export.{output}: there is no domain {domain!r}{suggestion(domain, domains)}"
+                )
+    if settings.copy is not None and not settings.export:
+        raise ConfigError(f"{where}.copy: there is nothing to copy; export = {{ NAME = [] }} writes a data set")
+    told = asdict(settings)
+    return {**told, "export": {output: list(of) for output, of in settings.export.items()}, "ssh": list(settings.ssh)}
 
 
 def _installed(name: str, settings: CampaignSettings) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from overnight.engine.model import BUILT_IN, LONGEST_S, Task
 
 if TYPE_CHECKING:
     from overnight.engine.flow import Flow
-    from overnight.flows.campaign import Campaigns
+    from overnight.flows.campaign.flow import Campaigns
 
 CAMPAIGN, SAMPLES = "overnight:campaign", "overnight:samples"
 PLAIN = "campaign"
@@ -23,7 +23,7 @@ def tasks(campaigns: "Callable[[], Campaigns]") -> list[Task]:
     """Return the flow of a campaign, and the task in which samples are made."""
 
     def run(flow: "Flow", name: str, **wish: Any) -> Any:  # Any: JSON
-        from overnight.flows import campaign as program
+        from overnight.flows.campaign import flow as program
 
         return program.campaign(flow, campaigns(), name, wish)
 
@@ -40,6 +40,11 @@ def tasks(campaigns: "Callable[[], Campaigns]") -> list[Task]:
     ]
 
 
+def is_campaign(task: Task) -> bool:
+    """Return whether the action of a task names a campaign."""
+    return isinstance(task.action, str) and task.action.startswith(PREFIX)
+
+
 def with_flow(task: Task, known: list[str], campaigns: "Callable[[], Campaigns]") -> Task:
     """Return the task with the flow of the campaign that its action names.
 
@@ -51,7 +56,7 @@ def with_flow(task: Task, known: list[str], campaigns: "Callable[[], Campaigns]"
         raise InvalidTask(f"task {task.task_id!r}: action: there is no campaign {name!r}{suggestion(name, known)}")
 
     def run(flow: "Flow", **wish: Any) -> Any:  # Any: JSON
-        from overnight.flows import campaign as program
+        from overnight.flows.campaign import flow as program
 
         return program.campaign(flow, campaigns(), name, {"by": f"task {task.task_id}", **wish})
 

@@ -12,7 +12,7 @@ from typing import Any
 from overnight.app import launch
 from overnight.app.campaign_plans import plan_of, settings_of
 from overnight.app.campaign_tasks import CAMPAIGN
-from overnight.app.workplace import Workplace
+from overnight.app.project import Project
 from overnight.base.errors import InvalidTransition, UnknownName, UserMistake
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
@@ -29,7 +29,7 @@ from overnight.engine.submit import Request, submit
 Json = dict[str, Any]
 
 
-def name_of(project: Workplace, name: str | None) -> str:
+def name_of(project: Project, name: str | None) -> str:
     """Return the name of the campaign that is meant.
 
     Raises:
@@ -43,7 +43,7 @@ def name_of(project: Workplace, name: str | None) -> str:
     return known[0]
 
 
-def begin(project: Workplace, name: str, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
+def begin(project: Project, name: str, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     """Ask for a run of the campaign, or return the one that has not ended; and whether there was one already.
 
     Raises:
@@ -67,12 +67,12 @@ def begin(project: Workplace, name: str, wish: Mapping[str, Any]) -> tuple[RunId
     return project.database.writer.do(change)
 
 
-def _stand(project: Workplace, name: str) -> Stand | None:
+def _stand(project: Project, name: str) -> Stand | None:
     with project.database.read() as connection:
         return record.find(connection, name)
 
 
-def _run_of(project: Workplace, stand: Stand | None) -> Run | None:
+def _run_of(project: Project, stand: Stand | None) -> Run | None:
     if stand is None or stand.run_id is None:
         return None
     with contextlib.suppress(UnknownName):
@@ -86,7 +86,7 @@ def _wish_of(run: Run | None) -> Json:
     return {key: value for key, value in wish.items() if key not in ("name", "by")}
 
 
-def status(project: Workplace, name: str) -> Json:
+def status(project: Project, name: str) -> Json:
     """Return where a campaign stands: `phase` (None before it was begun), its figures by domain, verdict and launches.
 
     Raises:
@@ -112,12 +112,15 @@ def status(project: Workplace, name: str) -> Json:
         "gate": specification.to_dict(),
         "verdict": None,
         "launches": [],
+        "then": {},
         "folder": plan.folder,
     }
     if stand is None:
         return found
     if run is not None:
-        found["reason"] = run.error.message if run.error is not None else json.loads(run.result or "{}").get("reason")
+        result = json.loads(run.result or "{}")
+        found["reason"] = run.error.message if run.error is not None else result.get("reason")
+        found["then"] = result.get("then") or {}
     with project.database.read() as connection:
         for one in ledger.counts(connection, stand.campaign_id):
             figures = domains.setdefault(one.domain, {"target": 0, "judged": 0, "accepted": 0})
@@ -132,7 +135,7 @@ def status(project: Workplace, name: str) -> Json:
     return found
 
 
-def stop(project: Workplace, name: str) -> str:
+def stop(project: Project, name: str) -> str:
     """Have a campaign stopped and say in one line what becomes of it; what was made is kept.
 
     Raises:
@@ -157,7 +160,7 @@ def stop(project: Workplace, name: str) -> str:
     return f"campaign {name!r} is stopped"
 
 
-def log_files(project: Workplace, name: str) -> Sequence[Path]:
+def log_files(project: Project, name: str) -> Sequence[Path]:
     """Return the logs of a campaign that there are."""
     folder = project.state_dir / "campaigns" / name
     logs = [project.state_dir / "logs" / "training_orchestrator.log"]
@@ -168,7 +171,7 @@ VARIABLES = {"QUALITY_THRESHOLD": "quality_threshold", "CAMPAIGN_TARGET": "targe
 """Variables without a prefix that campaigns alone look at, and the settings that they stand for."""
 
 
-def with_environment(project: Workplace, name: str, wish: Mapping[str, Any]) -> Json:
+def with_environment(project: Project, name: str, wish: Mapping[str, Any]) -> Json:
     """Return the wish with what the variables say that have no prefix, where nothing else has said so.
 
     What an option says wins, then the variable with the prefix (OVERNIGHT_CAMPAIGNS__NAME__...), then these.
@@ -196,7 +199,7 @@ def _value(variable: str, text: str) -> float | int | bool:
         raise UserMistake(f"{variable}: {text!r} is not {kind}") from None
 
 
-def last_wish(project: Workplace, name: str) -> Json:
+def last_wish(project: Project, name: str) -> Json:
     """Return what the newest run of a campaign was asked for.
 
     Raises:
@@ -218,7 +221,7 @@ class Alone:
     logs: str
 
 
-def begin_alone(project: Workplace, name: str, wish: Mapping[str, Any]) -> Alone:
+def begin_alone(project: Project, name: str, wish: Mapping[str, Any]) -> Alone:
     """Begin or go on with a campaign in the project's daemon, which is started where none works.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overnight.app import schedule
+from overnight.app import campaign_tasks, schedule
 from overnight.app.schedule import Backfilled
 from overnight.app.workplace import Workplace
 from overnight.base.jobs import DEFAULT_EPOCHS, DEFAULT_INTERVAL
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from overnight.app.results import TrainingResult
     from overnight.base.refs import Bump
     from overnight.data.experiences import Held
+    from overnight.flows.campaign.flow import Campaigns
     from overnight.registry.deployments import Deployment
     from overnight.registry.versions import Version
 
@@ -32,12 +33,38 @@ class Project(Workplace):
     """
 
     def _own_tasks(self) -> list[Task]:
-        tasks = super()._own_tasks()
+        tasks = [*super()._own_tasks(), *campaign_tasks.tasks(lambda: self.campaigns)]
         if self.config.notify.stats.schedule is not None:
             from overnight.app import stats_mail
 
             tasks.append(stats_mail.task_of(self))
         return tasks
+
+    def _spelled_out(self, task: Task) -> Task:
+        if campaign_tasks.is_campaign(task):
+            return campaign_tasks.with_flow(task, self.campaign_names(), lambda: self.campaigns)
+        return super()._spelled_out(task)
+
+    def campaign_names(self) -> list[str]:
+        """Return the campaigns that are described, or the plain one."""
+        return sorted(self.config.campaigns) or [campaign_tasks.PLAIN]
+
+    @property
+    def campaigns(self) -> "Campaigns":
+        """What the flow of a campaign works with, by the configuration of now."""
+        from overnight.app.campaign_parts import parts_of
+
+        def train(model_type: str, job_id: str, epochs: int, samples: Sequence[Mapping[str, Any]]) -> str:
+            return self.submit_training(model_type, samples, job_id=job_id, epochs=epochs).job_id
+
+        return parts_of(
+            self.config,
+            self.database,
+            state_dir=self.state_dir,
+            known=self.campaign_names(),
+            clock=self.clock,
+            train=train,
+        )
 
     def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> "TrainingResult":
         """Train the fleet now, see it through, and return what was measured; see `TrainingResult`.

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overnight.app import campaign_tasks
 from overnight.app.runtime import import_from, load_function
 from overnight.base.config import Config
 from overnight.base.engine_settings import TaskSettings
@@ -18,7 +17,6 @@ from overnight.base.settings import FILE
 from overnight.engine.model import CatchUp, Needs, Overlap, Priority, Task
 
 if TYPE_CHECKING:
-    from overnight.flows.campaign import Campaigns
     from overnight.flows.nightly.night import Nightly
 
 OF_THE_FLEET = frozenset({"nightly", "act"})
@@ -39,22 +37,13 @@ def configured_tasks(config: Config, night: "Callable[[], Nightly]") -> list[Tas
     return [*own, *fleet_tasks.tasks(night())]
 
 
-def spelled_out(
-    task: Task,
-    night: "Callable[[], Nightly]",
-    known: Callable[[], list[str]],
-    campaigns: "Callable[[], Campaigns]",
-) -> Task:
-    """Return the task with the flow that its action names by a word; other tasks as they are.
-
-    `known` returns the names of the campaigns.
+def spelled_out(task: Task, night: "Callable[[], Nightly]") -> Task:
+    """Return the task with the flow of the fleet that its action names by a word; other tasks as they are.
 
     Raises:
-        InvalidTask: the project has no such agent or campaign.
+        InvalidTask: the project has no such agent.
     """
     action = task.action
-    if isinstance(action, str) and action.startswith(campaign_tasks.PREFIX):
-        return campaign_tasks.with_flow(task, known(), campaigns)
     if action not in OF_THE_FLEET:
         return task
     from overnight.app import fleet_tasks

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from overnight.app import campaign_tasks, job_tasks, registering, rollout_tasks, schema
+from overnight.app import job_tasks, registering, rollout_tasks, schema
 from overnight.app.lock import is_held
 from overnight.app.runs import Runs
 from overnight.app.runtime import Runtime, check_threaded, import_from
@@ -38,7 +38,6 @@ from overnight.training import stays
 if TYPE_CHECKING:
     from overnight.app.pools import Keeper
     from overnight.data.harvest import Harvest, Harvester, Told
-    from overnight.flows.campaign import Campaigns
     from overnight.flows.nightly.night import Nightly
     from overnight.flows.rollout import Residence, Rollouts
     from overnight.flows.train_job import Trainings
@@ -96,7 +95,6 @@ class Workplace(Runs):
                 lambda: self.trainings, max_retries=self.config.training.max_retries, pools=self.config.pools
             ),
             *rollout_tasks.tasks(lambda: self.rollouts),
-            *campaign_tasks.tasks(lambda: self.campaigns),
             *configured_tasks(self.config, lambda: self.nightly),
             *registering.tasks(self.config, self.database),
         ]
@@ -137,17 +135,6 @@ class Workplace(Runs):
 
         stored = Stored(self.database, self.artifacts.verify)
         return Rollouts(database=self.database, book=lambda: self.book, residence=self.residence or stored)
-
-    def campaign_names(self) -> list[str]:
-        """Return the campaigns that are described, or the plain one."""
-        return sorted(self.config.campaigns) or [campaign_tasks.PLAIN]
-
-    @property
-    def campaigns(self) -> "Campaigns":
-        """What the flow of a campaign works with, by the configuration of now."""
-        from overnight.app.campaign_parts import parts_of
-
-        return parts_of(self.config, self.database, self.state_dir, self.campaign_names(), self.clock)
 
     @classmethod
     def open(
@@ -213,7 +200,7 @@ class Workplace(Runs):
         Raises:
             InvalidTask: the task cannot work; the message names the field.
         """
-        task = spelled_out(task, lambda: self.nightly, self.campaign_names, lambda: self.campaigns)
+        task = self._spelled_out(task)
         Book([without_parents(task)], self._retry())
         with self._adding:
             if self._drafting:
@@ -228,6 +215,10 @@ class Workplace(Runs):
         if self._runtime is not None:
             self._runtime.resync()
         return task
+
+    def _spelled_out(self, task: Task) -> Task:
+        """Return the task with the flow that its action names by a word."""
+        return spelled_out(task, lambda: self.nightly)
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:

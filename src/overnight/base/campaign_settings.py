@@ -42,6 +42,30 @@ class DomainSettings(Table):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThenSettings(Table):
+    """`[campaigns.NAME.then]`: what follows once all samples are there, each part a step of its own."""
+
+    export: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Data sets to write, by name, each of the samples of some domains ([]: of all)."""
+
+    format: Literal["chatml", "qwen", "llama3", "alpaca", "sharegpt", "openai"] = "chatml"
+    """The form of the conversations in them."""
+
+    copy: str | None = None
+    """Where each data set is copied to, into a folder of its name: a folder, an fsspec URL such as "s3://BUCKET/FOLDER",
+    or "ssh://HOST/FOLDER"."""
+
+    ssh: tuple[str, ...] = ()
+    """The ssh client with its options, as a list of words; without it, `ssh`."""
+
+    job: str | None = None
+    """The model_type of a training job that gets all samples, as `input` and `expected_output`."""
+
+    epochs: Annotated[int, Ge(1)] = 1
+    """Epochs of that job."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CampaignSettings(Table):
     """`[campaigns.NAME]`: training data made at scale, after a pilot that has to be good."""
 
@@ -80,6 +104,13 @@ class CampaignSettings(Table):
 
     packages: tuple[str, ...] = ()
     """Installed distributions whose functions the Python generators take, beside the standard library's."""
+
+    evaluation: tuple[str, ...] = ()
+    """Files (.jsonl, .txt, .py) of what models are measured on, relative to the project: samples that hold 13 words in
+    a row of them, or their code under other names, are refused."""
+
+    then: ThenSettings = field(default_factory=ThenSettings)
+    """What follows once all samples are there."""
 
     domains: Mapping[str, DomainSettings] = field(default_factory=dict)
     """Its kinds of samples, by name; without any, the five built-in generators."""

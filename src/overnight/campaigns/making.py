@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +152,7 @@ class _Making:
 
     def _open(self, counts: Mapping[str, Json], known: Mapping[str, Mapping[str, Known]]) -> None:
         targets = {domain.name: domain.target for domain in self._campaign.domains}
+        contaminated = _contaminated(self._campaign.evaluation)
         most = shares(targets, self._campaign.pilot_size if self._pilot else self._campaign.most)
         for domain in self._campaign.domains:
             chance = None if self._campaign.active else Random(f"{self._campaign.seed}/{domain.name}")  # noqa: S311
@@ -163,7 +164,7 @@ class _Making:
                 pilot=self._pilot,
                 random=chance,
             )
-            intake = Intake(domain.terms)
+            intake = Intake(domain.terms, contaminated=contaminated)
             self._domains[domain.name] = _Domain(plan=plan, intake=intake, generator=counts[domain.name]["generator"])
 
     def _remember(self, line: TextLine) -> None:
@@ -314,6 +315,15 @@ def _check_supply(domain: Domain, cells: Mapping[str, int | None]) -> None:
             f"{domain.name}: {domain.target:,} samples are wanted, and its generator has {sum(numbers):,} at the most; "
             "give it more to make them from (campaigns.NAME.packages), or a lower target"
         )
+
+
+def _contaminated(files: Sequence[str]) -> Callable[[str], str | None]:
+    """Return what tells where a text stands in these files; None for each where there are none."""
+    if not files:
+        return lambda text: None
+    from overnight.campaigns.contamination import Contamination, evaluation_texts
+
+    return Contamination(text for file in files for text in evaluation_texts(Path(file)))
 
 
 def _lost(why: str) -> tuple[Draft, Checked]:

@@ -36,7 +36,8 @@ class Campaign:
     """A whole campaign. `folder` holds its files; `most` candidates are judged at the most.
 
     `packages` are distributions whose functions join those of the standard library; `active` asks for candidates where
-    the most is missing, else by chance; `evaluation` are files of what models are measured on.
+    the most is missing, else by chance; `evaluation` are files of what models are measured on; `then` says what follows
+    (the fields of `ThenSettings`).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Campaign:
     active: bool = True
     packages: Sequence[str] = ()
     evaluation: Sequence[str] = ()
+    then: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
     def to_dict(self) -> Json:
         """Return it as JSON-able values."""

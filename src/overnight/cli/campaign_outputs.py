@@ -11,7 +11,7 @@ from overnight.cli.place import place_of
 from overnight.cli.printing import console, print_json, say
 
 if TYPE_CHECKING:
-    from overnight.flows.campaign_export import Output
+    from overnight.flows.campaign.export import Output
 
 Name = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="The campaign; without it, the one that the project has.")
@@ -55,7 +55,7 @@ def _export(
     as JSON lines and as Parquet, a card and a manifest with hashes.
     """
     from overnight.app import campaign_outputs, campaigns
-    from overnight.flows.campaign_export import Output
+    from overnight.flows.campaign.export import Output
 
     with place_of(ctx).open() as project:
         found = campaigns.name_of(project, name)
@@ -74,7 +74,7 @@ def _export(
 
 
 def _output(text: str, folder: Path) -> "Output":
-    from overnight.flows.campaign_export import Output
+    from overnight.flows.campaign.export import Output
 
     name, given, domains = text.partition("=")
     if not given:

@@ -33,8 +33,8 @@ Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Pro
 NoAuto = Annotated[bool, typer.Option("--no-auto-launch", help="Stop after a pilot that was approved.")]
 NoActive = Annotated[bool, typer.Option("--no-active-learning", help="Choose what is made next by chance.")]
 Background = Annotated[bool, typer.Option("--background", help="Go on alone, and say how to watch and stop it.")]
-ENDED = {"campaign_complete": 0, "validation_complete": 0}
-"""Exit codes by phase; any other one is 1."""
+DONE = ("campaign_complete", "validation_complete")
+"""Phases that end with exit code 0; any other one with 1."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -202,7 +202,7 @@ def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: boo
         print_json(found)
     else:
         _show(found)
-    return ENDED.get(str(found["phase"]), 1)
+    return 0 if run.error is None and found["phase"] in DONE else 1
 
 
 def _in_background(project: "Project", name: str, wish: dict[str, Any]) -> int:
@@ -286,6 +286,12 @@ def _show(found: dict[str, Any]) -> None:
             for name, one in found["domains"].items()
         ]
         print_table(("DOMAIN", "ACCEPTED", "OF", "JUDGED", "ACCEPTED OF JUDGED"), rows)
+    for output in found["then"].get("export", {}).values():
+        say(f"  exported: {output['folder']} ({', '.join(f'{n:,} {part}' for part, n in output['rows'].items())})")
+    for copy in found["then"].get("copy", {}).values():
+        say(f"  copied to {copy['target']}: {copy['files']} files, {copy['bytes']:,} bytes")
+    if "job" in found["then"]:
+        say(f"  training job: {found['then']['job']}")
     say(f"  files: {found['folder']}")
 
 

@@ -24,6 +24,7 @@ from overnight.db.writer import Tx
 from overnight.engine import store
 from overnight.engine.flow import Flow
 from overnight.engine.model import Needs, Run, State
+from overnight.flows.campaign.then import Train, then
 from overnight.reports.campaign_status import Statuses
 
 SAMPLES = "overnight:samples"
@@ -41,6 +42,7 @@ class Campaigns:
     database: Database
     plan: Callable[[str, Mapping[str, Any]], tuple[Campaign, Specification, float]]
     statuses: Callable[[Campaign], Statuses]
+    train: Train
 
 
 def campaign(flow: Flow, campaigns: Campaigns, name: str, wish: Mapping[str, Any]) -> Json:
@@ -97,7 +99,11 @@ class _Work:
         made = self._made("full", Phase.CAMPAIGN_LAUNCHED)
         if made["ended"] == STOPPED:
             return self.end(Phase.STOPPED, made["why"])
-        return self.end(Phase.CAMPAIGN_COMPLETE, None) if made["ended"] == TARGET else self._failed(made["why"])
+        if made["ended"] != TARGET:
+            return self._failed(made["why"])
+        ended = self.end(Phase.CAMPAIGN_COMPLETE, None)
+        parts = self.campaigns
+        return {**ended, "then": then(self.flow, parts.database, self.campaign, self.campaign_id, parts.train)}
 
     def _made(self, phase: str, entered: Phase) -> Json:
         """Have samples made, and take them, until there are enough; return what the run that makes them says."""

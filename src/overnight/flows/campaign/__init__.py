@@ -1,0 +1,1 @@
+"""A data campaign: the flow, and what follows it."""
