@@ -17,6 +17,7 @@ from overnight import Project
 from overnight.app import campaigns
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import ledger, record
+from overnight.campaigns.intake import SAME
 from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.pidfile import owner_of
@@ -157,6 +158,19 @@ def test_a_generator_that_cannot_be_made_says_so_at_once(tmp_path):
         found = see(project)
         assert found["phase"] == "launch_failed"
         assert "cannot be made" in found["reason"] and "spelt" in found["reason"]
+
+
+def test_a_text_that_two_domains_make_is_accepted_once_also_after_one_was_renamed(tmp_path):
+    head, _, domain = table(target=60).partition("[campaigns.sums.domains.sums]\n")
+    two = head + "".join(f"[campaigns.sums.domains.{name}]\n{domain}" for name in ("a", "b"))
+    with project_of(tmp_path / "p", two) as project:
+        found = see(project)
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 60)
+        assert {row.reason for row in rows(project, "reason")} == {None, SAME}
+    renamed = head + f"[campaigns.sums.domains.c]\n{domain}"
+    with project_of(tmp_path / "p", renamed) as project:
+        found = see(project, pilot=False, force="another name", settings={"target": 30})
+        assert (found["phase"], found["domains"]["c"]["accepted"]) == ("campaign_complete", 30)
 
 
 @pytest.mark.parametrize("file", [CAMPAIGN_PID, ORCHESTRATOR_PID])

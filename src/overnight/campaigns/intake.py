@@ -68,12 +68,21 @@ class Intake:
     Used by one thread at a time.
     """
 
-    def __init__(self, asked: Terms, *, contaminated: Callable[[str], str | None] = lambda text: None) -> None:
-        """`contaminated` tells where a text stands in something that models are measured on; None where nowhere."""
+    def __init__(
+        self,
+        asked: Terms,
+        *,
+        digests: set[str] | None = None,
+        contaminated: Callable[[str], str | None] = lambda text: None,
+    ) -> None:
+        """`contaminated` tells where a text stands in something that models are measured on; None where nowhere.
+
+        `digests` are those of the texts that are accepted; the domains of a campaign share them, and add to them.
+        """
         self._asked = asked
         self._contaminated = contaminated
         self._near = NearIndex(asked.near)
-        self._digests = set[str]()
+        self._digests = set[str]() if digests is None else digests
         self._skeletons = Counter[str]()
 
     def remember(self, accepted: Iterable[tuple[str, str]]) -> None:

@@ -20,7 +20,7 @@ from overnight.base.errors import ConfigError, PermanentError, TransientError
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.campaigns import ledger, pidfile
-from overnight.campaigns.intake import Candidate, Intake, stored_text_of
+from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of
 from overnight.campaigns.orders import Campaign, Json, Phase
 from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
 from overnight.campaigns.pool import Answer, Pool
@@ -89,6 +89,7 @@ class _Making:
         self._spool = Spool(self._folder / SPOOL)
         self._pids: dict[str, tuple[int, float]] = {}
         self._domains: dict[str, _Domain] = {}
+        self._digests = set[str]()
         self._rows: list[Row] = []
         self._unwritten: list[tuple[str, str, int]] = []
         self._batches = 0
@@ -162,13 +163,16 @@ class _Making:
                 pilot=self._pilot,
                 random=chance,
             )
-            intake = Intake(domain.terms)
+            intake = Intake(domain.terms, digests=self._digests)
             self._domains[domain.name] = _Domain(plan=plan, intake=intake, generator=counts[domain.name]["generator"])
 
     def _remember(self, line: TextLine) -> None:
+        text = stored_text_of(line.body)
+        # Also of a domain that is no longer there: the ledger takes no text twice.
+        self._digests.add(digest_of(text))
         domain = self._domains.get(line.domain)
         if domain is not None:
-            domain.intake.remember([(stored_text_of(line.body), line.skeleton)])
+            domain.intake.remember([(text, line.skeleton)])
             if line.pilot:
                 domain.pilot.append((line.cell, line.number))
 
