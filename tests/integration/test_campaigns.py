@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from daemons import wait_for
 from overnight import Project
-from overnight.app import campaigns
+from overnight.app import campaign_parts, campaigns
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import ledger, record
 from overnight.campaigns.intake import SAME
@@ -22,8 +22,11 @@ from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.pidfile import owner_of
 from overnight.campaigns.pool import LOST
+from overnight.campaigns.spool import Spool
 from overnight.campaigns.tables import samples
+from overnight.engine import store as flow_store
 from overnight.engine.model import State
+from overnight.flows.campaign import SAMPLES
 
 WAIT_S = 60
 
@@ -204,6 +207,40 @@ def test_who_stops_a_campaign_keeps_what_was_made_and_may_go_on(tmp_path):
         assert campaigns.last_wish(project, "sums") == {"settings": {}}
         found = see(project, settings={"target": there + 10})
         assert (found["phase"], found["accepted"]) == ("campaign_complete", there + 10)
+
+
+def test_what_a_run_leaves_just_before_it_ends_is_taken(tmp_path, monkeypatch):
+    with project_of(tmp_path / "p", table(target=50)) as project:
+        see(project, launch=False)
+        folder = project.state_dir / "campaigns" / "sums" / "spool"
+        late = [["late", "sums", "sums/1", "c9", 7, 0, "late", None, 0.0, "{}", "", "", "{}"]]
+        look, before = flow_store.get, set(rows(project, "sample_id"))
+
+        def get(connection, run_id):
+            run = look(connection, run_id)
+            if run is not None and run.task_id == SAMPLES and run.state.final and not folder.joinpath("done").exists():
+                Spool(folder).put(9, 9, late)
+                folder.joinpath("done").touch()
+            return run
+
+        monkeypatch.setattr(flow_store, "get", get)
+        see(project, pilot=False)
+        assert folder.joinpath("done").exists() and not list(folder.glob("*.batch"))
+        assert ("late",) in set(rows(project, "sample_id")) - before
+
+
+def test_who_stops_a_campaign_before_it_has_begun_is_heard(tmp_path, monkeypatch):
+    plan_of = campaign_parts.plan_of
+
+    def stopped_meanwhile(*args):
+        assert "is stopping" in campaigns.stop(project, "sums")
+        return plan_of(*args)
+
+    with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
+        monkeypatch.setattr(campaign_parts, "plan_of", stopped_meanwhile)
+        found = see(project)
+        assert (found["phase"], found["stopping"]) == ("stopped", True)
+        assert found["judged"] < 200
 
 
 def test_a_campaign_that_nobody_works_on_is_stopped_at_once(tmp_path):
