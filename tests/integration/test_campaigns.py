@@ -17,7 +17,8 @@ from overnight import Project
 from overnight.app import campaign_parts, campaigns
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import ledger, record
-from overnight.campaigns.intake import SAME
+from overnight.campaigns.handed import FAILED
+from overnight.campaigns.intake import NOT_TEXT, SAME, TOO_LONG
 from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.pidfile import owner_of
@@ -154,6 +155,27 @@ def test_a_candidate_that_takes_its_process_with_it_is_one_with_a_fault(tmp_path
         assert there["c0", 5] == LOST
         assert {number for cell, number in there if cell == "c0"} >= {4, 6} and ("c0", 3) not in there
         assert Counter(there.values()) == {None: 120, LOST: 1}
+
+
+def test_whatever_a_generator_hands_over_is_a_fault_of_that_candidate_alone(tmp_path, database_url):
+    text = table(quality_threshold=0.3, settings="numbers = 60").replace("small_generator:Sums", "poison_generator:Poison")
+    with project_of(tmp_path / "p", text, **{"engine.database": database_url}) as project:
+        found = see(project)
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 120), found["reason"]
+        there = {row.number: row for row in rows(project, "number", "reason", "detail", "quality", cell="c0")}
+    reasons = {number: row.reason for number, row in there.items()}
+    assert [number for number in range(17) if reasons[number] is None] == [3, 9]
+    assert {number for number in reasons if reasons[number] == TOO_LONG} == {0, 7}
+    assert {number for number in reasons if reasons[number] == NOT_TEXT} == {1, 2}
+    assert {number for number in reasons if reasons[number] == FAILED} == {4, 5, 6, 8, 10, 11, 12, 13, 15}
+    assert reasons[16] == LOST and reasons[14].startswith("\\ud800 half") and len(reasons[14]) == 200
+    assert all(there[number].quality == 0 for number in range(17) if reasons[number] is not None)
+    assert [there[number].detail for number in (4, 8, 11, 13)] == [
+        "it made a str where a draft is wanted",
+        "ZeroDivisionError: integer division or modulo by zero",
+        "its check gave beauty = 1.0",
+        "its check returned nothing",
+    ]
 
 
 def test_a_generator_that_cannot_be_made_says_so_at_once(tmp_path):

@@ -20,13 +20,13 @@ from overnight.base.errors import ConfigError, PermanentError, TransientError
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.campaigns import ledger, pidfile
+from overnight.campaigns.handed import NOTHING, read_candidate
 from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of
 from overnight.campaigns.orders import Campaign, Json, Phase
 from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
 from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
-from overnight.campaigns.worker import read_candidate
 from overnight.processes import table
 
 SPOOL = "spool"
@@ -307,4 +307,4 @@ def _said(answer: Json) -> Json:
 
 def _lost(why: str) -> tuple[Draft, Checked]:
     """Return a candidate of which nothing is left."""
-    return Draft(messages=(), skeleton="", source={}), Checked(fault=why)
+    return NOTHING, Checked(fault=why)

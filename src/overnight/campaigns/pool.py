@@ -166,11 +166,17 @@ class Pool:
             return
         worker.heard_s = self._now_s()
         worker.unread += piece
-        *lines, rest = worker.unread.split(b"\n")
-        worker.unread = bytearray(rest)
+        lines = list[bytes]()
+        # Only what came now can end a line: a long one is not searched again with each piece of it.
+        if b"\n" in piece:
+            *lines, rest = worker.unread.split(b"\n")
+            worker.unread = bytearray(rest)
         self._fruitless = 0 if lines else self._fruitless
         for line in lines:
-            content = json.loads(line)
+            content = _answer_to(worker.orders[0], line) if worker.orders else None
+            if content is None:
+                yield from self._lose(place, worker, LOST)
+                return
             order = worker.orders[0]
             order.answered += 1
             if not content:
@@ -202,3 +208,15 @@ class Pool:
         # At once: what it has made and not told is made again, and SIGTERM would look like somebody's wish.
         worker.child.end(0)
         worker.child.wait()
+
+
+def _answer_to(order: _Order, line: bytes) -> Json | None:
+    """Return what a process has answered; None where that is no answer to what it was asked."""
+    try:
+        content: Json = json.loads(line)
+        if "cell" not in content:
+            return content
+        expected = order.content["pairs"][order.answered]
+    except (ValueError, TypeError, LookupError):
+        return None
+    return content if [content["cell"], content["number"]] == list(expected) else None
