@@ -158,7 +158,9 @@ def test_a_candidate_that_takes_its_process_with_it_is_one_with_a_fault(tmp_path
 
 
 def test_whatever_a_generator_hands_over_is_a_fault_of_that_candidate_alone(tmp_path, database_url):
-    text = table(quality_threshold=0.3, settings="numbers = 60").replace("small_generator:Sums", "poison_generator:Poison")
+    text = table(quality_threshold=0.3, settings="numbers = 60").replace(
+        "small_generator:Sums", "poison_generator:Poison"
+    )
     with project_of(tmp_path / "p", text, **{"engine.database": database_url}) as project:
         found = see(project)
         assert (found["phase"], found["accepted"]) == ("campaign_complete", 120), found["reason"]
@@ -211,6 +213,21 @@ def test_sigterm_to_a_process_of_a_campaign_stops_it_and_not_the_daemon(tmp_path
         assert not path.exists() and 60 < found["accepted"] < 5000
         there = found["accepted"]
         assert see(project, settings={"target": there + 20})["accepted"] == there + 20
+
+
+@pytest.mark.parametrize("file", [CAMPAIGN_PID, ORCHESTRATOR_PID, None])
+def test_a_campaign_is_stopped_also_while_bad_samples_are_planted(tmp_path, file):
+    planting = tmp_path / "planting"
+    with project_of(tmp_path / "p", table(settings=f'waits_for = "{planting}"')) as project:
+        run_id, _ = campaigns.begin(project, "sums", {})
+        wait_for(planting.exists)
+        if file is None:
+            campaigns.stop(project, "sums")
+        else:
+            os.kill(owner_of(project.state_dir / "campaigns" / "sums" / file).pid, signal.SIGTERM)
+        assert project.wait(run_id, WAIT_S).state is State.COMPLETED
+        found = campaigns.status(project, "sums")
+        assert (found["phase"], found["judged"], found["verdict"]) == ("stopped", 40, None)
 
 
 def test_who_stops_a_campaign_keeps_what_was_made_and_may_go_on(tmp_path):

@@ -40,14 +40,15 @@ def drafted(draft: object) -> tuple[Draft, Checked | None]:
 
 def _wrong(draft: Draft) -> str | None:
     """Return what of a draft is not what it has to be."""
-    if not isinstance(draft.messages, Sequence) or not all(isinstance(one, Message) for one in draft.messages):
+    held: dict[str, Any] = vars(draft)
+    messages, skeleton, source = held["messages"], held["skeleton"], held["source"]
+    if not isinstance(messages, Sequence) or not all(isinstance(one, Message) for one in messages):
         return "the messages of its draft are none"
-    for one in draft.messages:
+    for one in messages:
         if one.role not in get_args(Role) or not isinstance(one.content, str):
             return f"a message of its draft has the role {one.role!r:.50} and {_kind(one.content)}"
-    if not isinstance(draft.skeleton, str):
-        return f"the skeleton of its draft is {_kind(draft.skeleton)}"
-    source: object = draft.source
+    if not isinstance(skeleton, str):
+        return f"the skeleton of its draft is {_kind(skeleton)}"
     if not isinstance(source, Mapping) or not all(isinstance(one, str) for pair in source.items() for one in pair):
         return "the source of its draft holds something else than text"
     return None

@@ -123,9 +123,7 @@ class Intake:
             digest=digest,
         )
 
-    def _wrong(
-        self, worth: float | None, text: str, digest: str, skeleton: str
-    ) -> Iterator[tuple[str, str | None]]:
+    def _wrong(self, worth: float | None, text: str, digest: str, skeleton: str) -> Iterator[tuple[str, str | None]]:
         """Yield what keeps a sample without a fault from being accepted, in the order in which it is asked."""
         if worth is None:
             yield UNMEASURED, None
