@@ -1,6 +1,7 @@
 """A generator of sums for tests: quick, and wrong, slow, silent or deadly where its settings say so."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -10,15 +11,28 @@ WORDS = ["apples", "pears", "plums", "nuts", "figs", "dates", "limes", "kiwis", 
 
 
 class Sums:
-    """`wrong` of ten numbers are wrong, `blind` lets bad answers pass; `dies_at` ends the process at that number."""
+    """`wrong` of ten numbers are wrong, `blind` lets bad answers pass; `dies_at` ends the process at that number.
+
+    `waits_for` is a file that it makes before it checks an empty answer for ever.
+    """
 
     name, version = "sums", 1
 
     def __init__(
-        self, cells=3, numbers=None, wrong=0, blind=False, dies_at=None, hangs_at=None, none_at=(), pause_s=0.0
+        self,
+        cells=3,
+        numbers=None,
+        wrong=0,
+        blind=False,
+        dies_at=None,
+        hangs_at=None,
+        none_at=(),
+        pause_s=0.0,
+        waits_for=None,
     ):
         self.numbers, self.wrong, self.blind, self.pause_s = numbers, wrong, blind, pause_s
         self.dies_at, self.hangs_at, self.none_at = dies_at, hangs_at, none_at
+        self.waits_for = waits_for
         self._cells = [f"c{place}" for place in range(cells)]
 
     def cells(self):
@@ -48,6 +62,9 @@ class Sums:
         )
 
     def check(self, draft):
+        if self.waits_for is not None and draft.messages[-1].content == "":
+            Path(self.waits_for).touch()
+            signal.pause()
         if not self.blind and draft.messages[-1].content != f"They make {draft.facts['sum']}.":
             return Checked(fault="the sum is wrong")
         return Checked(terms={CONSISTENCY: 1.0, GROUNDEDNESS: 0.9, COHERENCE: 0.8})

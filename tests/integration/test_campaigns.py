@@ -14,15 +14,20 @@ import sqlalchemy as sa
 
 from daemons import wait_for
 from overnight import Project
-from overnight.app import campaigns
+from overnight.app import campaign_parts, campaigns
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import ledger, record
+from overnight.campaigns.handed import FAILED
+from overnight.campaigns.intake import NOT_TEXT, SAME, TOO_LONG
 from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.pidfile import owner_of
 from overnight.campaigns.pool import LOST
+from overnight.campaigns.spool import Spool
 from overnight.campaigns.tables import samples
+from overnight.engine import store as flow_store
 from overnight.engine.model import State
+from overnight.flows.campaign.flow import SAMPLES
 
 WAIT_S = 60
 
@@ -156,11 +161,47 @@ def test_a_candidate_that_takes_its_process_with_it_is_one_with_a_fault(tmp_path
         assert Counter(there.values()) == {None: 120, LOST: 1}
 
 
+def test_whatever_a_generator_hands_over_is_a_fault_of_that_candidate_alone(tmp_path, database_url):
+    text = table(quality_threshold=0.3, settings="numbers = 60").replace(
+        "small_generator:Sums", "poison_generator:Poison"
+    )
+    with project_of(tmp_path / "p", text, **{"engine.database": database_url}) as project:
+        found = see(project)
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 120), found["reason"]
+        there = {row.number: row for row in rows(project, "number", "reason", "detail", "quality", cell="c0")}
+    reasons = {number: row.reason for number, row in there.items()}
+    assert [number for number in range(17) if reasons[number] is None] == [3, 9]
+    assert {number for number in reasons if reasons[number] == TOO_LONG} == {0, 7}
+    assert {number for number in reasons if reasons[number] == NOT_TEXT} == {1, 2}
+    assert {number for number in reasons if reasons[number] == FAILED} == {4, 5, 6, 8, 10, 11, 12, 13, 15}
+    assert reasons[16] == LOST and reasons[14].startswith("\\ud800 half") and len(reasons[14]) == 200
+    assert all(there[number].quality == 0 for number in range(17) if reasons[number] is not None)
+    assert [there[number].detail for number in (4, 8, 11, 13)] == [
+        "it made a str where a draft is wanted",
+        "ZeroDivisionError: integer division or modulo by zero",
+        "its check gave beauty = 1.0",
+        "its check returned nothing",
+    ]
+
+
 def test_a_generator_that_cannot_be_made_says_so_at_once(tmp_path):
     with project_of(tmp_path / "p", table(settings="spelt = true")) as project:
         found = see(project)
         assert found["phase"] == "launch_failed"
         assert "cannot be made" in found["reason"] and "spelt" in found["reason"]
+
+
+def test_a_text_that_two_domains_make_is_accepted_once_also_after_one_was_renamed(tmp_path):
+    head, _, domain = table(target=60).partition("[campaigns.sums.domains.sums]\n")
+    two = head + "".join(f"[campaigns.sums.domains.{name}]\n{domain}" for name in ("a", "b"))
+    with project_of(tmp_path / "p", two) as project:
+        found = see(project)
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 60)
+        assert {row.reason for row in rows(project, "reason")} == {None, SAME}
+    renamed = head + f"[campaigns.sums.domains.c]\n{domain}"
+    with project_of(tmp_path / "p", renamed) as project:
+        found = see(project, pilot=False, force="another name", settings={"target": 30})
+        assert (found["phase"], found["domains"]["c"]["accepted"]) == ("campaign_complete", 30)
 
 
 @pytest.mark.parametrize("file", [CAMPAIGN_PID, ORCHESTRATOR_PID])
@@ -176,6 +217,21 @@ def test_sigterm_to_a_process_of_a_campaign_stops_it_and_not_the_daemon(tmp_path
         assert not path.exists() and 60 < found["accepted"] < 5000
         there = found["accepted"]
         assert see(project, settings={"target": there + 20})["accepted"] == there + 20
+
+
+@pytest.mark.parametrize("file", [CAMPAIGN_PID, ORCHESTRATOR_PID, None])
+def test_a_campaign_is_stopped_also_while_bad_samples_are_planted(tmp_path, file):
+    planting = tmp_path / "planting"
+    with project_of(tmp_path / "p", table(settings=f'waits_for = "{planting}"')) as project:
+        run_id, _ = campaigns.begin(project, "sums", {})
+        wait_for(planting.exists)
+        if file is None:
+            campaigns.stop(project, "sums")
+        else:
+            os.kill(owner_of(project.state_dir / "campaigns" / "sums" / file).pid, signal.SIGTERM)
+        assert project.wait(run_id, WAIT_S).state is State.COMPLETED
+        found = campaigns.status(project, "sums")
+        assert (found["phase"], found["judged"], found["verdict"]) == ("stopped", 40, None)
 
 
 def test_who_stops_a_campaign_keeps_what_was_made_and_may_go_on(tmp_path):
@@ -194,6 +250,40 @@ def test_who_stops_a_campaign_keeps_what_was_made_and_may_go_on(tmp_path):
         assert campaigns.last_wish(project, "sums") == {"settings": {}}
         found = see(project, settings={"target": there + 10})
         assert (found["phase"], found["accepted"]) == ("campaign_complete", there + 10)
+
+
+def test_what_a_run_leaves_just_before_it_ends_is_taken(tmp_path, monkeypatch):
+    with project_of(tmp_path / "p", table(target=50)) as project:
+        see(project, launch=False)
+        folder = project.state_dir / "campaigns" / "sums" / "spool"
+        late = [["late", "sums", "sums/1", "c9", 7, 0, "late", None, 0.0, "{}", "", "", "{}"]]
+        look, before = flow_store.get, set(rows(project, "sample_id"))
+
+        def get(connection, run_id):
+            run = look(connection, run_id)
+            if run is not None and run.task_id == SAMPLES and run.state.final and not folder.joinpath("done").exists():
+                Spool(folder).put(9, 9, late)
+                folder.joinpath("done").touch()
+            return run
+
+        monkeypatch.setattr(flow_store, "get", get)
+        see(project, pilot=False)
+        assert folder.joinpath("done").exists() and not list(folder.glob("*.batch"))
+        assert ("late",) in set(rows(project, "sample_id")) - before
+
+
+def test_who_stops_a_campaign_before_it_has_begun_is_heard(tmp_path, monkeypatch):
+    plan_of = campaign_parts.plan_of
+
+    def stopped_meanwhile(*args):
+        assert "is stopping" in campaigns.stop(project, "sums")
+        return plan_of(*args)
+
+    with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
+        monkeypatch.setattr(campaign_parts, "plan_of", stopped_meanwhile)
+        found = see(project)
+        assert (found["phase"], found["stopping"]) == ("stopped", True)
+        assert found["judged"] < 200
 
 
 def test_a_campaign_that_nobody_works_on_is_stopped_at_once(tmp_path):

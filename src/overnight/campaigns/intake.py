@@ -68,12 +68,21 @@ class Intake:
     Used by one thread at a time.
     """
 
-    def __init__(self, asked: Terms, *, contaminated: Callable[[str], str | None] = lambda text: None) -> None:
-        """`contaminated` tells where a text stands in something that models are measured on; None where nowhere."""
+    def __init__(
+        self,
+        asked: Terms,
+        *,
+        digests: set[str] | None = None,
+        contaminated: Callable[[str], str | None] = lambda text: None,
+    ) -> None:
+        """`contaminated` tells where a text stands in something that models are measured on; None where nowhere.
+
+        `digests` are those of the texts that are accepted; the domains of a campaign share them, and add to them.
+        """
         self._asked = asked
         self._contaminated = contaminated
         self._near = NearIndex(asked.near)
-        self._digests = set[str]()
+        self._digests = set[str]() if digests is None else digests
         self._skeletons = Counter[str]()
 
     def remember(self, accepted: Iterable[tuple[str, str]]) -> None:
@@ -96,16 +105,17 @@ class Intake:
     def _judge(self, candidate: Candidate) -> Judged:
         text, skeleton = text_of(candidate.draft), skeleton_of(candidate.draft)
         terms = terms_of(candidate.checked, 1.0 / (1 + self._skeletons[skeleton]))
-        worth = 0.0 if candidate.checked.fault is not None else quality(terms, self._asked.weights)
+        fault, detail = _fault(candidate.checked, text)
+        worth = 0.0 if fault is not None else quality(terms, self._asked.weights)
         digest = digest_of(text)
-        wrong = self._wrong(candidate, worth, text, digest, skeleton)
-        reason, detail = next(wrong, (None, None))
-        if reason is None:
+        if fault is None:
+            fault, detail = next(self._wrong(worth, text, digest, skeleton), (None, None))
+        if fault is None:
             self._digests.add(digest)
             self._skeletons[skeleton] += 1
         return Judged(
             candidate=candidate,
-            reason=reason,
+            reason=fault,
             detail=detail,
             quality=worth,
             terms=terms,
@@ -113,16 +123,8 @@ class Intake:
             digest=digest,
         )
 
-    def _wrong(
-        self, candidate: Candidate, worth: float | None, text: str, digest: str, skeleton: str
-    ) -> Iterator[tuple[str, str | None]]:
-        """Yield what keeps a sample from being accepted, in the order in which it is asked."""
-        if len(text) > MOST_CHARACTERS:
-            yield TOO_LONG, f"{len(text):,} characters; {MOST_CHARACTERS:,} at the most"
-        if _escaped(text) != text:
-            yield NOT_TEXT, None
-        if candidate.checked.fault is not None:
-            yield _reason(candidate.checked.fault), candidate.checked.detail
+    def _wrong(self, worth: float | None, text: str, digest: str, skeleton: str) -> Iterator[tuple[str, str | None]]:
+        """Yield what keeps a sample without a fault from being accepted, in the order in which it is asked."""
         if worth is None:
             yield UNMEASURED, None
         elif worth < self._asked.accept_from:
@@ -137,6 +139,15 @@ class Intake:
         # The last one, because it adds the text where it is new.
         if self._near.take([text]) != [None]:
             yield NEAR, None
+
+
+def _fault(checked: Checked, text: str) -> tuple[str | None, str | None]:
+    """Return what is wrong with a sample, whatever else there is, and in detail."""
+    if len(text) > MOST_CHARACTERS:
+        return TOO_LONG, f"{len(text):,} characters; {MOST_CHARACTERS:,} at the most"
+    if escaped(text) != text:
+        return NOT_TEXT, None
+    return (None if checked.fault is None else _reason(checked.fault)), checked.detail
 
 
 def _reason(fault: str) -> str:
@@ -167,7 +178,7 @@ def skeleton_of(draft: Draft) -> str:
     return hashlib.blake2b(draft.skeleton.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return it with what no database takes written out: NUL, and halves of a surrogate pair."""
     return text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
 
@@ -177,6 +188,6 @@ def body_of(judged: Judged) -> str:
     draft = judged.candidate.draft
     messages = [asdict(one) for one in draft.messages]
     if judged.reason in (NOT_TEXT, TOO_LONG):
-        messages = [{**one, "content": _escaped(one["content"][:KEPT_CHARACTERS])} for one in messages]
+        messages = [{**one, "content": escaped(one["content"][:KEPT_CHARACTERS])} for one in messages]
     told: dict[str, Any] = {"messages": messages, "source": dict(draft.source)}
     return json.dumps(told, ensure_ascii=False, separators=(",", ":"))

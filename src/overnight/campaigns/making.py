@@ -16,17 +16,17 @@ from pathlib import Path
 from random import Random
 
 from overnight.base.clock import Clock, SystemClock
-from overnight.base.errors import ConfigError, PermanentError, TransientError
+from overnight.base.errors import ConfigError, PermanentError
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.campaigns import ledger, pidfile
-from overnight.campaigns.intake import Candidate, Intake, stored_text_of
+from overnight.campaigns.handed import NOTHING, read_candidate
+from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of
 from overnight.campaigns.orders import Campaign, Domain, Json, Phase
 from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
 from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
-from overnight.campaigns.worker import read_candidate
 from overnight.processes import table
 
 SPOOL = "spool"
@@ -67,6 +67,10 @@ def _sigterm() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _Stopped(Exception):
+    """Somebody wants an end."""
+
+
 @dataclass(kw_only=True)
 class _Domain:
     plan: DomainPlan
@@ -89,6 +93,7 @@ class _Making:
         self._spool = Spool(self._folder / SPOOL)
         self._pids: dict[str, tuple[int, float]] = {}
         self._domains: dict[str, _Domain] = {}
+        self._digests = set[str]()
         self._rows: list[Row] = []
         self._unwritten: list[tuple[str, str, int]] = []
         self._batches = 0
@@ -96,18 +101,32 @@ class _Making:
 
     def perform(self) -> Json:
         """Make them."""
-        self._spool.ask(self._ctx.token)
         with self._named(), Pool(self._campaign, env=environment(), now_s=self._clock.monotonic) as pool:
-            counts = {}
-            for domain in self._campaign.domains:
-                self._tell("reading what there is")
-                counts[domain.name] = _said(pool.ask(0, {"count": domain.name}))
-                _check_supply(domain, counts[domain.name]["cells"])
-            if not self._prepare(counts):
-                return self._result(STOPPED, "it was stopped", {})
-            ended, why = self._make(pool)
-            planted = self._plant(pool) if self._pilot and ended == TARGET else {}
-        return self._result(ended, why, planted)
+            try:
+                return self._perform(pool)
+            except _Stopped:
+                self._write()
+                by_signal = pool.stopped or self._told()
+                return self._result(STOPPED, "the generator was stopped by SIGTERM" if by_signal else "it was stopped")
+
+    def _perform(self, pool: Pool) -> Json:
+        # Behind the names: who gets them is the only one that writes to the spool.
+        self._spool.ask(self._ctx.token)
+        counts = {}
+        for domain in self._campaign.domains:
+            self._tell("reading what there is")
+            counts[domain.name] = self._asked(pool, {"count": domain.name})["counts"]
+            _check_supply(domain, counts[domain.name]["cells"])
+        self._prepare(counts)
+        ended, why = self._make(pool)
+        return self._result(ended, why, self._plant(pool) if self._pilot and ended == TARGET else {})
+
+    def _asked(self, pool: Pool, order: Json) -> Json:
+        answer = pool.ask(0, order, stopped=lambda: self._stopped)
+        self._name(CAMPAIGN_PID, pool.pid)
+        if not answer:
+            raise _Stopped
+        return _said(answer)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -129,12 +148,12 @@ class _Making:
             sys.stderr.write(f"{told}\n")
         self._pids[file] = (pid, started)
 
-    def _prepare(self, counts: Mapping[str, Json]) -> bool:
+    def _prepare(self, counts: Mapping[str, Json]) -> None:
         """Wait until the ledger has all that earlier tries have left, and take what it knows."""
         pause = threading.Event()
         while not self._spool.answered(self._ctx.token):
             if self._stopped:
-                return False
+                raise _Stopped
             pause.wait(_LOOK_S)
         known: dict[str, dict[str, Known]] = {name: {} for name in counts}
         self._domains = {}
@@ -148,7 +167,6 @@ class _Making:
             self._remember(TextLine.from_json(line))
         if not self._domains:
             self._open(counts, known)
-        return True
 
     def _open(self, counts: Mapping[str, Json], known: Mapping[str, Mapping[str, Known]]) -> None:
         targets = {domain.name: domain.target for domain in self._campaign.domains}
@@ -164,13 +182,16 @@ class _Making:
                 pilot=self._pilot,
                 random=chance,
             )
-            intake = Intake(domain.terms, contaminated=contaminated)
+            intake = Intake(domain.terms, contaminated=contaminated, digests=self._digests)
             self._domains[domain.name] = _Domain(plan=plan, intake=intake, generator=counts[domain.name]["generator"])
 
     def _remember(self, line: TextLine) -> None:
+        text = stored_text_of(line.body)
+        # Also of a domain that is no longer there: the ledger takes no text twice.
+        self._digests.add(digest_of(text))
         domain = self._domains.get(line.domain)
         if domain is not None:
-            domain.intake.remember([(stored_text_of(line.body), line.skeleton)])
+            domain.intake.remember([(text, line.skeleton)])
             if line.pilot:
                 domain.pilot.append((line.cell, line.number))
 
@@ -182,8 +203,7 @@ class _Making:
         """Have candidates made until all is there, and return why it has ended."""
         while True:
             if self._stopped or pool.stopped:
-                self._write()
-                return STOPPED, "the generator was stopped by SIGTERM" if pool.stopped or self._told() else "stopped"
+                raise _Stopped
             self._order(pool)
             self._name(CAMPAIGN_PID, pool.pid)
             for answer in pool.answers(_LOOK_S):
@@ -271,19 +291,19 @@ class _Making:
         passed, among = Counter[str](), Counter[str]()
         self._tell("planting bad samples")
         for name, domain in self._domains.items():
-            found = _said(pool.ask(0, {"plant": name, "pairs": sorted(domain.pilot)}))
+            found = self._asked(pool, {"plant": name, "pairs": sorted(domain.pilot)})
             for kind, (let_through, of) in found["planted"].items():
                 passed[kind] += let_through
                 among[kind] += of
         return {kind: (passed[kind], among[kind]) for kind in among}
 
-    def _result(self, ended: str, why: str | None, planted: Mapping[str, tuple[int, int]]) -> Json:
+    def _result(self, ended: str, why: str | None, planted: Mapping[str, tuple[int, int]] | None = None) -> Json:
         return {
             "ended": ended,
             "why": why,
             "judged": {name: domain.plan.judged for name, domain in self._domains.items()},
             "accepted": {name: domain.plan.accepted for name, domain in self._domains.items()},
-            "planted": dict(planted),
+            "planted": dict(planted or {}),
         }
 
 
@@ -291,15 +311,10 @@ def _said(answer: Json) -> Json:
     """Return an answer that is none of a mistake.
 
     Raises:
-        ConfigError, PermanentError, TransientError: it is one.
+        ConfigError, PermanentError: it is one.
     """
     if "error" in answer:
         raise (ConfigError if answer["user"] else PermanentError)(answer["error"])
-    if "counts" in answer:
-        counts: Json = answer["counts"]
-        return counts
-    if not answer:
-        raise TransientError("the generator was stopped before it has answered")
     return answer
 
 
@@ -328,4 +343,4 @@ def _contaminated(files: Sequence[str]) -> Callable[[str], str | None]:
 
 def _lost(why: str) -> tuple[Draft, Checked]:
     """Return a candidate of which nothing is left."""
-    return Draft(messages=(), skeleton="", source={}), Checked(fault=why)
+    return NOTHING, Checked(fault=why)

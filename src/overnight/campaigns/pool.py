@@ -24,6 +24,7 @@ STALL_S = 300.0
 LOST, LATE = "it takes the generator's process with it", "it takes too long"
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from overnight.campaigns.worker import main; main()"
 _PIECE = 1 << 16
+_ASK_S = 0.2
 _FRUITLESS = 10
 """Processes that may be lost, one after another, before any of them has answered."""
 Json = dict[str, Any]
@@ -115,19 +116,21 @@ class Pool:
             elif worker.orders and self._now_s() - worker.heard_s > STALL_S:
                 yield from self._lose(place, worker, LATE)
 
-    def ask(self, place: int, order: Json) -> Json:
+    def ask(self, place: int, order: Json, *, stopped: Callable[[], bool]) -> Json:
         """Give an order that has one answer, and wait for it; nothing else may be ordered from that process.
 
+        Returns {} where `stopped`, or somebody has ended the generator.
+
         Raises:
-            TransientError: the process is lost, or somebody has ended it.
+            TransientError: the process is lost, again and again.
         """
         self.send(place, order)
         found: Json = {}
         while self.waiting(place):
-            for answer in self.answers(1.0):
+            for answer in self.answers(_ASK_S):
                 found = found or answer.content
-            if self.stopped:
-                raise TransientError("the generator was stopped")
+            if self.stopped or stopped():
+                return {}
         return found
 
     def close(self) -> None:
@@ -166,11 +169,17 @@ class Pool:
             return
         worker.heard_s = self._now_s()
         worker.unread += piece
-        *lines, rest = worker.unread.split(b"\n")
-        worker.unread = bytearray(rest)
+        lines = list[bytearray]()
+        # Only what came now can end a line: a long one is not searched again with each piece of it.
+        if b"\n" in piece:
+            *lines, rest = worker.unread.split(b"\n")
+            worker.unread = bytearray(rest)
         self._fruitless = 0 if lines else self._fruitless
         for line in lines:
-            content = json.loads(line)
+            content = _answer_to(worker.orders[0], line) if worker.orders else None
+            if content is None:
+                yield from self._lose(place, worker, LOST)
+                return
             order = worker.orders[0]
             order.answered += 1
             if not content:
@@ -202,3 +211,15 @@ class Pool:
         # At once: what it has made and not told is made again, and SIGTERM would look like somebody's wish.
         worker.child.end(0)
         worker.child.wait()
+
+
+def _answer_to(order: _Order, line: bytearray) -> Json | None:
+    """Return what a process has answered; None where that is no answer to what it was asked."""
+    try:
+        content: Json = json.loads(line)
+        if "cell" not in content:
+            return content
+        expected = order.content["pairs"][order.answered]
+    except (ValueError, TypeError, LookupError):
+        return None
+    return content if [content["cell"], content["number"]] == list(expected) else None

@@ -5,22 +5,22 @@ raises is a fault of the one candidate; what takes this process with it is notic
 """
 
 import json
+import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import OvernightError, said_by
 from overnight.campaigns.generators.loading import Generators
+from overnight.campaigns.handed import NOTHING, as_json, cells_of, checked, drafted, failed
 from overnight.campaigns.intake import Candidate, Intake
 from overnight.campaigns.orders import Campaign
 from overnight.campaigns.planted import planted
-from overnight.campaigns.ports import Checked, Draft, Generator, Message, Origin
+from overnight.campaigns.ports import Checked, Draft, Generator, Origin
 
-FAILED = "the generator failed"
 Json = dict[str, Any]
 
 
@@ -81,13 +81,17 @@ class Worker:
         generator = self._generator(domain)
         return {
             "generator": f"{generator.name}/{generator.version}",
-            "cells": {cell: generator.count(cell) for cell in generator.cells()},
+            "cells": cells_of(generator),
         }
 
     def _candidates(self, domain: str, pairs: list[tuple[str, int]]) -> Iterator[Json]:
         generator = self._generator(domain)
+        me = os.getpid()
         for cell, number in pairs:
-            yield {"cell": cell, "number": number, **_candidate(generator, cell, number)}
+            answer = {"cell": cell, "number": number, **_candidate(generator, cell, number)}
+            if os.getpid() != me:
+                os._exit(0)  # a copy that the generator has forked must not answer too
+            yield answer
 
     def _planted(self, name: str, pairs: list[tuple[str, int]]) -> dict[str, tuple[int, int]]:
         """Return for each kind how many bad samples were let through, and of how many."""
@@ -107,31 +111,17 @@ class Worker:
 def _candidate(generator: Generator, cell: str, number: int) -> Json:
     """Return the draft and what its check says; nothing where there is no sample of that number."""
     try:
-        draft = generator.draft(cell, number)
+        found = generator.draft(cell, number)
     except Exception as error:  # noqa: BLE001 - whatever a generator does
-        return as_json(Draft(messages=(), skeleton="", source={}), Checked(fault=FAILED, detail=said_by(error)))
-    return {} if draft is None else as_json(draft, _checked(generator, draft))
+        return as_json(NOTHING, failed(said_by(error)))
+    if found is None:
+        return {}
+    draft, fault = drafted(found)
+    return as_json(draft, fault or _checked(generator, draft))
 
 
 def _checked(generator: Generator, draft: Draft) -> Checked:
     try:
-        return generator.check(draft)
+        return checked(generator.check(draft))
     except Exception as error:  # noqa: BLE001 - as above
-        return Checked(fault=FAILED, detail=said_by(error))
-
-
-def as_json(draft: Draft, checked: Checked) -> Json:
-    """Return a candidate as JSON-able values, without the facts that only its check needs."""
-    return {
-        "draft": {**asdict(draft), "facts": {}},
-        "checked": {"terms": dict(checked.terms), "fault": checked.fault, "detail": checked.detail},
-    }
-
-
-def read_candidate(answer: Mapping[str, Any]) -> tuple[Draft, Checked] | None:
-    """Return what `as_json` was given, without the facts; None where there is no sample of that number."""
-    if "draft" not in answer:
-        return None
-    values = dict(answer["draft"])
-    values["messages"] = [Message(**one) for one in values["messages"]]
-    return Draft(**values), Checked(**answer["checked"])
+        return failed(said_by(error))

@@ -150,7 +150,9 @@ def _begin(campaigns: Campaigns, run_id: int, name: str, wish: Json) -> Json:
                 f"campaign {name!r} is already running (run {other.run_id}); `overnight campaign stop {name}` stops it"
             )
         ledger.register_gate(tx, campaign_id, specification, str(wish.get("by") or "its schedule"))
-        record.begin(tx, campaign_id, run_id)
+        if stand.run_id != run_id:
+            # Else it is noted, and so may be that somebody wants it to stop already.
+            record.begin(tx, campaign_id, run_id)
         return campaign_id
 
     campaign_id = campaigns.database.writer.do(change)
@@ -175,12 +177,14 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
     """Take what was made; return how it ended once it has, or that somebody wants it to stop."""
     plan, campaign_id = Campaign.from_dict(begun["campaign"]), begun["campaign_id"]
     spool = Spool(Path(plan.folder) / SPOOL)
-    more = _take(campaigns, campaign_id, spool)
     with campaigns.database.read() as connection:
+        # Before anything is taken: what a run that has ended has left is all there then.
         run = store.get(connection, run_id)
         stand = record.find(connection, plan.name)
-        if run is None or stand is None:
-            raise UnknownName(f"run {run_id} or its campaign is gone")
+    if run is None or stand is None:
+        raise UnknownName(f"run {run_id} or its campaign is gone")
+    more = _take(campaigns, campaign_id, spool)
+    with campaigns.database.read() as connection:
         asked = None if more else spool.asked()
         if asked is not None:
             spool.answer(asked, (line.to_json() for line in ledger.known(connection, campaign_id)))
