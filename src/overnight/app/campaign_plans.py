@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from overnight.app.campaign_external import external_of
 from overnight.base.campaign_settings import CampaignSettings, DomainSettings
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
@@ -31,7 +32,10 @@ LEAST_CODE, MOST_DOC = 0.40, 0.10
 which published ablations show no gain."""
 CANDIDATES = 10
 """Times the target, where nothing else is set."""
-WISHES = ("target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning")
+WISHES = (
+    "target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning",
+    "output_name",
+)  # fmt: skip
 """Settings that one run may have of its own."""
 ASKED = "what this run asks for"
 
@@ -68,7 +72,10 @@ def plan_of(
         ConfigError, UserMistake: its settings do not go together.
     """
     settings = settings_of(config, known, name, wishes)
-    domains = [_domain(name, one, settings, target) for one, target in _targets(name, settings).items()]
+    workers = settings.workers or os.cpu_count() or 1
+    external = external_of(name, settings, config.project_dir, workers)
+    targets = {} if external is not None else _targets(name, settings)
+    domains = [_domain(name, one, settings, target) for one, target in targets.items()]
     _check_mixture(name, domains, settings.target)
     specification = Specification(
         quality_threshold=settings.quality_threshold,
@@ -76,6 +83,7 @@ def plan_of(
         pilot_size=settings.pilot_size,
         rule=settings.gate,
         domains={one.name: one.quality_threshold for one in domains if one.quality_threshold is not None},
+        planted=external is None,
     )
     campaign = Campaign(
         name=name,
@@ -85,10 +93,11 @@ def plan_of(
         target=settings.target,
         pilot_size=settings.pilot_size,
         most=settings.max_candidates or CANDIDATES * settings.target,
-        workers=settings.workers or os.cpu_count() or 1,
+        workers=workers,
         seed=settings.seed,
         active=settings.active_learning,
         packages=_installed(name, settings),
+        external=external,
     )
     return campaign, specification, settings.memory_gb
 
