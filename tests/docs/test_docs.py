@@ -38,6 +38,15 @@ def test_the_fleet_of_the_concepts_is_trained(tmp_path):
     assert (done.returncode, done.stdout) == (0, "success REJECT 6\n"), done.stderr
 
 
+def test_the_external_generator_of_the_how_to_is_one(tmp_path):
+    text = (ROOT / "docs" / "how-to-external-generator.md").read_text()
+    (tmp_path / "overnight.toml").write_text("\n".join(re.findall(r"```toml\n(.*?)```", text, re.S)))
+    with overnight.Project.open(tmp_path) as project:
+        plan, _, _ = project.campaigns.plan("code", {"workers": 3})
+    assert plan.external.full[3:] == ["34500", "--out", "full_campaign_34500", "--processes", "3"]
+    assert set(plan.external.patterns) == {"progress", "quality"}
+
+
 def test_the_flow_of_the_concepts_runs(tmp_path):
     [program] = code_blocks(ROOT / "docs" / "concepts-engine.md")
     names: dict[str, object] = {"measure": lambda version: {"version": version, "error": 0.1}}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import UserMistake
-from overnight.campaigns.gate import Decision, Pilot, Specification, judge
+from overnight.campaigns.gate import NOT_PLANTED, Decision, Pilot, Specification, judge
 from overnight.campaigns.planted import KINDS
 
 SEEN_THROUGH = dict.fromkeys(KINDS, (0, 12))
@@ -69,6 +69,22 @@ def test_each_thing_that_is_missing_is_enough_for_a_rejection_and_is_said(change
     assert words in verdict.reason
 
 
+@pytest.mark.parametrize("quality", [0.9, 0.5])
+def test_without_planted_samples_a_verdict_says_that_they_were_not_checked(quality):
+    verdict = judge(Specification(planted=False), pilot([quality] * 190, planted={}))
+    assert verdict.approved == (quality > 0.75)
+    assert verdict.unchecked == (NOT_PLANTED,) and verdict.reason.endswith(f"; {NOT_PLANTED}")
+    assert not [one for one in verdict.checks if "planted" in one.name]
+    checked = judge(Specification(), pilot([quality] * 190))
+    assert checked.unchecked == () and "not checked" not in checked.reason
+
+
+def test_an_unmeasured_quality_says_of_how_many_samples_it_is_not_known():
+    verdict = judge(Specification(), pilot([0.9] * 188 + [None, float("nan")]))
+    assert check(verdict, "quality").seen == "quality is unmeasured in 2 of 190 samples"
+    assert check(judge(Specification(), pilot([])), "quality").seen == "quality is unmeasured"
+
+
 def test_a_few_of_many_planted_samples_may_pass():
     assert judge(Specification(), pilot([0.8, 0.9] * 95, planted={**SEEN_THROUGH, "wrong": (2, 40)})).approved
     assert not judge(Specification(), pilot([0.8, 0.9] * 95, planted={**SEEN_THROUGH, "wrong": (3, 40)})).approved
@@ -120,9 +136,9 @@ def test_what_is_asked_for_has_a_version_that_nothing_changes_but_another_wish()
     assert one.version.startswith("1-")
     others = [
         replace(one, quality_threshold=0.74), replace(one, min_samples=149), replace(one, pilot_size=191),
-        replace(one, rule="lower_bound"), replace(one, domains={}),
+        replace(one, rule="lower_bound"), replace(one, domains={}), replace(one, planted=False),
     ]  # fmt: skip
-    assert len({one.version, *(other.version for other in others)}) == 6
+    assert len({one.version, *(other.version for other in others)}) == 7
     assert judge(one, pilot([0.9] * 190)).version == one.version
 
 

@@ -27,6 +27,16 @@ def told(line, patterns=PATTERNS):
     return {} if found is None else {name: one for name, one in vars(found).items() if one != getattr(Told(), name)}
 
 
+def test_each_sample_has_a_quality_or_one_that_is_not_known():
+    counts = counted("Quality: 0.5", "[a] 3/4", "[b] 1/4")
+    assert (counts.judged, counts.qualities) == (4, [0.5, None, None, None])
+    assert counted("accepted: 3", "rejected: 2").qualities == [None] * 5
+    assert counted("Quality: 0.5", "Quality: 0.7").qualities == [0.5, 0.7]
+    assert (Counts().judged, Counts().qualities) == (0, [])
+    many = Counts(scores=(0.5,) * KEPT_SCORES, scored=KEPT_SCORES + 2)
+    assert many.qualities[-3:] == [0.5, None, None]
+
+
 @pytest.mark.parametrize(
     ("line", "domain", "done", "total"),
     [

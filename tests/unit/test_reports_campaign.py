@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from test_campaign_figures import NOTHING, domain
 
 from overnight.campaigns.figures import Decile, Registered, Sample
-from overnight.campaigns.gate import Pilot, Specification, judge
+from overnight.campaigns.gate import NOT_PLANTED, Pilot, Specification, judge
 from overnight.campaigns.planted import KINDS
 from overnight.campaigns.ports import Message
 from overnight.campaigns.quality import Spread
@@ -320,3 +320,20 @@ def test_the_parts_of_a_bar_make_up_all_that_was_judged():
     [code, sql] = re.findall(r'<div class="bar">(.*?)</div>', page.split("Rejection reasons")[0])
     assert [float(part) for part in re.findall(r"width:([\d.]+)%", code)] == [60.0, 10.0, 30.0]
     assert [float(part) for part in re.findall(r"width:([\d.]+)%", sql)] == [100.0, 0.0, 0.0]
+
+
+def test_a_gate_that_plants_no_samples_says_so_wherever_it_is_told():
+    specification = Specification(planted=False)
+    report = CampaignReport(
+        name="code", phase="validation complete", at_us=AT, figures=FULL,
+        registered=[Registered(specification=specification, by="ann", at_us=AT)],
+        verdicts=[verdict(specification=specification)],
+    )  # fmt: skip
+    told = " ".join(text(report).split())
+    assert f"NOT CHECKED: {NOT_PLANTED}" in told and told.count(NOT_PLANTED) == 2
+    page = html(report)
+    assert f'<span class="unmet">not checked</span></td><td>{NOT_PLANTED}' in page and page.count(NOT_PLANTED) == 2
+    checked = replace(
+        report, verdicts=[verdict()], registered=[replace(report.registered[0], specification=SPECIFICATION)]
+    )
+    assert NOT_PLANTED not in text(checked) + html(checked)

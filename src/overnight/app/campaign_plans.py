@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from overnight.app.campaign_external import external_of
 from overnight.base.campaign_settings import CampaignSettings, DomainSettings, ThenSettings
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
@@ -34,7 +35,10 @@ NEAR: Mapping[str, float] = {"python_bugs": 0.97, "python_predict": 0.95}
 """From when on two samples of these generators count as one; see `DomainSettings.near_duplicates`."""
 CANDIDATES = 10
 """Times the target, where nothing else is set."""
-WISHES = ("target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning")
+WISHES = (
+    "target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning",
+    "output_name",
+)  # fmt: skip
 """Settings that one run may have of its own."""
 ASKED = "what this run asks for"
 
@@ -71,8 +75,10 @@ def plan_of(
         ConfigError, UserMistake: its settings do not go together.
     """
     settings = settings_of(config, known, name, wishes)
-    targets = _targets(name, settings_of(config, known, name, {}))
-    if "target" in wishes:
+    workers = settings.workers or os.cpu_count() or 1
+    external = external_of(name, settings, config.project_dir, workers)
+    targets = {} if external is not None else _targets(name, settings_of(config, known, name, {}))
+    if "target" in wishes and targets:
         # A run that wants another number wants it in the same parts.
         targets = {one: target for one, target in shares(targets, settings.target).items() if target}
     domains = [_domain(name, one, settings, target) for one, target in targets.items()]
@@ -83,6 +89,7 @@ def plan_of(
         pilot_size=settings.pilot_size,
         rule=settings.gate,
         domains={one.name: one.quality_threshold for one in domains if one.quality_threshold is not None},
+        planted=external is None,
     )
     campaign = Campaign(
         name=name,
@@ -92,12 +99,13 @@ def plan_of(
         target=settings.target,
         pilot_size=settings.pilot_size,
         most=settings.max_candidates or CANDIDATES * settings.target,
-        workers=settings.workers or os.cpu_count() or 1,
+        workers=workers,
         seed=settings.seed,
         active=settings.active_learning,
         packages=_installed(name, settings),
         evaluation=_evaluation(config, name, settings),
-        then=_then(name, settings.then, [one.name for one in domains]),
+        then=_then(name, settings.then, None if external is not None else [one.name for one in domains]),
+        external=external,
     )
     return campaign, specification, settings.memory_gb
 
@@ -171,18 +179,20 @@ def _evaluation(config: Config, name: str, settings: CampaignSettings) -> tuple[
     return tuple(str(path) for path in found)
 
 
-def _then(name: str, settings: ThenSettings, domains: Sequence[str]) -> dict[str, Any]:
-    """Return what follows as JSON.
+def _then(name: str, settings: ThenSettings, domains: Sequence[str] | None) -> dict[str, Any]:
+    """Return what follows as JSON; `domains` are None where a program of its own makes the samples.
 
     Raises:
         ConfigError: it cannot.
     """
     where = f"campaigns.{name}.then"
+    if domains is None and (settings.export or settings.job):
+        raise ConfigError(f"{where}: a program of its own makes the samples; there are none here to export or train on")
     for output, of in settings.export.items():
         for domain in of:
-            if domain not in domains:
+            if domain not in (domains or ()):
                 raise ConfigError(
-                    f"{where}.export.{output}: there is no domain {domain!r}{suggestion(domain, domains)}"
+                    f"{where}.export.{output}: there is no domain {domain!r}{suggestion(domain, domains or ())}"
                 )
     if settings.copy is not None and not settings.export:
         raise ConfigError(f"{where}.copy: there is nothing to copy; export = {{ NAME = [] }} writes a data set")

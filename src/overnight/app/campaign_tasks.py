@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from overnight.engine.flow import Flow
     from overnight.flows.campaign.flow import Campaigns
 
-CAMPAIGN, SAMPLES = "overnight:campaign", "overnight:samples"
+CAMPAIGN, SAMPLES, FOLLOWED = "overnight:campaign", "overnight:samples", "overnight:followed"
+MADE_BY = {
+    SAMPLES: "overnight.campaigns.making:make_samples",
+    FOLLOWED: "overnight.campaigns.following:follow_generator",
+}
 PLAIN = "campaign"
 """What the campaign of a project is called that describes none."""
 PREFIX = "campaign:"
@@ -20,7 +24,7 @@ PREFIX = "campaign:"
 
 
 def tasks(campaigns: "Callable[[], Campaigns]") -> list[Task]:
-    """Return the flow of a campaign, and the task in which samples are made."""
+    """Return the flow of a campaign, and the tasks in which samples are made, here or by an external generator."""
 
     def run(flow: "Flow", name: str, **wish: Any) -> Any:  # Any: JSON
         from overnight.flows.campaign import flow as program
@@ -29,13 +33,11 @@ def tasks(campaigns: "Callable[[], Campaigns]") -> list[Task]:
 
     return [
         Task(task_id=CAMPAIGN, action=run, max_concurrent=None, tags=(BUILT_IN,)),
-        Task(
-            task_id=SAMPLES,
-            action="overnight.campaigns.making:make_samples",
-            timeout_s=LONGEST_S,
-            max_concurrent=None,
-            yields=True,
-            tags=(BUILT_IN,),
+        *(
+            Task(
+                task_id=task_id, action=action, timeout_s=LONGEST_S, max_concurrent=None, yields=True, tags=(BUILT_IN,)
+            )
+            for task_id, action in MADE_BY.items()
         ),
     ]
 

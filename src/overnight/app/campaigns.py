@@ -18,7 +18,7 @@ from overnight.base.files import to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import iso
 from overnight.base.settings import PREFIX, environment, user
-from overnight.campaigns import ledger, record
+from overnight.campaigns import following, ledger, record
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.record import Stand
 from overnight.db.writer import Tx
@@ -89,6 +89,8 @@ def _wish_of(run: Run | None) -> Json:
 def status(project: Project, name: str) -> Json:
     """Return where a campaign stands: `phase` (None before it was begun), its figures by domain, verdict and launches.
 
+    Of one whose generator is external, `followed` holds what its log has told, and figures that it has not are None.
+
     Raises:
         UnknownName: there is no such campaign.
     """
@@ -114,6 +116,7 @@ def status(project: Project, name: str) -> Json:
         "launches": [],
         "then": {},
         "folder": plan.folder,
+        "followed": None,
     }
     if stand is None:
         return found
@@ -130,9 +133,33 @@ def status(project: Project, name: str) -> Json:
         found["verdict"] = record.verdict_of(connection, stand.campaign_id)
         launches = record.launches_of(connection, stand.campaign_id)
     found["launches"] = [{**asdict(one), "at": iso(one.at_us)} for one in launches]
+    if plan.external is not None:
+        return {**found, **_followed(Path(plan.folder))}
     for key in ("judged", "accepted"):
         found[key] = sum(figures[key] for figures in domains.values())
     return found
+
+
+def _followed(folder: Path) -> Json:
+    """Return the figures of a campaign whose generator is external, of the phase that was followed last."""
+    last = following.newest(folder)
+    if last is None:
+        return {"skeletons": None}
+    phase, kept = last
+    counts = kept.counts
+    domains = {
+        name: {"target": one.total, "made": one.done, "accepted": one.accepted, "rejected": one.rejected}
+        for name, one in counts.domains.items()
+        if name
+    }
+    told = {"phase": phase, "made": counts.done, "total": kept.about["total"], "rejected": counts.rejected}
+    return {
+        "judged": counts.judged,
+        "accepted": counts.accepted,
+        "skeletons": None,
+        "domains": {},
+        "followed": {**told, "accepted": counts.accepted, "quality": counts.quality, "domains": domains},
+    }
 
 
 def stop(project: Project, name: str) -> str:
@@ -164,6 +191,8 @@ def log_files(project: Project, name: str) -> Sequence[Path]:
     """Return the logs of a campaign that there are."""
     folder = project.state_dir / "campaigns" / name
     logs = [project.state_dir / "logs" / "training_orchestrator.log"]
+    written = settings_of(project.config, project.campaign_names(), name, {}).log
+    logs += [] if written is None else [project.folder / written]
     return [path for path in (*logs, folder / "pilot_campaign.log", folder / "full_campaign.log") if path.exists()]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from overnight.base.table import Table
 
@@ -66,6 +66,24 @@ class ThenSettings(Table):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PatternSettings(Table):
+    """`[campaigns.NAME.patterns]`: what the lines of a generator's log mean, where it is a program of its own."""
+
+    progress: tuple[str, ...] = ()
+    """Regular expressions with the groups `done` and `total`, and `domain` where domains are counted apart; the first
+    that is found in a line counts. Without any, those that understand what many programs print; so for the others."""
+
+    quality: tuple[str, ...] = ()
+    """With the group `score`, from 0 to 1; with `of`, which is what a full score is, or `percent`, the sign."""
+
+    accepted: tuple[str, ...] = ()
+    """With the group `count`, how many so far, or without, where a line tells of one sample; with `domain`."""
+
+    rejected: tuple[str, ...] = ()
+    """As `accepted`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CampaignSettings(Table):
     """`[campaigns.NAME]`: training data made at scale, after a pilot that has to be good."""
 
@@ -114,3 +132,32 @@ class CampaignSettings(Table):
 
     domains: Mapping[str, DomainSettings] = field(default_factory=dict)
     """Its kinds of samples, by name; without any, the five built-in generators."""
+
+    pilot_command: tuple[str, ...] = ()
+    """Program and arguments that make the pilot, where a program of its own is the generator; run in the project's
+    folder without a shell. `{target}` is how many samples are wanted, `{output_name}` and `{workers}` are the settings
+    of that name."""
+
+    full_command: tuple[str, ...] = ()
+    """Program and arguments that make the whole campaign; as `pilot_command`."""
+
+    output_name: Annotated[str, MinLen(1)] | None = None
+    """What the commands are to call what they make; without it, full_campaign_TARGET."""
+
+    log: Annotated[str, MinLen(1)] | None = None
+    """File that the commands tell their progress in, relative to the project; without it, what they print."""
+
+    poll_pilot_s: Annotated[float, Gt(0)] = 10.0
+    """Seconds from one look at the log of a pilot to the next."""
+
+    poll_full_s: Annotated[float, Gt(0)] = 60.0
+    """Seconds from one look at the log of a whole campaign to the next."""
+
+    start_s: Annotated[float, Gt(0)] = 300.0
+    """Seconds after which a generator that has shown no sign of life is given up."""
+
+    stall_s: Annotated[float, Gt(0)] = 1800.0
+    """Seconds after which a generator that makes no further sample is given up."""
+
+    patterns: PatternSettings = field(default_factory=PatternSettings)
+    """What the lines of the log mean."""

@@ -29,6 +29,7 @@ LET_THROUGH = 0.05
 """The share of planted bad samples of a kind that may pass; more, and the check is worth nothing."""
 FEWEST_PLANTED = 8
 """Of each kind; fewer say too little."""
+NOT_PLANTED = "planted samples: not checked, the generator is external"
 
 
 class Decision(StrEnum):
@@ -43,7 +44,8 @@ class Specification:
     """What a pilot has to reach, fixed before it. Qualities are from 0 to 1.
 
     `rule`: what is compared with the threshold, the estimate or an end of its interval. `domains` are thresholds of
-    single domains beside the one of all together.
+    single domains beside the one of all together. `planted` asks that planted bad samples are found, which nobody can
+    say of a generator whose checks are its own: without it, each verdict says that this was not checked.
     """
 
     quality_threshold: float = 0.75
@@ -51,6 +53,7 @@ class Specification:
     pilot_size: int = 190
     rule: Rule = "point"
     domains: Mapping[str, float] = field(default_factory=dict)
+    planted: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be reached, or asks for nothing.
@@ -117,12 +120,13 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the gate says of a pilot, by which version of it, and why."""
+    """What the gate says of a pilot, by which version of it, and why; `unchecked` tells what nobody has looked at."""
 
     decision: Decision
     version: str
     checks: tuple[Check, ...]
     quality: Estimate | None
+    unchecked: tuple[str, ...] = ()
 
     @property
     def approved(self) -> bool:
@@ -132,9 +136,8 @@ class Verdict:
     @property
     def reason(self) -> str:
         """Return in one line why it was decided so."""
-        if self.approved:
-            return "; ".join(check.seen for check in self.checks if check.name == "quality")
-        return "; ".join(check.seen for check in self.checks if not check.met)
+        told = [one for one in self.checks if (one.name == "quality" if self.approved else not one.met)]
+        return "; ".join([*(check.seen for check in told), *self.unchecked])
 
 
 def judge(specification: Specification, pilot: Pilot) -> Verdict:
@@ -148,18 +151,21 @@ def judge(specification: Specification, pilot: Pilot) -> Verdict:
             met=len(judged) >= specification.min_samples,
             seen=f"{len(judged)} samples were judged, {specification.min_samples} are asked for",
         ),
-        _quality_check("quality", estimate, specification.quality_threshold, specification.rule),
+        _quality_check("quality", estimate, specification.quality_threshold, specification.rule, judged),
     ]
     for domain, threshold in sorted(specification.domains.items()):
-        of_domain = _estimate(pilot.qualities.get(domain, ()), threshold, specification.rule)
-        checks.append(_quality_check(f"quality of {domain}", of_domain, threshold, specification.rule))
-    checks += [_planted_check(kind, *pilot.planted.get(kind, (0, 0))) for kind in KINDS]
+        qualities = pilot.qualities.get(domain, ())
+        of_domain = _estimate(qualities, threshold, specification.rule)
+        checks.append(_quality_check(f"quality of {domain}", of_domain, threshold, specification.rule, qualities))
+    if specification.planted:
+        checks += [_planted_check(kind, *pilot.planted.get(kind, (0, 0))) for kind in KINDS]
     met = all(check.met for check in checks)
     return Verdict(
         decision=Decision.APPROVED if met else Decision.REJECTED,
         version=specification.version,
         checks=tuple(checks),
         quality=estimate,
+        unchecked=() if specification.planted else (NOT_PLANTED,),
     )
 
 
@@ -169,7 +175,7 @@ def _completion(pilot: Pilot, specification: Specification) -> str:
 
 def _estimate(qualities: Sequence[float | None], threshold: float, rule: Rule) -> Estimate | None:
     """Return the estimate; None where one of the samples was not measured, or there are fewer than two."""
-    known = [one for one in qualities if one is not None and math.isfinite(one)]
+    known = _known(qualities)
     if len(known) < 2 or len(known) < len(qualities):
         return None
     mean = math.fsum(known) / len(known)
@@ -181,9 +187,17 @@ def _estimate(qualities: Sequence[float | None], threshold: float, rule: Rule) -
     return Estimate(samples=len(known), mean=mean, lower=lower, upper=upper, passes=passes)
 
 
-def _quality_check(name: str, estimate: Estimate | None, threshold: float, rule: Rule) -> Check:
+def _known(qualities: Sequence[float | None]) -> list[float]:
+    return [one for one in qualities if one is not None and math.isfinite(one)]
+
+
+def _quality_check(
+    name: str, estimate: Estimate | None, threshold: float, rule: Rule, qualities: Sequence[float | None]
+) -> Check:
     if estimate is None:
-        return Check(name=name, met=False, seen=f"{name} is unmeasured")
+        lacking = len(qualities) - len(_known(qualities))
+        where = f" in {lacking} of {len(qualities)} samples" if lacking else ""
+        return Check(name=name, met=False, seen=f"{name} is unmeasured{where}")
     compared = {"point": estimate.mean, "lower_bound": estimate.lower, "upper_bound": estimate.upper}[rule]
     which = {"point": "", "lower_bound": "the lower end of ", "upper_bound": "the upper end of "}[rule]
     met = compared >= threshold

@@ -52,12 +52,12 @@ def make_samples(ctx: RunContext, *, campaign: Json, phase: Phase) -> Json:
         ConfigError: a generator cannot be made.
         TransientError: the processes that make samples are lost again and again.
     """
-    with _sigterm() as told:
+    with sigterm() as told:
         return _Making(ctx, Campaign.from_dict(campaign), phase, SystemClock(), told).perform()
 
 
 @contextmanager
-def _sigterm() -> Iterator[Callable[[], bool]]:
+def sigterm() -> Iterator[Callable[[], bool]]:
     """Give what tells whether SIGTERM has come, which ends the samples and not this process."""
     came: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))

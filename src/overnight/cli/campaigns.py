@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overnight.base.errors import UserMistake
-from overnight.cli import campaign_outputs
+from overnight.cli import campaign_monitor, campaign_outputs
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, print_table, say
 
@@ -30,6 +30,10 @@ Fewest = Annotated[
 Size = Annotated[int | None, typer.Option("--pilot-size", metavar="N", help="Candidates of the pilot.")]
 Target = Annotated[int | None, typer.Option("--campaign-target", metavar="N", help="Accepted samples in all.")]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Processes that make samples.")]
+OutputName = Annotated[
+    str | None,
+    typer.Option("--output-name", metavar="NAME", help="What an external generator is to call what it makes."),
+]
 NoAuto = Annotated[bool, typer.Option("--no-auto-launch", help="Stop after a pilot that was approved.")]
 NoActive = Annotated[bool, typer.Option("--no-active-learning", help="Choose what is made next by chance.")]
 Background = Annotated[bool, typer.Option("--background", help="Go on alone, and say how to watch and stop it.")]
@@ -54,6 +58,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("logs", epilog="Example: overnight campaign logs code -n 20")(_logs)
     group.command("stop", epilog="Example: overnight campaign stop code")(_stop)
     campaign_outputs.add_to(group)
+    campaign_monitor.add_to(group)
     app.add_typer(group, name="campaign")
 
 
@@ -70,6 +75,7 @@ def _auto(
     pilot_size: Size = None,
     campaign_target: Target = None,
     workers: Workers = None,
+    output_name: OutputName = None,
     no_auto_launch: NoAuto = False,
     no_active_learning: NoActive = False,
     background: Background = False,
@@ -87,6 +93,7 @@ def _auto(
         pilot_size=pilot_size,
         target=campaign_target,
         workers=workers,
+        output_name=output_name,
         active_learning=False if no_active_learning else None,
     )
     wish: dict[str, Any] = {"settings": settings, **({"launch": False} if no_auto_launch else {})}
@@ -124,7 +131,7 @@ def _validate(
 
     Exit code: 0 approved, 1 rejected.
     """
-    wish = {"settings": _settings(quality_threshold=quality_threshold), "launch": False}
+    wish = {"settings": _settings(quality_threshold=quality_threshold), "launch": False, "judge": True}
     _perform(ctx, name, wish, as_json=as_json)
 
 
@@ -138,6 +145,7 @@ def _launch(
     ] = None,
     campaign_target: Target = None,
     workers: Workers = None,
+    output_name: OutputName = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +155,7 @@ def _launch(
     """
     if force is not None and not force.strip():
         raise UserMistake("--force: say why, as in --force 'a person has read the pilot'")
-    settings = _settings(target=campaign_target, workers=workers)
+    settings = _settings(target=campaign_target, workers=workers, output_name=output_name)
     wish = {"settings": settings, "pilot": False, **({"force": force} if force else {})}
     _perform(ctx, name, wish, as_json=as_json, background=background)
 
@@ -272,27 +280,34 @@ def _show(found: dict[str, Any]) -> None:
     if found["stopping"]:
         state += ", stopping"
     say(f"campaign {found['campaign']}: {state}")
-    if found["reason"]:
+    verdict = found["verdict"]
+    if found["reason"] and found["reason"] != (verdict or {}).get("reason"):
         say(f"  {found['reason']}")
-    if found["verdict"] is not None:
-        say(f"  pilot {found['verdict']['decision']}: {found['verdict']['reason']}")
+    if verdict is not None:
+        say(f"  pilot {verdict['decision']}: {verdict['reason']}")
     for launch in found["launches"]:
         if launch["forced"] is not None:
             say(f"  launched without an approved pilot by {launch['by']} at {launch['at']}: {launch['forced']}")
-    if found["judged"]:
+    if found["followed"] is not None:
+        campaign_monitor.show(found["followed"])
+    elif found["judged"]:
         say(f"  {found['accepted']:,} of {found['target']:,} samples, {found['skeletons']:,} skeletons")
         rows = [
             (name, f"{one['accepted']:,}", f"{one['target']:,}", f"{one['judged']:,}", _share(one))
             for name, one in found["domains"].items()
         ]
         print_table(("DOMAIN", "ACCEPTED", "OF", "JUDGED", "ACCEPTED OF JUDGED"), rows)
-    for output in found["then"].get("export", {}).values():
-        say(f"  exported: {output['folder']} ({', '.join(f'{n:,} {part}' for part, n in output['rows'].items())})")
-    for copy in found["then"].get("copy", {}).values():
-        say(f"  copied to {copy['target']}: {copy['files']} files, {copy['bytes']:,} bytes")
-    if "job" in found["then"]:
-        say(f"  training job: {found['then']['job']}")
+    _show_what_followed(found["then"])
     say(f"  files: {found['folder']}")
+
+
+def _show_what_followed(then: dict[str, Any]) -> None:
+    for output in then.get("export", {}).values():
+        say(f"  exported: {output['folder']} ({', '.join(f'{n:,} {part}' for part, n in output['rows'].items())})")
+    for copy in then.get("copy", {}).values():
+        say(f"  copied to {copy['target']}: {copy['files']} files, {copy['bytes']:,} bytes")
+    if "job" in then:
+        say(f"  training job: {then['job']}")
 
 
 def _share(one: dict[str, int]) -> str:

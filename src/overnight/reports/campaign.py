@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from overnight.base.instants import to_datetime
 from overnight.campaigns.figures import BINS, RECENT_S, Domain, Figures, Point, Registered, Sample, covered_at
-from overnight.campaigns.gate import Specification, Verdict
+from overnight.campaigns.gate import NOT_PLANTED, Specification, Verdict
 from overnight.campaigns.quality import WEIGHTS
 from overnight.reports.boxes import WIDTH, fit, indented, row, rule, shown, shown_lines, span
 from overnight.reports.nightly import NOT_MEASURED
@@ -161,7 +161,7 @@ def asked_for(specification: Specification) -> str:
     domains = "".join(f", {name} {value:g}" for name, value in sorted(specification.domains.items()))
     return (
         f"quality {specification.quality_threshold:g} ({which}){domains}; at least {specification.min_samples} judged "
-        f"samples of a pilot of {specification.pilot_size}"
+        f"samples of a pilot of {specification.pilot_size}" + ("" if specification.planted else f"; {NOT_PLANTED}")
     )
 
 
@@ -181,6 +181,7 @@ def _verdicts(report: CampaignReport) -> Iterator[str]:
     for verdict in report.verdicts:
         yield f"{verdict.decision} {judged_by(report, verdict)}"
         yield from (f"  {'met' if check.met else 'NOT MET'}: {check.seen}" for check in verdict.checks)
+        yield from (f"  NOT CHECKED: {one}" for one in verdict.unchecked)
 
 
 def _registered(one: Registered, first_us: int | None) -> str:

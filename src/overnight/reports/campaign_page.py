@@ -151,7 +151,9 @@ def _reasons(figures: Figures) -> str:
 def _verdict(report: CampaignReport, verdict: Verdict) -> Iterator[str]:
     yield f'<h3><span class="{verdict.decision}">{verdict.decision}</span> {_safe(judged_by(report, verdict))}</h3>'
     words = {True: '<span class="met">met</span>', False: '<span class="unmet">not met</span>'}
-    yield table(("", ""), [(words[check.met], _safe(check.seen)) for check in verdict.checks])
+    not_checked = '<span class="unmet">not checked</span>'
+    checked = [(words[check.met], _safe(check.seen)) for check in verdict.checks]
+    yield table(("", ""), checked + [(not_checked, _safe(one)) for one in verdict.unchecked])
 
 
 def _decile(decile: Decile) -> Iterator[str]:

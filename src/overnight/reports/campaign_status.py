@@ -16,8 +16,10 @@ from overnight.campaigns import pidfile
 from overnight.campaigns.gate import Specification, Verdict
 from overnight.campaigns.ledger import Count
 from overnight.campaigns.logs.counting import Counts, Tally
+from overnight.campaigns.logs.following import Kept
 from overnight.campaigns.making import CAMPAIGN_PID
 from overnight.campaigns.orders import Campaign
+from overnight.campaigns.orders import Phase as Part
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.planning import shares
 from overnight.reports import campaign_files as files
@@ -76,9 +78,7 @@ class Statuses:
     def full(self, found: Sequence[Count], *, running: bool, now: bool) -> None:
         """Write how far the whole campaign is."""
         at_us = self.clock.now_us()
-        owner = pidfile.alive(self.folder / CAMPAIGN_PID)
-        if owner is not None and self._read(LAUNCH).get("pid") != owner.pid:
-            self._update(LAUNCH, {"pid": owner.pid})
+        self._name_generator()
         accepted = sum(one.accepted for one in found)
         counts = Counts(domains={"all": Tally(done=accepted, total=self.campaign.target)})
         status = files.monitor_status(counts, total=self.campaign.target, is_running=running, updated_us=at_us)
@@ -86,6 +86,40 @@ class Statuses:
         self._line(FULL_LOG, files.monitor_line(status, now_us=at_us), "full", now=now)
         if not running:
             self._update(STATE, {"campaign_result": status})
+
+    def followed(
+        self, phase: Part, kept: Kept | None, *, running: bool | None, ended: bool = False, total: int | None = None
+    ) -> Json:
+        """Write how far an external generator is by its log, and return it; None is one that has told nothing yet.
+
+        `running` is None where its process is not known. With `ended` the campaign's own state has it too. `total` is
+        what it is to make, where that is not what the campaign says.
+        """
+        counts, told_us = (Counts(), None) if kept is None else (kept.counts, kept.told_us)
+        size = total or self.campaign.size(phase)
+        if phase == "pilot":
+            status = files.pilot_status(
+                counts,
+                total=size,
+                complete=kept is not None and kept.complete,
+                quality_threshold=self.specification.quality_threshold,
+                updated_us=told_us,
+                now_us=self.clock.now_us(),
+            )
+        else:
+            self._name_generator()
+            status = files.monitor_status(counts, total=size, is_running=running, updated_us=told_us)
+        write_json(self.folder / (PILOT if phase == "pilot" else MONITOR), status, durable=False)
+        if ended:
+            self._update(STATE, {"pilot_result" if phase == "pilot" else "campaign_result": status})
+        return status
+
+    def _name_generator(self) -> None:
+        """Write which process makes the whole campaign, once there is one."""
+        owner = pidfile.alive(self.folder / CAMPAIGN_PID)
+        launched = self._read(LAUNCH)
+        if owner is not None and launched and launched.get("pid") != owner.pid:
+            self._update(LAUNCH, {"pid": owner.pid})
 
     def judged(self, verdict: Verdict) -> None:
         """Write what the gate said."""
@@ -99,7 +133,7 @@ class Statuses:
         said = files.campaign_status(
             # That of the process that makes the samples, once there is one.
             pid=None,
-            log_path=str(self.folder / FULL_LOG),
+            log_path=(self.campaign.external and self.campaign.external.log) or str(self.folder / FULL_LOG),
             target=self.campaign.target,
             launched_us=self.clock.now_us(),
             validation=self._read(VALIDATION) or None,

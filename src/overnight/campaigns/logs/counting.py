@@ -93,6 +93,16 @@ class Counts:
         return self.score_sum / self.scored if self.scored and math.isfinite(self.score_sum) else None
 
     @property
+    def judged(self) -> int:
+        """Return how many samples there are by whatever has told of the most."""
+        return max(self.done or 0, (self.accepted or 0) + (self.rejected or 0), self.scored)
+
+    @property
+    def qualities(self) -> list[float | None]:
+        """Return a quality for each sample that there is; None for those of which it is not known."""
+        return [*self.scores, *[None] * (self.judged - len(self.scores))]
+
+    @property
     def begun_anew(self) -> int:
         """Return how often the domain has begun anew that did so most often."""
         return max((one.begun_anew for one in self.domains.values()), default=0)

@@ -2,7 +2,8 @@
 
 A durable flow. What is made is in the ledger, a row for each candidate, so that nothing here is made again after a
 crash; the flow itself records its phases alone. While samples are made it takes what comes into the ledger, once a
-second, and keeps the status files that other programs read.
+second, and keeps the status files that other programs read. What an external generator makes is its own: of that there
+is what its log tells.
 """
 
 import json
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import PermanentError, UnknownName
-from overnight.campaigns import gate, ledger, record
+from overnight.campaigns import following, gate, ledger, record
+from overnight.campaigns.following import FAILED, FOLLOWED
 from overnight.campaigns.gate import Pilot, Specification
+from overnight.campaigns.logs.counting import Counts
+from overnight.campaigns.logs.following import Kept
 from overnight.campaigns.making import SPOOL, STOPPED, TARGET
 from overnight.campaigns.orders import Campaign
+from overnight.campaigns.orders import Phase as Part
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.spool import Spool, read_batch
 from overnight.db.database import Database
@@ -27,8 +32,8 @@ from overnight.engine.model import Needs, Run, State
 from overnight.flows.campaign.then import Train, then
 from overnight.reports.campaign_status import Statuses
 
-SAMPLES = "overnight:samples"
-"""The task in which samples are made."""
+SAMPLES, FOLLOWING = "overnight:samples", "overnight:followed"
+"""The task in which samples are made, and the one in which an external generator makes them."""
 LOOK_S = 1.0
 _AT_ONCE = 40
 """Batches that are taken in one transaction."""
@@ -49,7 +54,7 @@ def campaign(flow: Flow, campaigns: Campaigns, name: str, wish: Mapping[str, Any
     """See a campaign through and return how it ended: `phase`, `reason`, `judged` and `accepted` in all.
 
     `wish` says which parts: `pilot` and `launch`, `force` (why it may go on without a verdict), `by` (who wants it),
-    and `settings` of this run alone.
+    `judge` (what an external generator has made is judged once more), and `settings` of this run alone.
 
     Raises:
         ConfigError: its settings do not go together.
@@ -87,7 +92,7 @@ class _Work:
         self._enter(Phase.VALIDATING_PILOT)
         verdict = self.flow.step("validate", _validate, self.campaigns, self.begun, made)
         if verdict["decision"] != "APPROVED":
-            return self.end(Phase.VALIDATION_FAILED, verdict["reason"])
+            return self.end(Phase.VALIDATION_FAILED, made["why"] if made["ended"] == FAILED else verdict["reason"])
         self._enter(Phase.VALIDATION_COMPLETE)
         return None
 
@@ -105,22 +110,31 @@ class _Work:
         parts = self.campaigns
         return {**ended, "then": then(self.flow, parts.database, self.campaign, self.campaign_id, parts.train)}
 
-    def _made(self, phase: str, entered: Phase) -> Json:
+    def _made(self, phase: Part, entered: Phase) -> Json:
         """Have samples made, and take them, until there are enough; return what the run that makes them says."""
         self._enter(entered)
         needs = Needs(memory_gb=self.begun["memory_gb"], cpus=float(self.campaign.workers))
-        args = {"campaign": self.begun["campaign"], "phase": phase}
-        run_id = self.flow.start(SAMPLES, args, name=f"{phase} of {self.campaign.name}", needs=needs)
-        look = partial(_look, self.campaigns, self.begun, run_id, phase)
-        seen = self.flow.until(f"{phase} samples", look, every_s=LOOK_S)
+        args, external = {"campaign": self.begun["campaign"], "phase": phase}, self.campaign.external
+        if external is not None:
+            args["anew"] = phase == "pilot" and not self.wish.get("judge") and self._refused()
+        task = SAMPLES if external is None else FOLLOWING
+        run_id = self.flow.start(task, args, name=f"{phase} of {self.campaign.name}", needs=needs)
+        look = partial(_look if external is None else _look_after, self.campaigns, self.begun, run_id, phase)
+        every_s = LOOK_S if external is None else min(LOOK_S, external.poll_s(phase))
+        seen = self.flow.until(f"{phase} samples", look, every_s=every_s)
         if seen["stopping"]:
             self.flow.cancel(run_id)
             self.flow.wait(run_id)
-            self.flow.step("take the rest", _take_all, self.campaigns, self.begun)
+            rest = _take_all if external is None else partial(_tell, run_id=run_id, phase=phase, ended=True)
+            self.flow.step("take the rest", rest, self.campaigns, self.begun)
             return {"ended": STOPPED, "why": "somebody stopped it"}
         if seen["error"] is not None:
             self._failed(seen["error"])
         return dict(seen["result"])
+
+    def _refused(self) -> bool:
+        """Return whether the pilot that was judged last did not pass: then another one is wanted."""
+        return bool(self.flow.step("what was judged", _was_refused, self.campaigns, self.begun))
 
     def _enter(self, phase: Phase) -> None:
         self.flow.step(f"phase {phase}", _enter, self.campaigns, self.begun, str(phase), None)
@@ -201,6 +215,33 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
     return {"stopping": True} if stand.stopping else None
 
 
+def _look_after(campaigns: Campaigns, begun: Json, run_id: int, phase: Part) -> Json | None:
+    """Tell how far an external generator is; return how it ended once it has, or that somebody wants it to stop."""
+    with campaigns.database.read() as connection:
+        run = store.get(connection, run_id)
+        stand = record.find(connection, begun["campaign"]["name"])
+    if run is None or stand is None:
+        raise UnknownName(f"run {run_id} or its campaign is gone")
+    _tell(campaigns, begun, run_id=run_id, phase=phase, ended=run.state.final)
+    if run.state.final:
+        return {"stopping": False, **_said(run)}
+    return {"stopping": True} if stand.stopping else None
+
+
+def _tell(campaigns: Campaigns, begun: Json, *, run_id: int, phase: Part, ended: bool) -> None:
+    plan = Campaign.from_dict(begun["campaign"])
+    kept = Kept.read(Path(plan.folder) / FOLLOWED[phase])
+    # Before the run begins, there is what an earlier one has left.
+    known = None if kept is None or kept.run_id != run_id else kept
+    campaigns.statuses(plan).followed(phase, known, running=not ended, ended=ended)
+
+
+def _was_refused(campaigns: Campaigns, begun: Json) -> bool:
+    with campaigns.database.read() as connection:
+        verdict = record.verdict_of(connection, begun["campaign_id"])
+    return verdict is not None and verdict["decision"] != "APPROVED"
+
+
 def _said(run: Run) -> Json:
     if run.state is State.COMPLETED:
         return {"result": json.loads(str(run.result)), "error": None}
@@ -226,11 +267,14 @@ def _take_all(campaigns: Campaigns, begun: Json) -> None:
 
 
 def _validate(campaigns: Campaigns, begun: Json, made: Json) -> Json:
-    """Have the gate judge what the ledger has of the pilot."""
+    """Have the gate judge what there is of the pilot."""
     plan, specification = Campaign.from_dict(begun["campaign"]), Specification(**begun["gate"])
-    with campaigns.database.read() as connection:
-        qualities = ledger.pilot_qualities(connection, begun["campaign_id"])
-    planted = {kind: (passed, among) for kind, (passed, among) in made["planted"].items()}
+    if plan.external is not None:
+        qualities = {"": Counts.from_dict(made["counts"]).qualities}
+    else:
+        with campaigns.database.read() as connection:
+            qualities = ledger.pilot_qualities(connection, begun["campaign_id"])
+    planted = {kind: (passed, among) for kind, (passed, among) in made.get("planted", {}).items()}
     pilot = Pilot(qualities=qualities, planted=planted, complete=made["ended"] == TARGET)
     verdict = gate.judge(specification, pilot)
     campaigns.database.writer.do(lambda tx: record.judged(tx, begun["campaign_id"], verdict))
@@ -269,12 +313,12 @@ def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> str |
 
 
 def _sum_up(campaigns: Campaigns, begun: Json, phase: str, reason: str | None) -> Json:
+    plan = Campaign.from_dict(begun["campaign"])
+    said = {"campaign": plan.name, "phase": phase, "reason": reason}
+    if plan.external is not None:
+        last = following.newest(Path(plan.folder))
+        counts = Counts() if last is None else last[1].counts
+        return {**said, "judged": counts.judged, "accepted": counts.accepted}
     with campaigns.database.read() as connection:
         found = ledger.counts(connection, begun["campaign_id"])
-    return {
-        "campaign": begun["campaign"]["name"],
-        "phase": phase,
-        "reason": reason,
-        "judged": sum(one.judged for one in found),
-        "accepted": sum(one.accepted for one in found),
-    }
+    return {**said, "judged": sum(one.judged for one in found), "accepted": sum(one.accepted for one in found)}
