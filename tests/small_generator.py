@@ -29,10 +29,11 @@ class Sums:
         none_at=(),
         pause_s=0.0,
         waits_for=None,
+        grounded=0.9,
     ):
         self.numbers, self.wrong, self.blind, self.pause_s = numbers, wrong, blind, pause_s
         self.dies_at, self.hangs_at, self.none_at = dies_at, hangs_at, none_at
-        self.waits_for = waits_for
+        self.waits_for, self.grounded = waits_for, grounded
         self._cells = [f"c{place}" for place in range(cells)]
 
     def cells(self):
@@ -67,7 +68,9 @@ class Sums:
             signal.pause()
         if not self.blind and draft.messages[-1].content != f"They make {draft.facts['sum']}.":
             return Checked(fault="the sum is wrong")
-        return Checked(terms={CONSISTENCY: 1.0, GROUNDEDNESS: 0.9, COHERENCE: 0.8})
+        return Checked(
+            terms={CONSISTENCY: 1.0, GROUNDEDNESS: max(self.grounded, draft.facts["sum"] % 2), COHERENCE: 0.8}
+        )
 
 
 class Others(Sums):

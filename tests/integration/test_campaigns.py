@@ -114,6 +114,39 @@ def test_a_generator_that_is_degraded_is_rejected_after_the_pilot(tmp_path, sett
         assert see(project, pilot=False)["phase"] == "launch_failed"
 
 
+def test_terms_that_are_the_same_for_all_of_the_pilot_carry_no_weight_there_and_from_then_on(tmp_path):
+    with project_of(tmp_path / "p", table(target=80)) as project:
+        found = see(project)
+        assert (found["phase"], found["verdict"]["constant"]) == (
+            "campaign_complete",
+            ["diversity", "consistency", "coherence"],
+        )
+        mean = found["verdict"]["quality"]["mean"]
+        there = rows(project, "terms", "quality", "pilot")
+    measured = [(json.loads(row.terms)["groundedness"], row) for row in there]
+    of_pilot = [value for value, row in measured if row.pilot]
+    assert mean == pytest.approx(sum(of_pilot) / len(of_pilot)) and len(of_pilot) == 40
+    assert all(row.quality == pytest.approx(value) for value, row in measured if not row.pilot)
+    assert read(project, "pilot_monitor_status.json")["estimated_quality"] == pytest.approx(mean)
+
+
+def test_a_check_that_says_the_same_of_all_samples_measures_nothing(tmp_path):
+    with project_of(tmp_path / "p", table(settings="grounded = 1.0")) as project:
+        found = see(project)
+        assert found["phase"] == "validation_failed"
+        assert "quality is unmeasured: each of its terms is the same for all" in found["reason"]
+
+
+def test_a_domain_of_which_the_pilot_has_little_is_planted_all_the_same(tmp_path):
+    head, _, domain = table(target=100).partition("[campaigns.sums.domains.sums]\n")
+    blind = domain.replace("settings = {  }", "settings = { blind = true, cells = 9 }")
+    text = f"{head}[campaigns.sums.domains.a]\n{domain}[campaigns.sums.domains.b]\ntarget = 3\n{blind}"
+    with project_of(tmp_path / "p", text) as project:
+        found = see(project)
+        assert found["phase"] == "validation_failed"
+        assert "b: 12 of 12 planted wrong samples were let through" in found["reason"]
+
+
 def test_a_launch_needs_a_verdict_of_the_gate_of_now_or_somebody_who_says_why(tmp_path):
     with project_of(tmp_path / "p", table(target=60)) as project:
         found = see(project, pilot=False)
@@ -322,6 +355,14 @@ def test_a_task_runs_a_campaign(tmp_path):
     write(tmp_path / "p", table() + '[tasks.nights]\naction = "campaign:sms"\n')
     with pytest.raises(InvalidTask, match=r"there is no campaign 'sms'; did you mean sums"):
         Project.open(tmp_path / "p")
+
+
+def test_a_launch_that_is_noted_again_after_a_crash_is_there_once(tmp_path):
+    with project_of(tmp_path / "p", table(target=50)) as project:
+        see(project)
+        for _ in range(2):
+            project.database.writer.do(lambda tx: record.launch(tx, 1, 77, by="me", forced="why"))
+        assert [one["forced"] for one in campaigns.status(project, "sums")["launches"]] == [None, "why"]
 
 
 def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, kill_random):

@@ -67,7 +67,8 @@ def test_a_campaigns_status_has_the_shape_that_others_read():
 
 def test_a_validation_says_what_the_gate_said():
     approving = judge(
-        Specification(), Pilot(qualities={"a": [0.8, 0.9] * 95}, planted=dict.fromkeys(KINDS, (0, 12)), complete=True)
+        Specification(),
+        Pilot(qualities={"a": [0.8, 0.9] * 95}, planted={"a": dict.fromkeys(KINDS, (0, 12))}, complete=True),
     )
     status = pilot("Progress: 190/190")
     found = validation(approving, status, now_us=AT)

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from overnight.base.errors import UserMistake
 from overnight.campaigns.gate import NOT_PLANTED, Decision, Pilot, Specification, judge
 from overnight.campaigns.planted import KINDS
+from overnight.campaigns.quality import WEIGHTS
 
 SEEN_THROUGH = dict.fromkeys(KINDS, (0, 12))
 
 
 def pilot(qualities, *, planted=SEEN_THROUGH, complete=True):
-    return Pilot(qualities={"code": qualities}, planted=planted, complete=complete)
+    return Pilot(qualities={"code": qualities}, planted={"code": planted}, complete=complete)
 
 
 def drawn(mean, count=190, seed=1):
@@ -54,11 +55,15 @@ def test_a_generator_that_is_wrong_in_three_of_ten_is_rejected_though_each_mista
         ({"qualities": {"code": [0.9] * 189 + [float("nan")]}}, "quality", "quality is unmeasured"),
         ({"qualities": {}}, "quality", "quality is unmeasured"),
         (
-            {"planted": {**SEEN_THROUGH, "wrong": (1, 12)}},
+            {"planted": {"code": {**SEEN_THROUGH, "wrong": (1, 12)}}},
             "planted wrong samples",
             "1 of 12 planted wrong samples were",
         ),
-        ({"planted": {**SEEN_THROUGH, "empty": (0, 7)}}, "planted empty samples", "unmeasured: 7 of 8 could be made"),
+        (
+            {"planted": {"code": {**SEEN_THROUGH, "empty": (0, 7)}}},
+            "planted empty samples",
+            "unmeasured: 7 of 8 could be made",
+        ),
         ({"planted": {}}, "planted copied samples", "unmeasured: 0 of 8 could be made"),
     ],
 )
@@ -103,11 +108,37 @@ def test_the_rule_says_which_end_of_the_interval_is_compared():
 
 
 def test_a_domain_has_a_bound_of_its_own():
-    both = Pilot(qualities={"code": [0.8, 0.9] * 50, "sql": [0.7, 0.8] * 50}, planted=SEEN_THROUGH, complete=True)
+    both = Pilot(
+        qualities={"code": [0.8, 0.9] * 50, "sql": [0.7, 0.8] * 50},
+        planted={"code": SEEN_THROUGH, "sql": SEEN_THROUGH},
+        complete=True,
+    )
     assert judge(Specification(domains={"code": 0.8, "sql": 0.7}), both).approved
     verdict = judge(Specification(domains={"code": 0.8, "sql": 0.8, "regex": 0.5}), both)
     assert [one.name for one in verdict.checks if not one.met] == ["quality of regex", "quality of sql"]
     assert "quality of regex is unmeasured" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("of_sql", "why"),
+    [
+        ({**SEEN_THROUGH, "wrong": (2, 12)}, "sql: 2 of 12 planted wrong samples were let through"),
+        ({**SEEN_THROUGH, "wrong": (0, 7)}, "sql: planted wrong samples are unmeasured: 7 of 8 could be made"),
+        ({}, "sql: planted empty samples are unmeasured: 0 of 8 could be made"),
+    ],
+)
+def test_a_blind_check_of_one_domain_does_not_hide_behind_the_keen_ones_of_others(of_sql, why):
+    keen = dict.fromkeys(("code", "doc", "regex", "bugs"), SEEN_THROUGH)
+    verdict = judge(Specification(), replace(pilot([0.8, 0.9] * 95), planted={**keen, "sql": of_sql}))
+    assert not verdict.approved and why in verdict.reason
+    by_chance = {**keen, "sql": {**SEEN_THROUGH, "wrong": (1, 12)}}
+    assert judge(Specification(), replace(pilot([0.8, 0.9] * 95), planted=by_chance)).approved
+
+
+def test_where_no_term_tells_one_sample_from_another_nothing_is_measured_and_that_is_said():
+    verdict = judge(Specification(), replace(pilot([None] * 190), constant=tuple(WEIGHTS)))
+    assert not verdict.approved and verdict.constant == tuple(WEIGHTS)
+    assert "quality is unmeasured: each of its terms is the same for all samples of the pilot" in verdict.reason
 
 
 @pytest.mark.parametrize("rule", ["point", "lower_bound", "upper_bound"])
@@ -133,7 +164,7 @@ def test_a_pilot_without_any_spread_passes_for_sure_or_not_at_all():
 def test_what_is_asked_for_has_a_version_that_nothing_changes_but_another_wish():
     one = Specification(domains={"a": 0.5, "b": 0.6})
     assert one.version == Specification(domains={"b": 0.6, "a": 0.5}).version
-    assert one.version.startswith("1-")
+    assert one.version.startswith("2-")
     others = [
         replace(one, quality_threshold=0.74), replace(one, min_samples=149), replace(one, pilot_size=191),
         replace(one, rule="lower_bound"), replace(one, domains={}), replace(one, planted=False),

@@ -5,7 +5,7 @@ import pytest
 from overnight.base.errors import UserMistake
 from overnight.campaigns.planted import COPIED, EMPTY, KINDS, TRUNCATED, WRONG, planted
 from overnight.campaigns.ports import Checked, Draft, Message, Origin
-from overnight.campaigns.quality import WEIGHTS, checked_weights, quality, spreads, telling, terms_of
+from overnight.campaigns.quality import WEIGHTS, checked_weights, quality, replayed, spreads, telling, terms_of
 
 
 def draft(task, answer):
@@ -89,3 +89,13 @@ def test_the_id_of_a_sample_follows_from_where_it_comes_from():
     ]
     assert len({one.sample_id, *(other.sample_id for other in others)}) == 6
     assert len(one.sample_id) == 32
+
+
+def test_a_pilot_is_weighed_again_by_the_terms_that_tell_its_samples_apart_and_faults_stay_faults():
+    measured = [({"diversity": 1.0, "groundedness": value, "coherence": 0.8}, 0.9) for value in (0.5, 0.7)]
+    pilot = {"code": [*measured, ({"diversity": 1.0}, 0.0)], "sql": [({"diversity": 1.0, "coherence": 0.8}, 0.9)]}
+    found, constant = replayed(pilot, {"code": WEIGHTS, "sql": WEIGHTS})
+    assert constant == ("diversity", "consistency", "coherence")
+    assert found == {"code": [0.5, 0.7, 0.0], "sql": [None]}
+    same = {"code": [measured[0], measured[0]]}
+    assert replayed(same, {}) == ({"code": [None, None]}, tuple(WEIGHTS))

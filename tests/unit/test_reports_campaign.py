@@ -50,7 +50,7 @@ def sample(place=0, *, content="what is 6 times 7?", reason=None, quality=0.8):
 def verdict(quality=0.9, wrong=0, specification=SPECIFICATION):
     pilot = Pilot(
         qualities={"code": [quality, quality / 2] * 50, "sql": [quality, quality / 2] * 50},
-        planted={kind: (wrong if kind == "wrong" else 0, 12) for kind in KINDS},
+        planted={"code": {kind: (wrong if kind == "wrong" else 0, 12) for kind in KINDS}},
         complete=True,
     )
     return judge(specification, pilot)

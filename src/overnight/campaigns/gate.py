@@ -6,6 +6,9 @@ judged by it, and by nothing else. What was not measured does not pass.
 The quality of a pilot is the mean over all candidates that were judged, where one with a fault counts 0: a generator
 that is wrong in three of ten is not good because its mistakes were found. Its interval is Student's; the chance that
 such a pilot passes takes the mean and the spread that were seen for the true ones: it is 1/2 for one that just passes.
+
+Which terms are the same for all is known after the pilot alone, so qualities are weighed then (`quality.replayed`).
+Planted bad samples are judged in every domain: a check that is blind does not hide behind the others' keen ones.
 """
 
 import hashlib
@@ -14,21 +17,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal, get_args
 
 from overnight.base.errors import UserMistake
 from overnight.campaigns.planted import KINDS
+from overnight.campaigns.quality import WEIGHTS
 from overnight.proof.distributions import normal_tail, t_quantile
 
 Rule = Literal["point", "lower_bound", "upper_bound"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Of what is written here: another one judges otherwise, and what an earlier one has approved is not approved."""
 CONFIDENCE = 0.95
 LET_THROUGH = 0.05
 """The share of planted bad samples of a kind that may pass; more, and the check is worth nothing."""
 FEWEST_PLANTED = 8
-"""Of each kind; fewer say too little."""
+"""Of each kind in each domain; fewer say too little."""
+ONE_BY_CHANCE = 1
+"""So many of a kind may pass in a domain: where the answer to another task is right here too."""
 NOT_PLANTED = "planted samples: not checked, the generator is external"
 
 
@@ -84,13 +91,14 @@ class Specification:
 class Pilot:
     """What a pilot has shown. `qualities` are those of all candidates that were judged, by domain; 0 is a fault.
 
-    A quality that could not be measured is None. `planted` tells for each kind of bad sample how many were let through,
-    and of how many.
+    A quality that could not be measured is None. `planted` tells for each domain and kind of bad sample how many were
+    let through, and of how many; domains that are not there are not asked for. `constant` are terms without a weight.
     """
 
     qualities: Mapping[str, Sequence[float | None]]
-    planted: Mapping[str, tuple[int, int]]
+    planted: Mapping[str, Mapping[str, tuple[int, int]]]
     complete: bool
+    constant: Sequence[str] = ()
 
     @property
     def judged(self) -> list[float | None]:
@@ -120,13 +128,17 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the gate says of a pilot, by which version of it, and why; `unchecked` tells what nobody has looked at."""
+    """What the gate says of a pilot, by which version of it, and why.
+
+    `constant` are terms that carried no weight, `unchecked` tells what nobody has looked at.
+    """
 
     decision: Decision
     version: str
     checks: tuple[Check, ...]
     quality: Estimate | None
     unchecked: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
 
     @property
     def approved(self) -> bool:
@@ -143,6 +155,7 @@ class Verdict:
 def judge(specification: Specification, pilot: Pilot) -> Verdict:
     """Return whether the campaign may go on. All checks must be met; none is left out because another one failed."""
     judged = pilot.judged
+    why = partial(_lacking, constant=pilot.constant)
     estimate = _estimate(judged, specification.quality_threshold, specification.rule)
     checks = [
         Check(name="completion", met=pilot.complete, seen=_completion(pilot, specification)),
@@ -151,14 +164,14 @@ def judge(specification: Specification, pilot: Pilot) -> Verdict:
             met=len(judged) >= specification.min_samples,
             seen=f"{len(judged)} samples were judged, {specification.min_samples} are asked for",
         ),
-        _quality_check("quality", estimate, specification.quality_threshold, specification.rule, judged),
+        _quality_check("quality", estimate, specification, specification.quality_threshold, why(judged)),
     ]
     for domain, threshold in sorted(specification.domains.items()):
         qualities = pilot.qualities.get(domain, ())
         of_domain = _estimate(qualities, threshold, specification.rule)
-        checks.append(_quality_check(f"quality of {domain}", of_domain, threshold, specification.rule, qualities))
+        checks.append(_quality_check(f"quality of {domain}", of_domain, specification, threshold, why(qualities)))
     if specification.planted:
-        checks += [_planted_check(kind, *pilot.planted.get(kind, (0, 0))) for kind in KINDS]
+        checks += [_planted_check(kind, pilot.planted) for kind in KINDS]
     met = all(check.met for check in checks)
     return Verdict(
         decision=Decision.APPROVED if met else Decision.REJECTED,
@@ -166,6 +179,7 @@ def judge(specification: Specification, pilot: Pilot) -> Verdict:
         checks=tuple(checks),
         quality=estimate,
         unchecked=() if specification.planted else (NOT_PLANTED,),
+        constant=tuple(pilot.constant),
     )
 
 
@@ -191,15 +205,19 @@ def _known(qualities: Sequence[float | None]) -> list[float]:
     return [one for one in qualities if one is not None and math.isfinite(one)]
 
 
-def _quality_check(
-    name: str, estimate: Estimate | None, threshold: float, rule: Rule, qualities: Sequence[float | None]
-) -> Check:
+def _lacking(qualities: Sequence[float | None], constant: Sequence[str]) -> str:
+    """Return why a quality is unmeasured."""
+    if set(WEIGHTS) <= set(constant):
+        return ": each of its terms is the same for all samples of the pilot"
+    lacking = len(qualities) - len(_known(qualities))
+    return f" in {lacking} of {len(qualities)} samples" if lacking else ""
+
+
+def _quality_check(name: str, estimate: Estimate | None, asked: Specification, threshold: float, why: str) -> Check:
     if estimate is None:
-        lacking = len(qualities) - len(_known(qualities))
-        where = f" in {lacking} of {len(qualities)} samples" if lacking else ""
-        return Check(name=name, met=False, seen=f"{name} is unmeasured{where}")
-    compared = {"point": estimate.mean, "lower_bound": estimate.lower, "upper_bound": estimate.upper}[rule]
-    which = {"point": "", "lower_bound": "the lower end of ", "upper_bound": "the upper end of "}[rule]
+        return Check(name=name, met=False, seen=f"{name} is unmeasured{why}")
+    compared = {"point": estimate.mean, "lower_bound": estimate.lower, "upper_bound": estimate.upper}[asked.rule]
+    which = {"point": "", "lower_bound": "the lower end of ", "upper_bound": "the upper end of "}[asked.rule]
     met = compared >= threshold
     seen = (
         f"{name} {estimate.mean:.3f} (95 % interval {estimate.lower:.3f} to {estimate.upper:.3f}): {which}it is "
@@ -208,8 +226,20 @@ def _quality_check(
     return Check(name=name, met=met, seen=seen)
 
 
-def _planted_check(kind: str, passed: int, planted: int) -> Check:
+def _planted_check(kind: str, planted: Mapping[str, Mapping[str, tuple[int, int]]]) -> Check:
+    """Return whether so few pass as may, in each domain and in all together, and that there were enough in each."""
     name = f"planted {kind} samples"
-    if planted < FEWEST_PLANTED:
-        return Check(name=name, met=False, seen=f"{name} are unmeasured: {planted} of {FEWEST_PLANTED} could be made")
-    return Check(name=name, met=passed <= LET_THROUGH * planted, seen=f"{passed} of {planted} {name} were let through")
+    found = {domain: kinds.get(kind, (0, 0)) for domain, kinds in sorted(planted.items())}
+    passed, among = sum(count for count, _ in found.values()), sum(count for _, count in found.values())
+    if among < FEWEST_PLANTED:
+        return Check(name=name, met=False, seen=f"{name} are unmeasured: {among} of {FEWEST_PLANTED} could be made")
+    wrong = [
+        f"{domain}: {name} are unmeasured: {of} of {FEWEST_PLANTED} could be made"
+        if of < FEWEST_PLANTED
+        else f"{domain}: {through} of {of} {name} were let through"
+        for domain, (through, of) in found.items()
+        if of < FEWEST_PLANTED or through > max(ONE_BY_CHANCE, LET_THROUGH * of)
+    ]
+    if wrong and len(found) > 1:
+        return Check(name=name, met=False, seen="; ".join(wrong))
+    return Check(name=name, met=passed <= LET_THROUGH * among, seen=f"{passed} of {among} {name} were let through")

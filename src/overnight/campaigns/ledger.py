@@ -197,14 +197,14 @@ def _newest(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str]
     return found
 
 
-def pilot_qualities(connection: sa.Connection, campaign_id: int) -> dict[str, list[float | None]]:
-    """Return the quality of each candidate of the pilot, by domain."""
-    query = sa.select(samples.c.domain, samples.c.quality).where(
+def pilot_terms(connection: sa.Connection, campaign_id: int) -> dict[str, list[tuple[dict[str, float], float | None]]]:
+    """Return what was measured of each candidate of the pilot, and what it was worth then, by domain."""
+    query = sa.select(samples.c.domain, samples.c.terms, samples.c.quality).where(
         samples.c.campaign_id == campaign_id, samples.c.pilot == 1
     )
-    found: dict[str, list[float | None]] = {}
-    for domain, quality in connection.execute(query):
-        found.setdefault(domain, []).append(quality)
+    found: dict[str, list[tuple[dict[str, float], float | None]]] = {}
+    for domain, terms, quality in connection.execute(query):
+        found.setdefault(domain, []).append((json.loads(terms), quality))
     return found
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
 from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
+from overnight.campaigns.worker import MOST_GOOD
 from overnight.processes import table
 
 SPOOL = "spool"
@@ -46,7 +46,7 @@ def make_samples(ctx: RunContext, *, campaign: Json, phase: Phase) -> Json:
     """Make the samples of a campaign, or of its pilot, and return how it went.
 
     Returns `ended` (see above), `why` (None, or one line), `judged` and `accepted` by domain, and for a pilot
-    `planted`: for each kind of bad samples how many were let through, and of how many.
+    `planted`: for each domain and kind of bad samples how many were let through, and of how many.
 
     Raises:
         ConfigError: a generator cannot be made.
@@ -286,18 +286,20 @@ class _Making:
         total = self._campaign.pilot_size if self._pilot else self._campaign.target
         self._ctx.progress(done, total, phase="pilot" if self._pilot else "full", doing=doing)
 
-    def _plant(self, pool: Pool) -> dict[str, tuple[int, int]]:
-        """Return for each kind of planted bad samples how many were let through, and of how many, in all domains."""
-        passed, among = Counter[str](), Counter[str]()
+    def _plant(self, pool: Pool) -> dict[str, dict[str, tuple[int, int]]]:
+        """Return for each domain and kind of planted bad samples how many were let through, and of how many."""
         self._tell("planting bad samples")
+        found = {}
         for name, domain in self._domains.items():
-            found = self._asked(pool, {"plant": name, "pairs": sorted(domain.pilot)})
-            for kind, (let_through, of) in found["planted"].items():
-                passed[kind] += let_through
-                among[kind] += of
-        return {kind: (passed[kind], among[kind]) for kind in among}
+            # Of all cells the first numbers, before others.
+            pairs = sorted(domain.pilot, key=lambda pair: (pair[1], pair[0]))[:MOST_GOOD]
+            planted = self._asked(pool, {"plant": name, "pairs": pairs})["planted"]
+            found[name] = {kind: (passed, among) for kind, (passed, among) in planted.items()}
+        return found
 
-    def _result(self, ended: str, why: str | None, planted: Mapping[str, tuple[int, int]] | None = None) -> Json:
+    def _result(
+        self, ended: str, why: str | None, planted: Mapping[str, Mapping[str, tuple[int, int]]] | None = None
+    ) -> Json:
         return {
             "ended": ended,
             "why": why,

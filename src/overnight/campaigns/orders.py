@@ -1,7 +1,7 @@
 """What a campaign is, as its processes hand it on: frozen, and JSON-able."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from overnight.campaigns.intake import Terms
@@ -84,6 +84,15 @@ class Campaign:
     def size(self, phase: Phase) -> int:
         """Return how many samples a phase is to have: candidates of the pilot, accepted ones of the whole."""
         return self.pilot_size if phase == "pilot" else self.target
+
+    def without(self, constant: Sequence[str]) -> "Campaign":
+        """Return the campaign where these terms of the quality carry no weight; where none were left, all do."""
+        domains = []
+        for domain in self.domains:
+            weights = {name: 0.0 if name in constant else one for name, one in domain.terms.weights.items()}
+            terms = replace(domain.terms, weights=weights) if any(weights.values()) else domain.terms
+            domains.append(replace(domain, terms=terms))
+        return replace(self, domains=domains)
 
     def to_dict(self) -> Json:
         """Return it as JSON-able values."""

@@ -84,3 +84,24 @@ def spreads(samples: Sequence[Terms]) -> dict[str, Spread]:
 def telling(weights: Mapping[str, float], seen: Mapping[str, Spread]) -> dict[str, float]:
     """Return the weights without those of terms that were constant, or that nobody measured."""
     return {name: 0.0 if name not in seen or seen[name].constant else weight for name, weight in weights.items()}
+
+
+def constants(seen: Mapping[str, Spread]) -> tuple[str, ...]:
+    """Return the terms that tell no sample from another: constant over the pilot, or measured of none."""
+    return tuple(name for name in WEIGHTS if name not in seen or seen[name].constant)
+
+
+def replayed(
+    pilot: Mapping[str, Sequence[tuple[Terms, float | None]]], weights: Mapping[str, Mapping[str, float]]
+) -> tuple[dict[str, list[float | None]], tuple[str, ...]]:
+    """Return what the candidates of a pilot are worth by the terms that tell them apart, and the terms that do not.
+
+    `pilot` holds by domain what was measured of each and what it was worth when it was judged, which is 0 for one with
+    a fault, and stays so. Where no term tells, nothing is measured: a check that says the same of all is no check.
+    """
+    seen = spreads([terms for some in pilot.values() for terms, _ in some])
+    found: dict[str, list[float | None]] = {}
+    for domain, some in pilot.items():
+        weighed = telling(weights.get(domain, WEIGHTS), seen)
+        found[domain] = [0.0 if worth == 0 else quality(terms, weighed) for terms, worth in some]
+    return found, constants(seen)

@@ -94,7 +94,10 @@ def verdict_of(connection: sa.Connection, campaign_id: int) -> Json | None:
 
 
 def launch(tx: Tx, campaign_id: int, run_id: int, *, by: str, forced: str | None) -> None:
-    """Note a launch; `forced` is the reason of one that no verdict allows."""
+    """Note the launch of a run, once; `forced` is the reason of one that no verdict allows."""
+    mine = sa.select(launches.c.launch_id).where(launches.c.campaign_id == campaign_id, launches.c.run_id == run_id)
+    if tx.connection.execute(mine.limit(1)).fetchone() is not None:
+        return  # the step that notes it comes again after a crash
     [launch_id] = tx.dialect.allocate(tx.connection, launches, 1)
     row = {
         "launch_id": launch_id,

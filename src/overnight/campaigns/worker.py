@@ -10,6 +10,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,14 @@ from overnight.campaigns.generators.loading import Generators
 from overnight.campaigns.handed import NOTHING, as_json, cells_of, checked, drafted, failed
 from overnight.campaigns.intake import Candidate, Intake
 from overnight.campaigns.orders import Campaign
-from overnight.campaigns.planted import planted
+from overnight.campaigns.planted import EACH, planted
 from overnight.campaigns.ports import Checked, Draft, Generator, Origin
 
 Json = dict[str, Any]
+MOST_GOOD = 2 * EACH
+"""Drafts that bad samples are made from: some of them cannot be made bad in each way."""
+_TRIED = 10 * EACH
+"""Candidates beside those of the pilot, until there are enough."""
 
 
 def main() -> None:
@@ -96,7 +102,7 @@ class Worker:
     def _planted(self, name: str, pairs: list[tuple[str, int]]) -> dict[str, tuple[int, int]]:
         """Return for each kind how many bad samples were let through, and of how many."""
         generator, domain = self._generator(name), self._domains[name]
-        drafts = [draft for cell, number in pairs if (draft := generator.draft(cell, number)) is not None]
+        drafts = list(islice(_good(generator, pairs), MOST_GOOD))
         found: dict[str, tuple[int, int]] = {}
         for place, bad in enumerate(planted(drafts)):
             origin = Origin(domain=name, generator=generator.name, cell="planted", number=place)
@@ -106,6 +112,19 @@ class Worker:
             passed, among = found.get(bad.kind, (0, 0))
             found[bad.kind] = (passed + (judged.reason is None), among + 1)
         return found
+
+
+def _good(generator: Generator, pairs: list[tuple[str, int]]) -> Iterator[Draft]:
+    """Yield drafts that the check finds good: those of the pilot, then others, where a domain has few in it."""
+    of_pilot = {(cell, number) for cell, number in pairs}
+    cells = cells_of(generator).items()
+    others = ((cell, number) for number in range(_TRIED) for cell, most in cells if most is None or number < most)
+    more = (pair for pair in others if pair not in of_pilot)
+    for cell, number in chain(pairs, islice(more, _TRIED)):
+        with suppress(Exception):
+            draft, fault = drafted(generator.draft(cell, number))
+            if fault is None and _checked(generator, draft).fault is None:
+                yield draft
 
 
 def _candidate(generator: Generator, cell: str, number: int) -> Json:

@@ -7,11 +7,13 @@ is what its log tells.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from overnight.base.errors import PermanentError, UnknownName
 from overnight.campaigns import following, gate, ledger, record
@@ -23,6 +25,7 @@ from overnight.campaigns.making import SPOOL, STOPPED, TARGET
 from overnight.campaigns.orders import Campaign
 from overnight.campaigns.orders import Phase as Part
 from overnight.campaigns.phases import Phase
+from overnight.campaigns.quality import replayed
 from overnight.campaigns.spool import Spool, read_batch
 from overnight.db.database import Database
 from overnight.db.writer import Tx
@@ -98,10 +101,10 @@ class _Work:
 
     def full(self) -> Json:
         """Make the whole campaign."""
-        refused = self.flow.step("launch", _launch, self.campaigns, self.flow.run_id, self.begun, dict(self.wish))
-        if refused is not None:
-            return self._failed(refused)
-        made = self._made("full", Phase.CAMPAIGN_LAUNCHED)
+        launched = self.flow.step("launch", _launch, self.campaigns, self.flow.run_id, self.begun, dict(self.wish))
+        if launched["refused"] is not None:
+            return self._failed(launched["refused"])
+        made = self._made("full", Phase.CAMPAIGN_LAUNCHED, launched["constant"])
         if made["ended"] == STOPPED:
             return self.end(Phase.STOPPED, made["why"])
         if made["ended"] != TARGET:
@@ -110,11 +113,15 @@ class _Work:
         parts = self.campaigns
         return {**ended, "then": then(self.flow, parts.database, self.campaign, self.campaign_id, parts.train)}
 
-    def _made(self, phase: Part, entered: Phase) -> Json:
-        """Have samples made, and take them, until there are enough; return what the run that makes them says."""
+    def _made(self, phase: Part, entered: Phase, constant: Sequence[str] = ()) -> Json:
+        """Have samples made, and take them, until there are enough; return what the run that makes them says.
+
+        Terms that are `constant` carry no weight.
+        """
         self._enter(entered)
         needs = Needs(memory_gb=self.begun["memory_gb"], cpus=float(self.campaign.workers))
-        args, external = {"campaign": self.begun["campaign"], "phase": phase}, self.campaign.external
+        args: Json = {"campaign": self.campaign.without(constant).to_dict(), "phase": phase}
+        external = self.campaign.external
         if external is not None:
             args["anew"] = phase == "pilot" and not self.wish.get("judge") and self._refused()
         task = SAMPLES if external is None else FOLLOWING
@@ -203,7 +210,7 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
         if asked is not None:
             spool.answer(asked, (line.to_json() for line in ledger.known(connection, campaign_id)))
         found = ledger.counts(connection, campaign_id, pilot=phase == "pilot")
-        qualities = ledger.pilot_qualities(connection, campaign_id) if phase == "pilot" else {}
+        qualities, _ = _replayed(connection, campaign_id, plan) if phase == "pilot" else ({}, ())
     ended = run.state.final and not more
     statuses = campaigns.statuses(plan)
     if phase == "pilot":
@@ -269,25 +276,37 @@ def _take_all(campaigns: Campaigns, begun: Json) -> None:
 def _validate(campaigns: Campaigns, begun: Json, made: Json) -> Json:
     """Have the gate judge what there is of the pilot."""
     plan, specification = Campaign.from_dict(begun["campaign"]), Specification(**begun["gate"])
+    constant: Sequence[str] = ()
     if plan.external is not None:
         qualities = {"": Counts.from_dict(made["counts"]).qualities}
     else:
         with campaigns.database.read() as connection:
-            qualities = ledger.pilot_qualities(connection, begun["campaign_id"])
-    planted = {kind: (passed, among) for kind, (passed, among) in made.get("planted", {}).items()}
-    pilot = Pilot(qualities=qualities, planted=planted, complete=made["ended"] == TARGET)
+            qualities, constant = _replayed(connection, begun["campaign_id"], plan)
+    told = made.get("planted", {})
+    planted = {domain.name: told.get(domain.name, {}) for domain in plan.domains}
+    pilot = Pilot(qualities=qualities, planted=planted, complete=made["ended"] == TARGET, constant=constant)
     verdict = gate.judge(specification, pilot)
     campaigns.database.writer.do(lambda tx: record.judged(tx, begun["campaign_id"], verdict))
     campaigns.statuses(plan).judged(verdict)
     return {"decision": str(verdict.decision), "reason": verdict.reason, "quality": _estimate(verdict)}
 
 
+def _replayed(
+    connection: sa.Connection, campaign_id: int, plan: Campaign
+) -> tuple[dict[str, list[float | None]], tuple[str, ...]]:
+    weights = {domain.name: domain.terms.weights for domain in plan.domains}
+    return replayed(ledger.pilot_terms(connection, campaign_id), weights)
+
+
 def _estimate(verdict: gate.Verdict) -> Json | None:
     return None if verdict.quality is None else asdict(verdict.quality)
 
 
-def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> str | None:
-    """Note the launch, or return why it is refused: the newest verdict has to approve it, by the gate of now."""
+def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> Json:
+    """Note the launch, or return why it is `refused`: the newest verdict has to approve it, by the gate of now.
+
+    `constant` are the terms that have no weight from now on, as the verdict has found them.
+    """
     specification, forced = Specification(**begun["gate"]), wish.get("force")
     with campaigns.database.read() as connection:
         verdict = record.verdict_of(connection, begun["campaign_id"])
@@ -300,8 +319,9 @@ def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> str |
         refused = (
             "what the pilot has to reach has changed since it was judged: `overnight campaign pilot` judges it anew"
         )
+    told = {"refused": refused, "constant": [] if verdict is None else verdict["constant"]}
     if refused is not None and not forced:
-        return refused
+        return told
 
     def change(tx: Tx) -> None:
         by = str(wish.get("by") or "its schedule")
@@ -309,7 +329,7 @@ def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> str |
 
     campaigns.database.writer.do(change)
     campaigns.statuses(Campaign.from_dict(begun["campaign"])).launched(verdict, forced if refused else None)
-    return None
+    return {**told, "refused": None}
 
 
 def _sum_up(campaigns: Campaigns, begun: Json, phase: str, reason: str | None) -> Json:
