@@ -16,7 +16,7 @@ from daemons import wait_for
 from overnight import Project
 from overnight.app import campaign_parts, campaigns
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
-from overnight.campaigns import ledger, record
+from overnight.campaigns import gate, ledger, record
 from overnight.campaigns.handed import FAILED
 from overnight.campaigns.intake import NOT_TEXT, SAME, TOO_LONG
 from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
@@ -325,6 +325,20 @@ def test_a_campaign_that_nobody_works_on_is_stopped_at_once(tmp_path):
             wait_for(lambda: campaigns.status(project, "sums")["phase"] == "monitoring_pilot")
         assert campaigns.stop(project, "sums") == "campaign 'sums' is stopped"
         assert campaigns.status(project, "sums")["phase"] == "stopped"
+
+
+def test_a_campaign_whose_run_was_cancelled_or_broke_is_not_said_to_go_on(tmp_path, monkeypatch):
+    with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
+        run_id, _ = campaigns.begin(project, "sums", {})
+        wait_for(lambda: campaigns.status(project, "sums")["judged"])
+        project.cancel(run_id)
+        project.wait(run_id, WAIT_S)
+        assert campaigns.status(project, "sums")["phase"] == "stopped"
+        with pytest.raises(InvalidTransition, match="is not running: stopped"):
+            campaigns.stop(project, "sums")
+        monkeypatch.setattr(gate, "judge", lambda *_: 1 // 0)
+        found = see(project)
+        assert found["phase"] == "launch_failed" and "division" in found["reason"]
 
 
 def test_a_second_run_of_a_campaign_is_told_of_the_first(tmp_path):

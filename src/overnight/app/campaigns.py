@@ -23,7 +23,7 @@ from overnight.campaigns.phases import Phase
 from overnight.campaigns.record import Stand
 from overnight.db.writer import Tx
 from overnight.engine import store
-from overnight.engine.model import Run
+from overnight.engine.model import Run, State
 from overnight.engine.submit import Request, submit
 
 Json = dict[str, Any]
@@ -80,6 +80,16 @@ def _run_of(project: Workplace, stand: Stand | None) -> Run | None:
     return None
 
 
+def _phase(stand: Stand | None, run: Run | None) -> str | None:
+    """Return the phase. A run that has ended from outside, or by a mistake, could not note how: its state tells."""
+    if run is not None and run.state is State.FAILED:
+        return str(Phase.LAUNCH_FAILED)
+    if stand is None or stand.phase is None:
+        return None
+    cut_off = run is not None and run.state.final and not stand.phase.ended
+    return str(Phase.STOPPED if cut_off else stand.phase)
+
+
 def _wish_of(run: Run | None) -> Json:
     """Return what a run was asked for, but for the campaign and by whom."""
     wish: Json = {} if run is None else json.loads(run.args or "{}")
@@ -100,7 +110,7 @@ def status(project: Workplace, name: str) -> Json:
     domains = {one.name: {"target": one.target, "judged": 0, "accepted": 0} for one in plan.domains}
     found: Json = {
         "campaign": name,
-        "phase": None if stand is None or stand.phase is None else str(stand.phase),
+        "phase": _phase(stand, run),
         "run": None if run is None else {"run_id": run.run_id, "state": str(run.state)},
         "stopping": stand is not None and stand.stopping,
         "reason": None,
@@ -144,7 +154,7 @@ def stop(project: Workplace, name: str) -> str:
         raise UnknownName(f"campaign {name!r} was never begun")
     run = _run_of(project, stand)
     if run is None or run.state.final:
-        raise InvalidTransition(f"campaign {name!r} is not running: {stand.phase}")
+        raise InvalidTransition(f"campaign {name!r} is not running: {_phase(stand, run)}")
     project.database.writer.do(partial(record.want_stop, campaign_id=stand.campaign_id))
     if project.is_worked_on:
         return f"campaign {name!r} is stopping (run {run.run_id})"

@@ -256,6 +256,8 @@ class _Making:
         self._unwritten.append((name, cell, number))
         wanted = domain.plan.made(cell, number)
         made = _lost(content["lost"]) if "lost" in content else read_candidate(content)
+        if made is None:
+            domain.plan.none(cell)
         if made is None or not wanted:
             return
         draft, checked = made
