@@ -301,6 +301,21 @@ def test_what_a_run_leaves_just_before_it_ends_is_taken(tmp_path, monkeypatch):
         assert ("late",) in set(rows(project, "sample_id")) - before
 
 
+def test_a_batch_that_a_disk_has_damaged_is_put_aside_and_its_samples_are_made_again(tmp_path):
+    with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
+        run_id, _ = campaigns.begin(project, "sums", {})
+        wait_for(lambda: campaigns.status(project, "sums")["judged"])
+        spool = project.state_dir / "campaigns" / "sums" / "spool"
+        (spool / "000000000000-000000001.batch").write_text('[["half')
+        assert project.wait(run_id, WAIT_S).state is State.FAILED
+        found = campaigns.status(project, "sums")
+        assert found["phase"] == "launch_failed"
+        assert found["reason"].startswith("000000000000-000000001.batch in the spool is damaged and was put aside")
+        assert not list(spool.glob("*.batch")), "what was made beside it is kept"
+        found = see(project, settings={"target": found["accepted"] + 5})
+        assert found["phase"] == "campaign_complete"
+
+
 def test_who_stops_a_campaign_before_it_has_begun_is_heard(tmp_path, monkeypatch):
     plan_of = campaign_parts.plan_of
 
