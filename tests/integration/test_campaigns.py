@@ -16,7 +16,7 @@ from daemons import wait_for
 from overnight import Project
 from overnight.app import campaign_parts, campaigns
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
-from overnight.campaigns import ledger, record
+from overnight.campaigns import gate, ledger, record
 from overnight.campaigns.handed import FAILED
 from overnight.campaigns.intake import NOT_TEXT, SAME, TOO_LONG
 from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
@@ -305,6 +305,21 @@ def test_what_a_run_leaves_just_before_it_ends_is_taken(tmp_path, monkeypatch):
         assert ("late",) in set(rows(project, "sample_id")) - before
 
 
+def test_a_batch_that_a_disk_has_damaged_is_put_aside_and_its_samples_are_made_again(tmp_path):
+    with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
+        run_id, _ = campaigns.begin(project, "sums", {})
+        wait_for(lambda: campaigns.status(project, "sums")["judged"])
+        spool = project.state_dir / "campaigns" / "sums" / "spool"
+        (spool / "000000000000-000000001.batch").write_text('[["half')
+        assert project.wait(run_id, WAIT_S).state is State.FAILED
+        found = campaigns.status(project, "sums")
+        assert found["phase"] == "launch_failed"
+        assert found["reason"].startswith("000000000000-000000001.batch in the spool is damaged and was put aside")
+        assert not list(spool.glob("*.batch")), "what was made beside it is kept"
+        found = see(project, settings={"target": found["accepted"] + 5})
+        assert found["phase"] == "campaign_complete"
+
+
 def test_who_stops_a_campaign_before_it_has_begun_is_heard(tmp_path, monkeypatch):
     plan_of = campaign_parts.plan_of
 
@@ -329,6 +344,20 @@ def test_a_campaign_that_nobody_works_on_is_stopped_at_once(tmp_path):
             wait_for(lambda: campaigns.status(project, "sums")["phase"] == "monitoring_pilot")
         assert campaigns.stop(project, "sums") == "campaign 'sums' is stopped"
         assert campaigns.status(project, "sums")["phase"] == "stopped"
+
+
+def test_a_campaign_whose_run_was_cancelled_or_broke_is_not_said_to_go_on(tmp_path, monkeypatch):
+    with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
+        run_id, _ = campaigns.begin(project, "sums", {})
+        wait_for(lambda: campaigns.status(project, "sums")["judged"])
+        project.cancel(run_id)
+        project.wait(run_id, WAIT_S)
+        assert campaigns.status(project, "sums")["phase"] == "stopped"
+        with pytest.raises(InvalidTransition, match="is not running: stopped"):
+            campaigns.stop(project, "sums")
+        monkeypatch.setattr(gate, "judge", lambda *_: 1 // 0)
+        found = see(project)
+        assert found["phase"] == "launch_failed" and "division" in found["reason"]
 
 
 def test_a_second_run_of_a_campaign_is_told_of_the_first(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.campaigns.planning import WINDOW, DomainPlan, Known, neediest, shares
+from overnight.campaigns.planning import NOTHING, WINDOW, DomainPlan, Known, neediest, shares
 
 
 def known(numbers, accepted=(), pilot=0):
@@ -98,6 +98,22 @@ def test_cells_that_have_no_numbers_left_make_it_dry():
     one = plan({"a": 5, "b": 3}, target=100)
     assert len(see_through(one, lambda *_: True)) == 8
     assert (one.dry, one.full) == (True, False)
+
+
+def test_a_cell_without_an_end_that_gives_nothing_any_more_is_left():
+    one, asked = plan({"a": None, "b": None}, target=100), 0
+    while pairs := one.ask(64):
+        asked += len(pairs)
+        assert asked < 3 * NOTHING, "it asks for ever"
+        for cell, number in pairs:
+            one.made(cell, number)
+            if cell == "a" and number < 30:
+                one.judge(cell, accepted=True)
+            else:
+                one.none(cell)
+            one.written(cell, number)
+    assert (one.accepted, one.dry) == (30, True)
+    assert asked >= 2 * NOTHING
 
 
 def test_by_chance_the_same_seed_gives_the_same_candidates_and_they_meet_the_target_too():

@@ -1,6 +1,7 @@
 """What comes of a campaign: its data sets, its report, and the samples that a person leafs through."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from overnight.base.errors import UnknownName
 from overnight.base.files import replace_file
 from overnight.campaigns import reading, record
 from overnight.campaigns.gate import Check, Decision, Estimate, Verdict
+from overnight.campaigns.generators.loading import LLM, REPLAY
+from overnight.campaigns.orders import Campaign
 from overnight.campaigns.record import Stand
 from overnight.flows.campaign import export as campaign_export
 from overnight.flows.campaign.export import Output
 from overnight.flows.campaign.then import DATASETS
+from overnight.llm.budget import NOTHING
 from overnight.reports import campaign as report
 from overnight.reports import campaign_page
-from overnight.reports.campaign import CampaignReport, Forced
+from overnight.reports.campaign import CampaignReport, Forced, Spending
 
 Json = dict[str, Any]
 
@@ -74,8 +78,24 @@ def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> Campaig
         registered=registered,
         verdicts=[] if verdict is None else [_verdict(verdict)],
         forced=[Forced(user=one.by, reason=one.forced, at_us=one.at_us) for one in launches if one.forced is not None],
-        nothing_is_bought=True,
+        spending=_spending(plan),
+        nothing_is_bought=plan.external is None and not any(one.generator == LLM for one in plan.domains),
     )
+
+
+def _spending(plan: Campaign) -> Spending | None:
+    """Return what the language models of a campaign have cost; None where nobody has measured it."""
+    files = [Path(plan.folder) / REPLAY.format(domain=one.name) for one in plan.domains if one.generator == LLM]
+    there = [path for path in files if path.exists()]
+    if not there:
+        return None
+    from overnight.llm.replay import Replay
+
+    spent = NOTHING
+    for path in there:
+        with closing(Replay(path)) as replay:
+            spent += replay.purse().spent
+    return Spending(tokens=spent.tokens, usd=spent.usd)
 
 
 def _verdict(told: Mapping[str, Any]) -> Verdict:

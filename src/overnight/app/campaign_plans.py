@@ -12,9 +12,10 @@ from overnight.base.campaign_settings import CampaignSettings, DomainSettings, T
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
 from overnight.base.schema import Value, validate
+from overnight.base.settings import environment
 from overnight.base.vocabulary import suggestion
 from overnight.campaigns.gate import Specification
-from overnight.campaigns.generators.loading import BUILT_IN
+from overnight.campaigns.generators.loading import BUILT_IN, DRAWN, LLM, PYTHON, llm_settings
 from overnight.campaigns.intake import Terms
 from overnight.campaigns.orders import Campaign, Domain
 from overnight.campaigns.planning import shares
@@ -37,7 +38,7 @@ CANDIDATES = 10
 """Times the target, where nothing else is set."""
 WISHES = (
     "target", "pilot_size", "min_pilot_samples", "quality_threshold", "workers", "auto_launch", "active_learning",
-    "output_name",
+    "output_name", "budget_usd", "budget_tokens",
 )  # fmt: skip
 """Settings that one run may have of its own."""
 ASKED = "what this run asks for"
@@ -150,15 +151,34 @@ def _domain(campaign: str, name: str, settings: CampaignSettings, target: int) -
         name=name,
         generator=generator,
         target=target,
-        settings=one.settings,
+        settings=_checked_settings(where, generator, one.settings, settings),
         terms=terms,
         quality_threshold=one.quality_threshold,
     )
 
 
+def _checked_settings(
+    where: str, generator: str, given: Mapping[str, Any], campaign: CampaignSettings
+) -> Mapping[str, Any]:
+    """Return the settings of a generator; those of a language model have the campaign's budgets, where not their own.
+
+    Raises:
+        ConfigError: a language model cannot be asked with them.
+    """
+    if generator != LLM:
+        return given
+    budgets = {"budget_usd": campaign.budget_usd, "budget_tokens": campaign.budget_tokens}
+    found = {**{key: value for key, value in budgets.items() if value is not None}, **given}
+    try:
+        llm_settings(found, environment())
+    except UserMistake as error:
+        raise ConfigError(f"{where}.settings: {error}") from None
+    return found
+
+
 def _check_mixture(name: str, domains: list[Domain], target: int) -> None:
     """Refuse a mixture of built-in generators that has too little code, or too many docstrings."""
-    if len(domains) < 2 or any(domain.generator not in BUILT_IN for domain in domains):
+    if len(domains) < 2 or any(domain.generator not in (*PYTHON, *DRAWN) for domain in domains):
         return
     parts = {kind: sum(one.target for one in domains if one.generator == kind) for kind in BUILT_IN}
     code, doc = parts["python_bugs"] + parts["python_predict"], parts["python_doc"]

@@ -23,7 +23,7 @@ from overnight.campaigns.phases import Phase
 from overnight.campaigns.record import Stand
 from overnight.db.writer import Tx
 from overnight.engine import store
-from overnight.engine.model import Run
+from overnight.engine.model import Run, State
 from overnight.engine.submit import Request, submit
 
 Json = dict[str, Any]
@@ -80,6 +80,16 @@ def _run_of(project: Project, stand: Stand | None) -> Run | None:
     return None
 
 
+def _phase(stand: Stand | None, run: Run | None) -> str | None:
+    """Return the phase. A run that has ended from outside, or by a mistake, could not note how: its state tells."""
+    if run is not None and run.state is State.FAILED:
+        return str(Phase.LAUNCH_FAILED)
+    if stand is None or stand.phase is None:
+        return None
+    cut_off = run is not None and run.state.final and not stand.phase.ended
+    return str(Phase.STOPPED if cut_off else stand.phase)
+
+
 def _wish_of(run: Run | None) -> Json:
     """Return what a run was asked for, but for the campaign and by whom."""
     wish: Json = {} if run is None else json.loads(run.args or "{}")
@@ -102,7 +112,7 @@ def status(project: Project, name: str) -> Json:
     domains = {one.name: {"target": one.target, "judged": 0, "accepted": 0} for one in plan.domains}
     found: Json = {
         "campaign": name,
-        "phase": None if stand is None or stand.phase is None else str(stand.phase),
+        "phase": _phase(stand, run),
         "run": None if run is None else {"run_id": run.run_id, "state": str(run.state)},
         "stopping": stand is not None and stand.stopping,
         "reason": None,
@@ -174,7 +184,7 @@ def stop(project: Project, name: str) -> str:
         raise UnknownName(f"campaign {name!r} was never begun")
     run = _run_of(project, stand)
     if run is None or run.state.final:
-        raise InvalidTransition(f"campaign {name!r} is not running: {stand.phase}")
+        raise InvalidTransition(f"campaign {name!r} is not running: {_phase(stand, run)}")
     project.database.writer.do(partial(record.want_stop, campaign_id=stand.campaign_id))
     if project.is_worked_on:
         return f"campaign {name!r} is stopping (run {run.run_id})"
@@ -188,12 +198,12 @@ def stop(project: Project, name: str) -> str:
 
 
 def log_files(project: Project, name: str) -> Sequence[Path]:
-    """Return the logs of a campaign that there are."""
+    """Return the logs of a campaign; not all of them need be there."""
     folder = project.state_dir / "campaigns" / name
     logs = [project.state_dir / "logs" / "training_orchestrator.log"]
     written = settings_of(project.config, project.campaign_names(), name, {}).log
     logs += [] if written is None else [project.folder / written]
-    return [path for path in (*logs, folder / "pilot_campaign.log", folder / "full_campaign.log") if path.exists()]
+    return [*logs, folder / "pilot_campaign.log", folder / "full_campaign.log"]
 
 
 VARIABLES = {"QUALITY_THRESHOLD": "quality_threshold", "CAMPAIGN_TARGET": "target", "AUTO_LAUNCH": "auto_launch"}

@@ -14,8 +14,8 @@ class DomainSettings(Table):
     """`[campaigns.NAME.domains.DOMAIN]`: one kind of samples of a campaign."""
 
     generator: str | None = None
-    """Who makes them: "python_bugs", "python_predict", "python_doc", "sql_tasks", "regex_tasks", or the project's own
-    as "module:Class"; without it, the one that is called like the domain."""
+    """Who makes them: "python_bugs", "python_predict", "python_doc", "sql_tasks", "regex_tasks", "llm" (a language
+    model), or the project's own as "module:Class"; without it, the one that is called like the domain."""
 
     target: Annotated[int, Ge(1)] | None = None
     """Accepted samples of it; without it, it has an equal part of what the others leave of the campaign's."""
@@ -113,6 +113,12 @@ class CampaignSettings(Table):
 
     memory_gb: Annotated[float, Gt(0)] = 1.5
     """Gigabytes (10^9 bytes) that its processes may take together."""
+
+    budget_usd: Annotated[float, Gt(0)] | None = None
+    """US dollars that its language models may cost in all, for each domain; a hard stop."""
+
+    budget_tokens: Annotated[int, Gt(0)] | None = None
+    """Tokens that its language models may take in all, for each domain; a hard stop."""
 
     active_learning: bool = True
     """Whether candidates are made where the most is missing, instead of by chance."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from overnight.base.clock import Clock, SystemClock
-from overnight.base.errors import ConfigError, PermanentError
+from overnight.base.errors import ConfigError, PermanentError, TransientError
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.campaigns import ledger, pidfile
@@ -32,11 +32,14 @@ from overnight.processes import table
 SPOOL = "spool"
 ORCHESTRATOR_PID, CAMPAIGN_PID = "orchestrator.pid", "campaign.pid"
 """Files that name the process of this run, and the one that stands for the generator."""
-TARGET, DRY, CANDIDATES, STOPPED = "target", "dry", "candidates", "stopped"
-"""Why it has ended: all is there, a domain has no more to give, too many candidates, or somebody wanted it."""
+TARGET, DRY, CANDIDATES, BUDGET, STOPPED = "target", "dry", "candidates", "budget", "stopped"
+"""Why it has ended: all is there, a domain has no more to give, too many candidates, what may be spent on samples is
+spent, or somebody wanted it."""
 _BATCH, _BATCH_S = 50, 1.0
 _ORDER, _DEEP = 8, 2
 """Candidates of an order, and orders that a process has before it."""
+_EACH_THREAD = 4
+"""Candidates of an order for each thread, where many make them."""
 _MOST_WAITING = 200
 """Batches that nobody has taken; then it waits."""
 _LOOK_S = 0.2
@@ -71,11 +74,16 @@ class _Stopped(Exception):
     """Somebody wants an end."""
 
 
+class _Spent(Exception):
+    """Nothing is left to buy samples with; the message says of what."""
+
+
 @dataclass(kw_only=True)
 class _Domain:
     plan: DomainPlan
     intake: Intake
     generator: str
+    at_once: int = 1
     pilot: list[tuple[str, int]] = field(default_factory=list)
     """Accepted samples of the pilot: cell and number."""
 
@@ -108,6 +116,9 @@ class _Making:
                 self._write()
                 by_signal = pool.stopped or self._told()
                 return self._result(STOPPED, "the generator was stopped by SIGTERM" if by_signal else "it was stopped")
+            except _Spent as spent:
+                self._write()
+                return self._result(BUDGET, str(spent))
 
     def _perform(self, pool: Pool) -> Json:
         # Behind the names: who gets them is the only one that writes to the spool.
@@ -183,7 +194,10 @@ class _Making:
                 random=chance,
             )
             intake = Intake(domain.terms, contaminated=contaminated, digests=self._digests)
-            self._domains[domain.name] = _Domain(plan=plan, intake=intake, generator=counts[domain.name]["generator"])
+            told = counts[domain.name]
+            self._domains[domain.name] = _Domain(
+                plan=plan, intake=intake, generator=told["generator"], at_once=told["at_once"]
+            )
 
     def _remember(self, line: TextLine) -> None:
         text = stored_text_of(line.body)
@@ -223,12 +237,24 @@ class _Making:
         plans = {name: domain.plan for name, domain in self._domains.items()}
         able = set(plans)
         for place in sorted(range(self._campaign.workers), key=pool.waiting):
-            while pool.waiting(place) < _DEEP and (name := neediest(plans, able)) is not None:
-                pairs = plans[name].ask(_ORDER)
+            mine = able & self._domains_of(place)
+            while pool.waiting(place) < _DEEP and (name := neediest(plans, mine)) is not None:
+                at_once = self._domains[name].at_once
+                pairs = plans[name].ask(_ORDER if at_once == 1 else _EACH_THREAD * at_once)
                 if pairs:
-                    pool.send(place, {"make": name, "pairs": pairs})
+                    pool.send(place, {"make": name, "pairs": pairs, "threads": at_once})
                 else:
+                    mine.discard(name)
                     able.discard(name)
+
+    def _domains_of(self, place: int) -> set[str]:
+        """Return whose candidates a process makes: the last one all of those that many threads make, so that no more
+        of them are at work than they allow; the others all others, where there are any."""
+        threaded = {name for name, domain in self._domains.items() if domain.at_once > 1}
+        rest = set(self._domains) - threaded
+        if not threaded or self._campaign.workers == 1:
+            return threaded | rest
+        return threaded if place == self._campaign.workers - 1 else rest
 
     def _ended(self) -> tuple[str, str | None] | None:
         plans = {name: domain.plan for name, domain in self._domains.items()}
@@ -258,6 +284,8 @@ class _Making:
         self._unwritten.append((name, cell, number))
         wanted = domain.plan.made(cell, number)
         made = _lost(content["lost"]) if "lost" in content else read_candidate(content)
+        if made is None:
+            domain.plan.none(cell)
         if made is None or not wanted:
             return
         draft, checked = made
@@ -313,10 +341,14 @@ def _said(answer: Json) -> Json:
     """Return an answer that is none of a mistake.
 
     Raises:
-        ConfigError, PermanentError: it is one.
+        ConfigError, PermanentError, TransientError: it is one.
+        _Spent: nothing is left to buy samples with.
     """
     if "error" in answer:
-        raise (ConfigError if answer["user"] else PermanentError)(answer["error"])
+        kinds = {"user": ConfigError, "transient": TransientError}
+        raise (
+            _Spent(answer["error"]) if answer["spent"] else kinds.get(answer["family"], PermanentError)(answer["error"])
+        )
     return answer
 
 

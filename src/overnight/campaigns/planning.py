@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from random import Random
 
 WINDOW = 64
+NOTHING = 10_000
+"""Numbers of a cell, one after another, of which there is no sample: then it is thought to have no more."""
 
 
 @dataclass(kw_only=True)
@@ -23,6 +25,7 @@ class _Cell:
     """`open` are numbers that are being made or not yet written down; `next` is the first that was never asked for.
 
     `gaps` are numbers below it that were not judged when the work began; `count` None means that there is no end.
+    `nothing` counts the newest numbers of which there was no sample.
     """
 
     name: str
@@ -32,13 +35,14 @@ class _Cell:
     judged: int = 0
     accepted: int = 0
     dry: int = 0
+    nothing: int = 0
     open: set[int] = field(default_factory=set)
     making: set[int] = field(default_factory=set)
 
     @property
     def left(self) -> int:
         """Return how many numbers may be asked for now."""
-        most = math.inf if self.count is None else self.count
+        most = self.next if self.nothing >= NOTHING else math.inf if self.count is None else self.count
         reach = min(most, min(self.open) + WINDOW if self.open else math.inf, self.next + WINDOW)
         return len(self.gaps) + max(0, int(reach) - self.next)
 
@@ -164,9 +168,14 @@ class DomainPlan:
         self._cells[cell].making.discard(number)
         return not self.full
 
+    def none(self, cell: str) -> None:
+        """Note that there is no sample of a number that was made."""
+        self._cells[cell].nothing += 1
+
     def judge(self, cell: str, *, accepted: bool) -> None:
         """Note that a candidate was judged."""
         one = self._cells[cell]
+        one.nothing = 0
         self.judged += 1
         one.judged += 1
         self.accepted += accepted

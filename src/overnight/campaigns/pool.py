@@ -199,9 +199,11 @@ class Pool:
         orders = [one for one in worker.orders if one.content]
         if orders and "pairs" in orders[0].content and "make" in orders[0].content:
             first = orders[0]
-            cell, number = first.content["pairs"][first.answered]
-            yield Answer(order=first.content, content={"cell": cell, "number": number, "lost": why})
-            rest = first.content["pairs"][first.answered + 1 :]
+            rest = first.content["pairs"][first.answered :]
+            # Of those that several threads were at, it is not known which one it was.
+            if first.content.get("threads", 1) == 1:
+                (cell, number), *rest = rest
+                yield Answer(order=first.content, content={"cell": cell, "number": number, "lost": why})
             orders[0] = _Order(content={**first.content, "pairs": rest})
         for order in orders:
             self.send(place, order.content)

@@ -71,12 +71,12 @@ class Checked:
 class Generator(Protocol):
     """Makes and checks the samples of a domain, in a child process.
 
-    One thread at a time calls it. Many may call one that is `concurrent`: it waits for others most of the time.
+    `at_once` threads may call it at the same time: 1, but for one that waits for others most of the time.
     """
 
     name: str
     version: int
-    concurrent: bool
+    at_once: int
 
     def cells(self) -> Sequence[str]:
         """Return the regions of its space in which it can make samples, always in the same order."""

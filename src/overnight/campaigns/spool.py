@@ -44,6 +44,11 @@ class Spool:
         for path in batches:
             path.unlink(missing_ok=True)
 
+    def put_aside(self, batch: str) -> None:
+        """Have a damaged batch no longer wait; its samples are not known then, and are made again."""
+        with suppress(FileNotFoundError):
+            (self.folder / batch).replace(self.folder / f"{batch}.damaged")
+
     def ask(self, token: int) -> None:
         """Ask for what is known."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,9 +86,20 @@ class Spool:
             path.unlink()
 
 
+class Damaged(Exception):
+    """A batch that a disk has damaged; its argument is the name of the file."""
+
+
 def read_batch(path: Path) -> list[Row]:
-    """Return the rows of a batch."""
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    """Return the rows of a batch.
+
+    Raises:
+        Damaged: it is none.
+    """
+    try:
+        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Damaged(path.name) from error
     return rows
 
 

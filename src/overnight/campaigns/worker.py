@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import OvernightError, said_by
+from overnight.base.errors import BudgetSpent, EndpointAway, OvernightError, said_by
 from overnight.campaigns.generators.loading import Generators
 from overnight.campaigns.handed import NOTHING, as_json, cells_of, checked, drafted, failed
 from overnight.campaigns.intake import Candidate, Intake
@@ -52,7 +53,7 @@ class Worker:
 
     def __init__(self, campaign: Campaign) -> None:
         self._domains = {domain.name: domain for domain in campaign.domains}
-        self._generators = Generators(campaign.packages)
+        self._generators = Generators(campaign)
         self._made: dict[str, Generator] = {}
 
     def perform(self, order: Json) -> Iterator[Json]:
@@ -70,7 +71,11 @@ class Worker:
             else:
                 yield {"planted": self._planted(order["plant"], order["pairs"])}
         except Exception as error:  # noqa: BLE001 - whatever a generator does
-            yield {"error": said_by(error), "user": isinstance(error, OvernightError) and error.family == "user"}
+            yield {
+                "error": said_by(error),
+                "family": error.family if isinstance(error, OvernightError) else "permanent",
+                "spent": isinstance(error, BudgetSpent),
+            }
         yield {}
 
     def close(self) -> None:
@@ -79,8 +84,7 @@ class Worker:
 
     def _generator(self, name: str) -> Generator:
         if name not in self._made:
-            domain = self._domains[name]
-            self._made[name] = self._generators.make(domain.generator, domain.settings)
+            self._made[name] = self._generators.make(self._domains[name])
         return self._made[name]
 
     def _counts(self, domain: str) -> Json:
@@ -88,13 +92,18 @@ class Worker:
         return {
             "generator": f"{generator.name}/{generator.version}",
             "cells": cells_of(generator),
+            "at_once": at_once(generator),
         }
 
     def _candidates(self, domain: str, pairs: list[tuple[str, int]]) -> Iterator[Json]:
         generator = self._generator(domain)
         me = os.getpid()
+        if at_once(generator) > 1:
+            with ThreadPoolExecutor(at_once(generator)) as threads:
+                yield from threads.map(lambda pair: _answer(generator, *pair), pairs)
+            return
         for cell, number in pairs:
-            answer = {"cell": cell, "number": number, **_candidate(generator, cell, number)}
+            answer = _answer(generator, cell, number)
             if os.getpid() != me:
                 os._exit(0)  # a copy that the generator has forked must not answer too
             yield answer
@@ -127,10 +136,21 @@ def _good(generator: Generator, pairs: list[tuple[str, int]]) -> Iterator[Draft]
                 yield draft
 
 
+def at_once(generator: Generator) -> int:
+    """Return how many threads may call it at the same time."""
+    return max(1, int(getattr(generator, "at_once", 1)))
+
+
+def _answer(generator: Generator, cell: str, number: int) -> Json:
+    return {"cell": cell, "number": number, **_candidate(generator, cell, number)}
+
+
 def _candidate(generator: Generator, cell: str, number: int) -> Json:
     """Return the draft and what its check says; nothing where there is no sample of that number."""
     try:
         found = generator.draft(cell, number)
+    except (BudgetSpent, EndpointAway):
+        raise  # no fault of this candidate, and the same for all that follow
     except Exception as error:  # noqa: BLE001 - whatever a generator does
         return as_json(NOTHING, failed(said_by(error)))
     if found is None:
@@ -142,5 +162,7 @@ def _candidate(generator: Generator, cell: str, number: int) -> Json:
 def _checked(generator: Generator, draft: Draft) -> Checked:
     try:
         return checked(generator.check(draft))
+    except (BudgetSpent, EndpointAway):
+        raise
     except Exception as error:  # noqa: BLE001 - as above
         return failed(said_by(error))

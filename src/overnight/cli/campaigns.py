@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from overnight.app.project import Project
+    from overnight.campaigns.logs.reading import LogTail
     from overnight.engine.model import Run
 
 Name = Annotated[
@@ -36,7 +38,11 @@ OutputName = Annotated[
 ]
 NoAuto = Annotated[bool, typer.Option("--no-auto-launch", help="Stop after a pilot that was approved.")]
 NoActive = Annotated[bool, typer.Option("--no-active-learning", help="Choose what is made next by chance.")]
+Usd = Annotated[float | None, typer.Option("--budget-usd", metavar="USD", help="What language models may cost in all.")]
+Tokens = Annotated[int | None, typer.Option("--budget-tokens", metavar="N", help="Tokens that they may take in all.")]
 Background = Annotated[bool, typer.Option("--background", help="Go on alone, and say how to watch and stop it.")]
+_MOST_LINES = 10_000
+_FOLLOW_S = 0.5
 DONE = ("campaign_complete", "validation_complete")
 """Phases that end with exit code 0; any other one with 1."""
 
@@ -75,6 +81,8 @@ def _auto(
     pilot_size: Size = None,
     campaign_target: Target = None,
     workers: Workers = None,
+    budget_usd: Usd = None,
+    budget_tokens: Tokens = None,
     output_name: OutputName = None,
     no_auto_launch: NoAuto = False,
     no_active_learning: NoActive = False,
@@ -95,6 +103,8 @@ def _auto(
         workers=workers,
         output_name=output_name,
         active_learning=False if no_active_learning else None,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
     )
     wish: dict[str, Any] = {"settings": settings, **({"launch": False} if no_auto_launch else {})}
     _perform(ctx, name, wish, as_json=as_json, background=background)
@@ -145,6 +155,8 @@ def _launch(
     ] = None,
     campaign_target: Target = None,
     workers: Workers = None,
+    budget_usd: Usd = None,
+    budget_tokens: Tokens = None,
     output_name: OutputName = None,
     background: Background = False,
     as_json: Json = False,
@@ -155,7 +167,13 @@ def _launch(
     """
     if force is not None and not force.strip():
         raise UserMistake("--force: say why, as in --force 'a person has read the pilot'")
-    settings = _settings(target=campaign_target, workers=workers, output_name=output_name)
+    settings = _settings(
+        target=campaign_target,
+        workers=workers,
+        output_name=output_name,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+    )
     wish = {"settings": settings, "pilot": False, **({"force": force} if force else {})}
     _perform(ctx, name, wish, as_json=as_json, background=background)
 
@@ -319,16 +337,42 @@ def _logs(
     name: Name = None,
     *,
     lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", help="Lines of each log.")] = 20,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")] = False,
 ) -> None:
     """Show the newest lines of a campaign's logs."""
     from overnight.app import campaigns
+    from overnight.campaigns.logs.reading import LogTail
 
     with place_of(ctx).open() as project:
         found = campaigns.log_files(project, campaigns.name_of(project, name))
-    for path in found:
-        say(f"==> {path} <==")
-        for line in path.read_text(errors="replace").splitlines()[-lines:]:
+    tails = [LogTail(path) for path in found]
+    for path, tail in zip(found, tails, strict=True):
+        read = _everything(tail)
+        if path.exists():
+            say(f"==> {path} <==")
+        for line in read[-lines:] if lines > 0 else ():
             say(line)
+    if follow:
+        _follow(tails)
+
+
+def _everything(tail: "LogTail") -> list[str]:
+    read = tail.read()
+    while tail.behind:
+        read = [*read, *tail.read()][-_MOST_LINES:]
+    return read
+
+
+def _follow(tails: "Sequence[LogTail]") -> None:
+    """Print what comes, until somebody asks to stop."""
+    from overnight.app.signals import stopping
+
+    with stopping() as stop:
+        while not stop.count:
+            for tail in tails:
+                for line in tail.read():
+                    say(line)
+            threading.Event().wait(_FOLLOW_S)
 
 
 def _stop(ctx: typer.Context, name: Name = None) -> None:

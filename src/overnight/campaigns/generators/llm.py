@@ -72,7 +72,6 @@ class LlmTasks:
 
     name = "llm"
     version = 1
-    concurrent = True
 
     def __init__(
         self, settings: LlmSettings, replay: Path, *, clock: Clock | None = None, waits: Backoff = WAITS
@@ -84,6 +83,7 @@ class LlmTasks:
             DatabaseBroken: the file cannot be used.
         """
         self._settings = settings
+        self.at_once = settings.most_in_flight
         self._replay = Replay(replay)
         try:
             self._client = Client(
@@ -121,6 +121,9 @@ class LlmTasks:
     def cells(self) -> Sequence[str]:
         """Return the topics."""
         return list(self._settings.topics)
+
+    def count(self, cell: str) -> None:
+        """Return None: a model can always be asked once more."""
 
     def spent(self) -> Purse:
         """Return what the requests of this and earlier processes have cost."""

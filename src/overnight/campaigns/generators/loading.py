@@ -1,12 +1,16 @@
 """From the name of a generator to the generator itself."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from overnight.base.errors import ConfigError, said_by
+from overnight.base.settings import environment
 from overnight.base.vocabulary import suggestion
+from overnight.campaigns.orders import Campaign, Domain
 from overnight.campaigns.ports import Generator
 
 PYTHON = {
@@ -15,27 +19,40 @@ PYTHON = {
     "python_doc": "overnight.campaigns.generators.python_doc:PythonDoc",
 }
 """Those that share a workshop, in which code is tried out."""
+LLM = "llm"
+"""The one that asks a language model; it has a file of answers of its own."""
 DRAWN = {
     "sql_tasks": "overnight.campaigns.generators.sql_tasks:SqlTasks",
     "regex_tasks": "overnight.campaigns.generators.regex_tasks:RegexTasks",
 }
-BUILT_IN = (*PYTHON, *DRAWN)
+BUILT_IN = (*PYTHON, *DRAWN, LLM)
+REPLAY = "llm_{domain}.db"
+"""Where the answers to a domain's requests are kept, in the campaign's folder, so that none is paid twice."""
 _OF_ONE = ("name", "version", "cells", "count", "draft", "check")
 
 
 class Generators:
     """Makes the generators of one process, when they are needed. Close it to end what they have started."""
 
-    def __init__(self, packages: Sequence[str]) -> None:
-        self._packages = packages
+    def __init__(self, campaign: Campaign) -> None:
+        self._packages = campaign.packages
+        self._folder = Path(campaign.folder)
+        self._made: list[Any] = []
         self._workshop: Any = None  # Any: a Workshop, which is loaded when it is needed
 
-    def make(self, generator: str, settings: Mapping[str, Any]) -> Generator:
+    def make(self, domain: Domain) -> Generator:
         """Return a built-in generator, or the project's own "module:name": a class, or a function that returns one.
 
         Raises:
             ConfigError: there is none, it is no generator, or it cannot be made with these settings.
         """
+        made = self._make(domain.name, domain.generator, domain.settings)
+        self._made.append(made)
+        return made
+
+    def _make(self, domain: str, generator: str, settings: Mapping[str, Any]) -> Generator:
+        if generator == LLM:
+            return self._llm(domain, settings)
         if generator in PYTHON:
             return _of(PYTHON[generator])(self._shared(), **settings)  # type: ignore[no-any-return]  # checked below
         if generator in DRAWN:
@@ -51,6 +68,11 @@ class Generators:
             raise ConfigError(f"generator {generator!r} has no {', '.join(lacking)}; see docs/how-to-campaign.md")
         return made  # type: ignore[no-any-return]  # checked just now
 
+    def _llm(self, domain: str, settings: Mapping[str, Any]) -> Generator:
+        from overnight.campaigns.generators.llm import LlmTasks
+
+        return LlmTasks(llm_settings(settings, environment()), self._folder / REPLAY.format(domain=domain))
+
     def _shared(self) -> Any:
         from overnight.campaigns.generators.python.workshop import Workshop
 
@@ -60,8 +82,36 @@ class Generators:
 
     def close(self) -> None:
         """End what the generators have started."""
+        for made in self._made:
+            if callable(close := getattr(made, "close", None)):
+                close()
         if self._workshop is not None:
             self._workshop.close()
+
+
+def llm_settings(settings: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
+    """Return the settings of a generator that asks a language model; `api_key_env` names the variable of its key.
+
+    Raises:
+        ConfigError: one is unknown or missing, the key stands there itself, or its variable is not set.
+        UserMistake: one cannot work.
+    """
+    from overnight.campaigns.generators.llm_settings import LlmSettings
+
+    given = dict(settings)
+    if "api_key" in given:
+        raise ConfigError('api_key: a key does not belong here; api_key_env = "NAME" names the variable that holds it')
+    variable = given.pop("api_key_env", None)
+    if variable is not None and not variables.get(str(variable)):
+        raise ConfigError(f"api_key_env: the variable {variable} is not set")
+    known = [item.name for item in fields(LlmSettings) if item.name != "api_key"]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"there is no setting {name!r}{suggestion(name, known)}")
+    for name in ("base_url", "model", "topics"):
+        if name not in given:
+            raise ConfigError(f"{name} is missing: base_url, model and topics say who is asked for what")
+    return LlmSettings(**given, api_key=None if variable is None else variables[str(variable)])
 
 
 def _of(spec: str) -> Any:  # Any: what the module holds

@@ -77,7 +77,7 @@ class PythonBugs:
 
     name = "python_bugs"
     version = 1
-    concurrent = False
+    at_once = 1
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop

@@ -44,7 +44,7 @@ class PythonDoc:
 
     name = "python_doc"
     version = 1
-    concurrent = False
+    at_once = 1
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop

@@ -38,7 +38,7 @@ class PythonPredict:
 
     name = "python_predict"
     version = 1
-    concurrent = False
+    at_once = 1
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop

@@ -80,7 +80,7 @@ class RegexTasks:
 
     name = "regex_tasks"
     version = 1
-    concurrent = False
+    at_once = 1
 
     def cells(self) -> Sequence[str]:
         """Return each family with each number of parts."""

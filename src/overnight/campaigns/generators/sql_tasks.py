@@ -53,7 +53,7 @@ class SqlTasks:
 
     name = "sql_tasks"
     version = 1
-    concurrent = False
+    at_once = 1
 
     def __init__(self) -> None:
         self._filled: dict[str, Filled] = {}

@@ -26,7 +26,7 @@ from overnight.campaigns.orders import Campaign
 from overnight.campaigns.orders import Phase as Part
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.quality import replayed
-from overnight.campaigns.spool import Spool, read_batch
+from overnight.campaigns.spool import Damaged, Spool, read_batch
 from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import store
@@ -129,11 +129,16 @@ class _Work:
         look = partial(_look if external is None else _look_after, self.campaigns, self.begun, run_id, phase)
         every_s = LOOK_S if external is None else min(LOOK_S, external.poll_s(phase))
         seen = self.flow.until(f"{phase} samples", look, every_s=every_s)
-        if seen["stopping"]:
+        damaged = seen.get("damaged")
+        if seen["stopping"] or damaged:
             self.flow.cancel(run_id)
             self.flow.wait(run_id)
             rest = _take_all if external is None else partial(_tell, run_id=run_id, phase=phase, ended=True)
             self.flow.step("take the rest", rest, self.campaigns, self.begun)
+        if damaged:
+            again = f"`overnight campaign resume {self.campaign.name}` makes its samples again"
+            self._failed(f"{damaged} in the spool is damaged and was put aside; {again}")
+        if seen["stopping"]:
             return {"ended": STOPPED, "why": "somebody stopped it"}
         if seen["error"] is not None:
             self._failed(seen["error"])
@@ -204,7 +209,10 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
         stand = record.find(connection, plan.name)
     if run is None or stand is None:
         raise UnknownName(f"run {run_id} or its campaign is gone")
-    more = _take(campaigns, campaign_id, spool)
+    try:
+        more = _take(campaigns, campaign_id, spool)
+    except Damaged as batch:
+        return {"stopping": False, "damaged": str(batch)}
     with campaigns.database.read() as connection:
         asked = None if more else spool.asked()
         if asked is not None:
@@ -218,8 +226,8 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
     else:
         statuses.full(found, running=not ended, now=ended)
     if ended:
-        return {"stopping": False, **_said(run)}
-    return {"stopping": True} if stand.stopping else None
+        return {"stopping": False, "damaged": None, **_said(run)}
+    return {"stopping": True, "damaged": None} if stand.stopping else None
 
 
 def _look_after(campaigns: Campaigns, begun: Json, run_id: int, phase: Part) -> Json | None:
@@ -268,9 +276,12 @@ def _take(campaigns: Campaigns, campaign_id: int, spool: Spool) -> bool:
 
 
 def _take_all(campaigns: Campaigns, begun: Json) -> None:
-    spool = Spool(Path(begun["campaign"]["folder"]) / SPOOL)
-    while _take(campaigns, begun["campaign_id"], spool):
-        pass
+    spool, more = Spool(Path(begun["campaign"]["folder"]) / SPOOL), True
+    while more:
+        try:
+            more = _take(campaigns, begun["campaign_id"], spool)
+        except Damaged as batch:
+            spool.put_aside(str(batch))
 
 
 def _validate(campaigns: Campaigns, begun: Json, made: Json) -> Json:
