@@ -64,14 +64,14 @@ def test_a_model_whose_samples_are_wrong_is_rejected(tmp_path):
 
 def test_a_budget_is_a_hard_stop_and_a_larger_one_goes_on_without_paying_again(tmp_path):
     with LlmServer(model) as server:
-        write(tmp_path / "p", server.url, more="budget_tokens = 9000\n", settings="max_tokens = 400\n")
+        write(tmp_path / "p", server.url, more="budget_tokens = 15000\n", settings="max_tokens = 400\n")
         with Project.open(tmp_path / "p") as project, project.running():
-            found = see(project, settings={"target": 400})
+            found = see(project, settings={"target": 600})
             assert found["phase"] == "launch_failed"
             assert "budget" in found["reason"]
-            assert 15 * sum(server.answered.values()) <= 9000
+            assert 15 * sum(server.answered.values()) <= 15_000
             there = found["accepted"]
-            assert 20 < there < 400
+            assert 20 < there < 600
             found = see(project, settings={"target": there + 10, "budget_tokens": 10_000_000})
             assert (found["phase"], found["accepted"]) == ("campaign_complete", there + 10)
             assert max(server.answered.values()) == 1

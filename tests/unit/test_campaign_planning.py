@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.campaigns.planning import NOTHING, WINDOW, DomainPlan, Known, neediest, shares
+from overnight.campaigns.planning import NOTHING, WINDOW, DomainPlan, Known, neediest, seed_of, shares
 
 
 def known(numbers, accepted=(), pilot=0):
@@ -122,6 +122,13 @@ def test_by_chance_the_same_seed_gives_the_same_candidates_and_they_meet_the_tar
     )
     assert first == second != other
     assert len(first) == 40
+
+
+def test_who_goes_on_by_chance_does_not_draw_the_first_cells_again():
+    before = {"a": known(range(30)), "b": known(range(10))}
+    first, same, later = (seed_of(1, "sums", one) for one in ({}, {}, before))
+    assert first == same != later
+    assert seed_of(2, "sums", {}) != first != seed_of(1, "sql", {})
 
 
 def test_the_domain_that_lacks_the_largest_share_is_next():

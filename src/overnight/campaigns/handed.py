@@ -1,4 +1,4 @@
-"""What generators hand over, made such that it can be kept: of the right types, of bounded size, and text. Pure.
+"""What generators hand over, made such that it can be kept: of the right types, of bounded size, and text.
 
 A generator is the project's own code and may read poisoned sources. What it hands over crosses a socket, a file and a
 database; what one of these would not take is here a fault of the one candidate, and not the end of the campaign.

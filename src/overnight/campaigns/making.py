@@ -22,7 +22,7 @@ from overnight.campaigns import ledger, pidfile
 from overnight.campaigns.handed import NOTHING, read_candidate
 from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of
 from overnight.campaigns.orders import Campaign, Domain, Json, Phase
-from overnight.campaigns.planning import DomainPlan, Known, neediest, shares
+from overnight.campaigns.planning import DomainPlan, Known, neediest, seed_of, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
 from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
@@ -184,7 +184,9 @@ class _Making:
         contaminated = _contaminated(self._campaign.evaluation)
         most = shares(targets, self._campaign.pilot_size if self._pilot else self._campaign.most)
         for domain in self._campaign.domains:
-            chance = None if self._campaign.active else Random(f"{self._campaign.seed}/{domain.name}")  # noqa: S311
+            chance = None
+            if not self._campaign.active:
+                chance = Random(seed_of(self._campaign.seed, domain.name, known[domain.name]))  # noqa: S311
             plan = DomainPlan(
                 counts[domain.name]["cells"],
                 known[domain.name],

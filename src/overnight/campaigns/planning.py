@@ -206,6 +206,11 @@ def _finite(target: float) -> int:
     return int(min(target, 1e15))
 
 
+def seed_of(seed: int, domain: str, known: Mapping[str, Known]) -> str:
+    """Return what the cells of a domain are drawn by: who goes on later does not draw the first ones again."""
+    return f"{seed}/{domain}/{sum(one.judged for one in known.values())}"
+
+
 def neediest(plans: Mapping[str, DomainPlan], able: Collection[str]) -> str | None:
     """Return the domain that lacks the largest share of what it is to have; None where none wants more."""
     wanting = [name for name in able if plans[name].share < 1]
