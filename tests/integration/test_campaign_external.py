@@ -25,6 +25,12 @@ GENERATOR = Path(__file__).parents[1] / "external_generator.py"
 PILOT, FULL = 40, 90
 
 
+@pytest.fixture(autouse=True)
+def python_as_it_is(monkeypatch):
+    """What a Python generator prints comes at once because Overnight says so, not because this machine does."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 def command(how, *more):
     return [sys.executable, str(GENERATOR), how, "{target}", *more]
 
@@ -242,7 +248,8 @@ def test_a_generator_that_runs_already_is_not_started_once_more(tmp_path):
         assert found["phase"] == "launch_failed"
         assert f"Campaign already running: process {os.getpid()} since " in found["reason"]
         assert found["reason"].endswith("stop it with `overnight campaign stop code`")
-        assert starts(project, PILOT) == 0 and alive(folder_of(project) / CAMPAIGN_PID).pid == os.getpid()
+        assert not (folder_of(project) / "pilot_campaign.log").exists(), "nothing was started"
+        assert alive(folder_of(project) / CAMPAIGN_PID).pid == os.getpid()
 
 
 def test_killed_with_its_daemon_a_campaign_starts_its_generator_anew_and_counts_each_sample_once(tmp_path):
@@ -261,6 +268,15 @@ def test_killed_with_its_daemon_a_campaign_starts_its_generator_anew_and_counts_
     with Project.open(tmp_path / "p") as project:
         assert read(project, "pilot_monitor_status.json")["quality_scores"] == [0.9] * PILOT
         assert starts(project, PILOT) == 2
+
+
+def test_what_an_earlier_run_has_followed_is_not_told_of_one_that_has_not_begun(tmp_path):
+    with project_of(tmp_path / "p", table("bad")) as project:
+        see(project)
+        assert read(project, "pilot_monitor_status.json")["progress"] == PILOT
+        claim(folder_of(project) / ORCHESTRATOR_PID, os.getpid(), started_of(os.getpid()), name="code")
+        assert "Campaign already running" in see(project)["reason"]
+        assert read(project, "pilot_monitor_status.json")["progress"] is None
 
 
 class TestCommands:
