@@ -55,7 +55,7 @@ def test_a_language_model_makes_a_campaign_and_its_report_says_what_it_cost(tmp_
 
 
 def test_a_model_whose_samples_are_wrong_is_rejected(tmp_path):
-    with LlmServer(with_answers(tests="assert False")) as server:
+    with LlmServer(with_answers(tests="assert 1 == 0")) as server:
         write(tmp_path / "p", server.url)
         with Project.open(tmp_path / "p") as project, project.running():
             found = see(project)
@@ -64,7 +64,8 @@ def test_a_model_whose_samples_are_wrong_is_rejected(tmp_path):
 
 def test_a_budget_is_a_hard_stop_and_a_larger_one_goes_on_without_paying_again(tmp_path):
     with LlmServer(model) as server:
-        write(tmp_path / "p", server.url, more="budget_tokens = 15000\n", settings="max_tokens = 400\n")
+        settings = 'max_tokens = 400\ncheck = "none"\n'
+        write(tmp_path / "p", server.url, more="budget_tokens = 15000\n", settings=settings)
         with Project.open(tmp_path / "p") as project, project.running():
             found = see(project, settings={"target": 600})
             assert found["phase"] == "launch_failed"
@@ -81,7 +82,7 @@ def test_killed_it_pays_at_most_for_what_was_in_flight_and_ends_with_each_sample
     command = [sys.executable, "-m", "overnight", "--project", str(tmp_path / "p"), "campaign", "auto"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with LlmServer(model) as server:
-        write(tmp_path / "p", server.url, target=150)
+        write(tmp_path / "p", server.url, target=150, settings='check = "none"\n')
         for _ in range(2):
             before = sum(server.answered.values())
             with subprocess.Popen(

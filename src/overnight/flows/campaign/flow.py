@@ -37,7 +37,7 @@ from overnight.reports.campaign_status import Statuses
 
 SAMPLES, FOLLOWING = "overnight:samples", "overnight:followed"
 """The task in which samples are made, and the one in which an external generator makes them."""
-LOOK_S = 1.0
+LOOK_S = 0.5
 _AT_ONCE = 40
 """Batches that are taken in one transaction."""
 Json = dict[str, Any]
