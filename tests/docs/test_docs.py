@@ -68,6 +68,20 @@ def test_the_flow_of_the_concepts_runs(tmp_path):
             }
 
 
+def test_the_generator_of_the_how_to_makes_a_campaign(tmp_path):
+    page = ROOT / "docs" / "how-to-campaign.md"
+    generator, program = code_blocks(page)
+    [settings] = re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)
+    for name, text in {"dates.py": generator, "program.py": program, "overnight.toml": settings}.items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.startswith("campaign_complete 230 APPROVED\n"), done.stdout + done.stderr
+    assert len((tmp_path / "dates_qwen" / "train.jsonl").read_text().splitlines()) > 150
+    assert (tmp_path / ".overnight" / "campaigns" / "dates" / "datasets" / "all" / "manifest.json").is_file()
+
+
 def test_the_services_of_the_concepts_can_be_pasted(tmp_path):
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "concepts-memory.md").read_text(), re.S)
     (tmp_path / "overnight.toml").write_text("\n".join(blocks))

@@ -49,7 +49,7 @@ def _export(
     seed: Annotated[int, typer.Option(metavar="N", help="What the parts are drawn from.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifests as JSON.")] = False,
 ) -> None:
-    """Write the accepted samples into folders that programs for fine-tuning load.
+    """Write the accepted samples as data sets for fine-tuning.
 
     Each folder has train, val and test (80, 10 and 10 percent; samples of one source or that are alike stay together)
     as JSON lines and as Parquet, a card and a manifest with hashes.
@@ -91,7 +91,10 @@ def _report(
     *,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Show the report of a campaign, which is also written as text and as a page beside its files."""
+    """Show the report of a campaign, and write it as a page too.
+
+    Text and page are written beside the campaign's files.
+    """
     import webbrowser
 
     from overnight.app import campaign_outputs, campaigns
@@ -116,7 +119,7 @@ def _inspect(
         typer.Option(metavar="REASON", help="Those alone that are accepted, refused, or were refused for this reason."),
     ] = None,
 ) -> None:
-    """Leaf through the samples of a campaign, accepted and refused ones.
+    """Leaf through the samples, accepted and refused ones.
 
     Without a terminal, the first page is printed.
     """

@@ -52,7 +52,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         epilog="Example: overnight campaign auto --campaign-target 2000",
-        help="Make training data at scale, after a pilot that has to be good.",
+        help="Make training data, after a pilot that has to be good.",
     )
     group.callback()(_group)
     group.command("auto", epilog="Example: overnight campaign auto code --campaign-target 2000")(_auto)
@@ -69,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Make training data at scale, after a pilot that has to be good."""
+    """Make training data, after a pilot that has to be good."""
 
 
 def _auto(
@@ -89,7 +89,7 @@ def _auto(
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Make a pilot, have it judged, and, if it is approved, make the whole campaign.
+    """Make a pilot, and the whole campaign if it is approved.
 
     What was interrupted goes on where it was, with nothing made twice. The variables QUALITY_THRESHOLD, CAMPAIGN_TARGET
     and AUTO_LAUNCH count where no option is given. Exit code: 0 if all was made, or the pilot approved with
@@ -137,9 +137,9 @@ def _pilot(
 def _validate(
     ctx: typer.Context, name: Name = None, *, quality_threshold: Threshold = None, as_json: Json = False
 ) -> None:
-    """Judge the pilot that was made once more, by the settings of now; what is lacking of it is made first.
+    """Judge the pilot once more, by the settings of now.
 
-    Exit code: 0 approved, 1 rejected.
+    What is lacking of it is made first. Exit code: 0 approved, 1 rejected.
     """
     wish = {"settings": _settings(quality_threshold=quality_threshold), "launch": False, "judge": True}
     _perform(ctx, name, wish, as_json=as_json)
@@ -161,9 +161,9 @@ def _launch(
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Make the whole campaign; its pilot must have been approved by the gate of now.
+    """Make the whole campaign, whose pilot was approved.
 
-    Exit code: 0 if all was made, 1 if not, 130 interrupted.
+    It must have been approved by the gate of now, unless --force says why not. Exit code: 0 if all was made, 1 if not, 130 interrupted.
     """
     if force is not None and not force.strip():
         raise UserMistake("--force: say why, as in --force 'a person has read the pilot'")
@@ -179,7 +179,10 @@ def _launch(
 
 
 def _resume(ctx: typer.Context, name: Name = None, *, background: Background = False, as_json: Json = False) -> None:
-    """Go on with a campaign that was interrupted, stopped or has failed: with all that it has made."""
+    """Go on with a campaign that was stopped.
+
+    So does one that was interrupted or has failed; all that it has made is kept.
+    """
     from overnight.app import campaigns
 
     with place_of(ctx).open() as project:
@@ -238,7 +241,7 @@ def _in_background(project: "Project", name: str, wish: dict[str, Any]) -> int:
     say(f"campaign {name} goes on alone (run {begun.run_id}), worked on by process {begun.pid}")
     say(f"  it {begun.will}")
     say(f"  logs:   {begun.logs}")
-    say(f"  watch:  overnight campaign status {name}     or: overnight campaign logs {name} -f")
+    say(f"  watch:  overnight campaign status {name}     or: overnight campaign logs {name}")
     say(f"  stop:   overnight campaign stop {name}")
     return 0
 
@@ -376,7 +379,10 @@ def _follow(tails: "Sequence[LogTail]") -> None:
 
 
 def _stop(ctx: typer.Context, name: Name = None) -> None:
-    """Stop a campaign; what it has made is kept, and `overnight campaign resume` goes on with it."""
+    """Stop a campaign; what it has made is kept.
+
+    `overnight campaign resume` goes on with it.
+    """
     from overnight.app import campaigns
 
     with place_of(ctx).open() as project:
