@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import overnight
+from overnight import Project
 from overnight.base.settings import load_config
 from overnight.resources.probes.hooks import can_release
 from overnight.resources.probes.services import check
@@ -71,7 +72,7 @@ def test_the_flow_of_the_concepts_runs(tmp_path):
 def test_the_generator_of_the_how_to_makes_a_campaign(tmp_path):
     page = ROOT / "docs" / "how-to-campaign.md"
     generator, program = code_blocks(page)
-    [settings] = re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)
+    settings, of_a_model = re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)
     for name, text in {"dates.py": generator, "program.py": program, "overnight.toml": settings}.items():
         (tmp_path / name).write_text(text)
     done = subprocess.run(
@@ -80,6 +81,10 @@ def test_the_generator_of_the_how_to_makes_a_campaign(tmp_path):
     assert done.stdout.startswith("campaign_complete 230 APPROVED\n"), done.stdout + done.stderr
     assert len((tmp_path / "dates_qwen" / "train.jsonl").read_text().splitlines()) > 150
     assert (tmp_path / ".overnight" / "campaigns" / "dates" / "datasets" / "all" / "manifest.json").is_file()
+    (tmp_path / "overnight.toml").write_text(of_a_model)
+    with Project.open(tmp_path) as project:
+        plan, _, _ = project.campaigns.plan("talks", {})
+        assert plan.domains[0].settings["budget_usd"] == 5.0
 
 
 def test_the_services_of_the_concepts_can_be_pasted(tmp_path):

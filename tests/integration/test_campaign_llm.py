@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 
 from daemons import wait_for
-from llm_model import model, with_answers
-from llm_server import LlmServer
+from llm_model import is_judging, judges, model, with_answers
+from llm_server import LlmServer, asked_of, says
 from overnight import Project
 from overnight.app import campaign_outputs, campaigns
 from overnight.base.errors import ConfigError
@@ -30,6 +31,15 @@ def write(folder, url, target=40, more="", settings=""):
     )
 
 
+def varied(body, before):
+    """Judge samples differently: terms that are the same for all carry no weight."""
+    time.sleep(0.01)
+    if not is_judging(body):
+        return model(body, before)
+    scores = judges(body)
+    return says(**{**scores, "coherence": scores["coherence"] - 0.1 * (zlib.crc32(asked_of(body).encode()) % 2)})
+
+
 def see(project, **wish):
     run_id, _ = campaigns.begin(project, "talk", wish)
     assert project.wait(run_id, WAIT_S).state.final
@@ -37,11 +47,7 @@ def see(project, **wish):
 
 
 def test_a_language_model_makes_a_campaign_and_its_report_says_what_it_cost(tmp_path):
-    def thinking(body, before):
-        time.sleep(0.02)
-        return model(body, before)
-
-    with LlmServer(thinking) as server:
+    with LlmServer(varied) as server:
         write(tmp_path / "p", server.url, settings="price_in_usd = 1.0\nprice_out_usd = 2.0\n")
         with Project.open(tmp_path / "p") as project, project.running():
             found = see(project)
@@ -63,7 +69,7 @@ def test_a_model_whose_samples_are_wrong_is_rejected(tmp_path):
 
 
 def test_a_budget_is_a_hard_stop_and_a_larger_one_goes_on_without_paying_again(tmp_path):
-    with LlmServer(model) as server:
+    with LlmServer(varied) as server:
         settings = 'max_tokens = 400\ncheck = "none"\n'
         write(tmp_path / "p", server.url, more="budget_tokens = 15000\n", settings=settings)
         with Project.open(tmp_path / "p") as project, project.running():
@@ -81,7 +87,7 @@ def test_a_budget_is_a_hard_stop_and_a_larger_one_goes_on_without_paying_again(t
 def test_killed_it_pays_at_most_for_what_was_in_flight_and_ends_with_each_sample_once(tmp_path):
     command = [sys.executable, "-m", "overnight", "--project", str(tmp_path / "p"), "campaign", "auto"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with LlmServer(model) as server:
+    with LlmServer(varied) as server:
         write(tmp_path / "p", server.url, target=150, settings='check = "none"\n')
         for _ in range(2):
             before = sum(server.answered.values())

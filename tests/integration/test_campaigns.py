@@ -275,7 +275,7 @@ def test_who_stops_a_campaign_keeps_what_was_made_and_may_go_on(tmp_path):
         assert "is stopping" in campaigns.stop(project, "sums")
         assert project.wait(run_id, WAIT_S).state is State.COMPLETED
         found = campaigns.status(project, "sums")
-        assert (found["phase"], found["stopping"]) == ("stopped", True)
+        assert (found["phase"], found["stopping"]) == ("stopped", False)
         with pytest.raises(InvalidTransition, match="is not running: stopped"):
             campaigns.stop(project, "sums")
         there = len(rows(project, "number"))
@@ -330,7 +330,7 @@ def test_who_stops_a_campaign_before_it_has_begun_is_heard(tmp_path, monkeypatch
     with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
         monkeypatch.setattr(campaign_parts, "plan_of", stopped_meanwhile)
         found = see(project)
-        assert (found["phase"], found["stopping"]) == ("stopped", True)
+        assert (found["phase"], found["stopping"]) == ("stopped", False)
         assert found["judged"] < 200
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.campaigns.planning import NOTHING, WINDOW, DomainPlan, Known, neediest, seed_of, shares
+from overnight.campaigns.planning import NOTHING, WINDOW, DomainPlan, Known, neediest, pilot_shares, seed_of, shares
 
 
 def known(numbers, accepted=(), pilot=0):
@@ -143,6 +143,15 @@ def test_the_domain_that_lacks_the_largest_share_is_next():
     plans["a"].ask(8)
     assert neediest(plans, ["a", "b"]) == "b", "nothing came of what was made"
     assert neediest(plans, []) is None
+
+
+def test_a_pilot_that_was_begun_by_other_targets_does_not_grow():
+    targets = {"a": 15, "b": 8, "c": 4}
+    first = shares({"a": 1, "b": 1, "c": 1}, 30)
+    after = pilot_shares(targets, 30, {**first, "c": 3})
+    assert (sum(after.values()), after["b"], after["c"] >= 3) == (30, 10, True)
+    assert pilot_shares(targets, 30, {}) == shares(targets, 30)
+    assert sum(pilot_shares(targets, 10, first).values()) == 30, "it was larger, and what was judged stays"
 
 
 @pytest.mark.parametrize(("targets", "total"), [({"a": 1}, 7), ({"a": 15, "b": 8, "c": 4, "d": 6, "e": 1}, 190)])

@@ -8,7 +8,7 @@ from typing import Any
 
 from overnight.app.campaign_plans import plan_of
 from overnight.app.project import Project
-from overnight.base.errors import UnknownName
+from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.files import replace_file
 from overnight.campaigns import reading, record
 from overnight.campaigns.gate import Check, Decision, Estimate, Verdict
@@ -55,6 +55,10 @@ def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> Campaig
     """Return what the report of a campaign tells. `wishes` are the settings that its newest run had of its own."""
     stand = stand_of(project, name)
     plan, _, _ = plan_of(project.config, project.state_dir, project.campaign_names(), name, wishes)
+    if plan.external is not None:
+        raise UserMistake(
+            f"a program of its own makes the samples of {name!r}; `overnight campaign status` says what it told"
+        )
     now_us = project.clock.now_us()
     with project.database.read() as connection:
         figures = reading.figures_of(

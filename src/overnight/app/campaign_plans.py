@@ -105,6 +105,7 @@ def plan_of(
         active=settings.active_learning,
         packages=_installed(name, settings),
         evaluation=_evaluation(config, name, settings),
+        auto_launch=settings.auto_launch,
         then=_then(name, settings.then, None if external is not None else [one.name for one in domains]),
         external=external,
     )

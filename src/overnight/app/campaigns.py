@@ -82,7 +82,9 @@ def _run_of(project: Project, stand: Stand | None) -> Run | None:
 
 def _phase(stand: Stand | None, run: Run | None) -> str | None:
     """Return the phase. A run that has ended from outside, or by a mistake, could not note how: its state tells."""
-    if run is not None and run.state is State.FAILED:
+    # What follows a campaign may fail too: its samples are there all the same.
+    complete = stand is not None and stand.phase is Phase.CAMPAIGN_COMPLETE
+    if run is not None and run.state is State.FAILED and not complete:
         return str(Phase.LAUNCH_FAILED)
     if stand is None or stand.phase is None:
         return None
@@ -114,7 +116,7 @@ def status(project: Project, name: str) -> Json:
         "campaign": name,
         "phase": _phase(stand, run),
         "run": None if run is None else {"run_id": run.run_id, "state": str(run.state)},
-        "stopping": stand is not None and stand.stopping,
+        "stopping": stand is not None and stand.stopping and run is not None and not run.state.final,
         "reason": None,
         "target": plan.target,
         "judged": 0,
@@ -273,6 +275,8 @@ def begin_alone(project: Project, name: str, wish: Mapping[str, Any]) -> Alone:
         raise UserMistake("a process that is no daemon works on this project; end it first, or leave --background out")
     if daemon is None:
         daemon = launch.start(project.folder, project.state_dir, [], threading.Event().wait)
+    # Of the run that there is: it may have been under way with other settings.
+    wish = {"settings": {}, **_wish_of(project.get(run_id))}
     plan, specification, _ = plan_of(
         project.config, project.state_dir, project.campaign_names(), name, wish["settings"]
     )

@@ -22,7 +22,7 @@ from overnight.campaigns import ledger, pidfile
 from overnight.campaigns.handed import NOTHING, read_candidate
 from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of
 from overnight.campaigns.orders import Campaign, Domain, Json, Phase
-from overnight.campaigns.planning import DomainPlan, Known, neediest, seed_of, shares
+from overnight.campaigns.planning import DomainPlan, Known, neediest, pilot_shares, seed_of, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
 from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
@@ -182,7 +182,10 @@ class _Making:
     def _open(self, counts: Mapping[str, Json], known: Mapping[str, Mapping[str, Known]]) -> None:
         targets = {domain.name: domain.target for domain in self._campaign.domains}
         contaminated = _contaminated(self._campaign.evaluation)
-        most = shares(targets, self._campaign.pilot_size if self._pilot else self._campaign.most)
+        most = shares(targets, self._campaign.most)
+        if self._pilot:
+            judged = {name: sum(one.pilot for one in cells.values()) for name, cells in known.items()}
+            most = pilot_shares(targets, self._campaign.pilot_size, judged)
         for domain in self._campaign.domains:
             chance = None
             if not self._campaign.active:

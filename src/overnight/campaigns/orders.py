@@ -79,6 +79,7 @@ class Campaign:
     packages: Sequence[str] = ()
     evaluation: Sequence[str] = ()
     then: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    auto_launch: bool = True
     external: External | None = None
 
     def size(self, phase: Phase) -> int:

@@ -217,6 +217,22 @@ def neediest(plans: Mapping[str, DomainPlan], able: Collection[str]) -> str | No
     return min(wanting, key=lambda name: plans[name].share, default=None)
 
 
+def pilot_shares(targets: Mapping[str, int], total: int, judged: Mapping[str, int]) -> dict[str, int]:
+    """Return how many candidates of a pilot each domain is to have, where some of it was judged by other targets.
+
+    What a domain has beyond its share is not taken back: others have so many fewer, but for those that they have.
+    """
+    found = shares(targets, total)
+    for name, size in found.items():
+        found[name] = max(size, judged.get(name, 0))
+    while sum(found.values()) > total:
+        able = [name for name, size in found.items() if size > judged.get(name, 0)]
+        if not able:
+            break
+        found[max(able, key=lambda name: found[name] - judged.get(name, 0))] -= 1
+    return found
+
+
 def shares(targets: Mapping[str, int], total: int) -> dict[str, int]:
     """Return `total` shared out like the targets, as whole numbers that sum up to it (largest remainders)."""
     everything = sum(targets.values())

@@ -38,9 +38,9 @@ def _monitor(
     pilot: Annotated[bool, typer.Option("--pilot/--full", help="Which phase of the campaign it is.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON at the end, and nothing before.")] = False,
 ) -> None:
-    """Follow a generator that Overnight did not start, until it is done, has failed or makes nothing any more.
+    """Follow a generator that Overnight did not start.
 
-    A second call goes on where the first one was. Nothing is started or ended but the watching. Exit code: 0 all was
+    That is until it is done, has failed, or makes nothing any more. A second call goes on where the first one was. Nothing is started or ended but the watching. Exit code: 0 all was
     made, 1 it failed or was given up, 130 interrupted.
     """
     from overnight.app import campaigns

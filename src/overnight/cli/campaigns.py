@@ -163,7 +163,8 @@ def _launch(
 ) -> None:
     """Make the whole campaign, whose pilot was approved.
 
-    It must have been approved by the gate of now, unless --force says why not. Exit code: 0 if all was made, 1 if not, 130 interrupted.
+    It must have been approved by the gate of now, unless --force says why not. Exit code: 0 if all was made, 1 if not,
+    130 interrupted.
     """
     if force is not None and not force.strip():
         raise UserMistake("--force: say why, as in --force 'a person has read the pilot'")
@@ -174,7 +175,7 @@ def _launch(
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
     )
-    wish = {"settings": settings, "pilot": False, **({"force": force} if force else {})}
+    wish = {"settings": settings, "pilot": False, "launch": True, **({"force": force} if force else {})}
     _perform(ctx, name, wish, as_json=as_json, background=background)
 
 
@@ -201,8 +202,7 @@ def _perform(
 
     with place_of(ctx).open() as project:
         found = campaigns.name_of(project, name)
-        if wish.get("pilot", True):
-            wish = campaigns.with_environment(project, found, wish)
+        wish = campaigns.with_environment(project, found, wish)
         raise typer.Exit(
             _in_background(project, found, wish) if background else perform(project, found, wish, as_json=as_json)
         )

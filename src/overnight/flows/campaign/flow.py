@@ -69,7 +69,7 @@ def campaign(flow: Flow, campaigns: Campaigns, name: str, wish: Mapping[str, Any
         ended = work.pilot()
         if ended is not None:
             return ended
-    return work.full() if wish.get("launch", True) else work.end(Phase.VALIDATION_COMPLETE, None)
+    return work.full() if wish.get("launch", work.campaign.auto_launch) else work.end(Phase.VALIDATION_COMPLETE, None)
 
 
 @dataclass(frozen=True, kw_only=True)
