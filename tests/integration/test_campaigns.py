@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -394,7 +393,7 @@ def test_a_launch_that_is_noted_again_after_a_crash_is_there_once(tmp_path):
         assert [one["forced"] for one in campaigns.status(project, "sums")["launches"]] == [None, "why"]
 
 
-def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, kill_random):
+def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, chance):
     target, log = 600, tmp_path / "drafted"
     write(tmp_path / "p", table(target=target, settings="pause_s = 0.002, wrong = 1"))
     command = [sys.executable, "-m", "overnight", "--project", str(tmp_path / "p"), "campaign", "auto"]
@@ -402,7 +401,7 @@ def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, 
     for _ in range(3):
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as one:
             before = log.stat().st_size if log.exists() else 0
-            more = kill_random.randint(100, 800)
+            more = chance.randint(100, 800)
             wait_for(lambda before=before, more=more: log.exists() and log.stat().st_size > before + more)
             one.kill()
             assert one.wait() == -signal.SIGKILL, "it was killed before its end"
@@ -420,11 +419,6 @@ def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, 
     twice = sum(count - 1 for count in drafted.values())
     # Drafted again: what was in the processes or in no batch yet, at each kill.
     assert twice <= 3 * (2 * 2 * 8 + 50 + 64), twice
-
-
-@pytest.fixture
-def kill_random(request):
-    return random.Random(request.config.getoption("--kill-seed"))
 
 
 class TestSettings:

@@ -1,8 +1,8 @@
 """Which judged samples are accepted, one after the other: what is wrong, not good enough, or there already is not.
 
 The order is: whether it is text and short enough, what the check found, what the sample is worth, whether the very text
-is there, whether its skeleton has enough samples, whether it stands in what models are measured on, whether a text is there
-that is nearly the same. What was measured is kept for all.
+is there, whether its skeleton has enough samples, whether it stands in what models are measured on, whether a text is
+there that is nearly the same. What was measured is kept for all.
 """
 
 import hashlib

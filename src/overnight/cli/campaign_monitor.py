@@ -40,8 +40,9 @@ def _monitor(
 ) -> None:
     """Follow a generator that Overnight did not start.
 
-    That is until it is done, has failed, or makes nothing any more. A second call goes on where the first one was. Nothing is started or ended but the watching. Exit code: 0 all was
-    made, 1 it failed or was given up, 130 interrupted.
+    That is until it is done, has failed, or makes nothing any more. A second call goes on where the first one was.
+    Nothing is started or ended but the watching. Exit code: 0 all was made, 1 it failed or was given up, 130
+    interrupted.
     """
     from overnight.app import campaigns
     from overnight.app.campaign_monitor import Followed, monitor
