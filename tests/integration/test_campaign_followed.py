@@ -1,6 +1,7 @@
 """Generators that Overnight does not know are followed by their logs: real processes, and each wait ends."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -197,7 +198,8 @@ def test_the_same_line_again_and_again_is_no_progress(log):
 def test_a_generator_that_begins_anew_for_ever_ends_the_wait(log):
     with generator(log, "loop") as child:
         finding = Monitor(log, child).follow()
-    assert finding.reason.startswith("the generator loops: it began anew 4 times, at ")
+    # On a busy machine it has done so more often before anybody looks.
+    assert re.match(r"the generator loops: it began anew ([4-9]|\d\d) times, at ", finding.reason)
 
 
 def test_one_that_never_starts_ends_the_wait(log):

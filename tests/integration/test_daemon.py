@@ -255,7 +255,7 @@ def test_a_stopped_daemon_that_does_not_listen_is_killed_by_force(daemon):
         ('[tasks.a]\naction = "work:tick"\ntimeout_s = 0\n', "timeout_s"),
         ("[tasks.a]\naction = []\n", "action"),
         ("[tasks.a]\nevery = '1s'\n", "action"),
-        ('[tasks.a]\naction = "campaign:x"\n', "runs no campaigns"),
+        ('[tasks.a]\naction = "campaign:x"\n', "there is no campaign 'x'"),
         ('[tasks.a]\naction = "nightly"\n', "has no agents"),
         ('[tasks.a]\naction = "act"\nagent_name = "nobody"\n', "not an agent"),
         ('[tasks.a]\naction = "work:tick"\noverlap = "sometimes"\n', "overlap"),

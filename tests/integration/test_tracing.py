@@ -387,6 +387,8 @@ def test_an_outage_is_one_line_and_its_end_says_what_was_lost(tmp_path, nowhere,
 
     with opened(tmp_path) as project, closing(Tracer(project, f"http://127.0.0.1:{nowhere}")) as tracer:
         lose(tracer)
+        # It counts first, and says so then.
+        until(lambda: said("traces_fail"))
         lose(tracer)
         assert len(said("traces_fail")) == 1
         assert "refused" in said("traces_fail")[0]
@@ -396,7 +398,7 @@ def test_an_outage_is_one_line_and_its_end_says_what_was_lost(tmp_path, nowhere,
             assert [span.name for span in collector.spans] == ["hello"]
         assert said("traces_lost") == ["event=traces_lost runs=2"]
         lose(tracer)
-        assert len(said("traces_fail")) == 2
+        until(lambda: len(said("traces_fail")) == 2)
     assert [record.name for record in caplog.records if record.name.startswith(OTHERS)] == []
 
 

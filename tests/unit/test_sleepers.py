@@ -95,6 +95,13 @@ def has_begun(one, key):
     wait_for(lambda: key not in one.granted)
 
 
+def seen(machine):
+    """Wait until others know what the service uses: whoever looks before takes it for somebody else's."""
+    wait_for(
+        lambda: any(one.used_bytes for part in ledger_of(machine)[1] for one in part.services if one.name == "api")
+    )
+
+
 def noted(machine):
     return list((machine.read(ASLEEP) or {}).get("/mine", {}))
 
@@ -108,7 +115,9 @@ def test_what_sleeps_for_a_run_of_this_project_is_woken_when_the_work_ends(work,
 
 
 def test_what_makes_room_for_a_run_of_another_project_sleeps_on_and_is_woken_by_who_works_next(work, api, machine):
-    mine, other = work("/mine", api), work("/other")
+    mine = work("/mine", api)
+    seen(machine)
+    other = work("/other")
     has_begun(other, 2)
     mine.stop()
     assert (api.awake, noted(machine)) == (False, ["api"]), "it would need what that run has"
