@@ -16,6 +16,8 @@ from overnight.base.errors import InvalidTransition, MissingExtra, OvernightErro
 from overnight.base.jobs import TRAINING
 from overnight.processes.table import look
 from overnight.registry import store as registry
+from overnight.training.jobs import find
+from overnight.training.kinds import kind_of
 from small_trainer import Line, points
 
 TESTS = str(Path(__file__).parents[1])
@@ -99,7 +101,23 @@ def test_equal_experiences_count_once(project):
 def test_priority_follows_the_model_type_unless_it_is_said(project):
     pytest.importorskip("numpy")
     assert project.submit_training("line", points()).priority == "NORMAL"
-    assert project.submit_training("line", points(), priority="critical".upper()).priority == "CRITICAL"
+    assert project.submit_training("line", points(), priority="critical").priority == "CRITICAL"
+    defaults = {"voice": "CRITICAL", "nlu": "HIGH", "vision": "NORMAL", "embedding": "LOW"}
+    assert {name: kind_of(name, {}).priority for name in defaults} == defaults
+
+
+def test_a_job_trains_on_the_snapshot_of_an_earlier_one(project):
+    first = project.submit_training("line", points(), job_id="first")
+    with project.database.read() as connection:
+        snapshot = find(connection, "first").snapshot_id
+    project.submit_training("line", snapshot=snapshot, job_id="again")
+    with project.database.read() as connection:
+        assert find(connection, "again").snapshot_id == snapshot, "what is the same has the same id"
+    assert first.model_type == project.job("again").model_type
+    with pytest.raises(UserMistake, match="snapshot: 'gone' is none of experiences"):
+        project.submit_training("line", snapshot="gone")
+    with pytest.raises(UserMistake, match="one of them, not both"):
+        project.submit_training("line", points(), snapshot=snapshot)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -14,7 +15,7 @@ from overnight.app.experiences import buffer_of, sequence_of
 from overnight.app.fitting import check_of
 from overnight.app.job_status import JobStatus, job_status, progress_of, status_of
 from overnight.app.workplace import Workplace
-from overnight.base.errors import InvalidTransition, QueueFull, TransientError, UserMistake
+from overnight.base.errors import InvalidTransition, QueueFull, TransientError, UnknownName, UserMistake, said_by
 from overnight.base.files import to_json
 from overnight.base.jobs import DEFAULT_EPOCHS, DEFAULT_INTERVAL, JOB, TRAINING
 from overnight.base.refs import Bump
@@ -42,6 +43,7 @@ def submit_training(
     model_type: str,
     experiences: Iterable[Any] | None = None,  # Any: as they came, checked here
     *,
+    snapshot: str | None = None,
     job_id: str | None = None,
     epochs: int = DEFAULT_EPOCHS,
     priority: Priority | str | None = None,
@@ -57,6 +59,10 @@ def submit_training(
     Raises:
         QueueFull: jobs do not run together, and too many wait.
     """
+    if snapshot is not None:
+        if experiences is not None:
+            raise UserMistake("experiences or a snapshot: one of them, not both")
+        experiences = _in_snapshot(project, snapshot)
     wish = _wish(
         project,
         model_type,
@@ -219,13 +225,14 @@ def _wish(
     if settings is not None and not isinstance(settings, Mapping):
         raise UserMistake(f"settings: {settings!r} is not an object with the settings of the trainer")
     kind = kind_of(model_type, project.config.training.models)
-    if priority is not None and priority not in tuple(Priority):
+    rank = priority.upper() if isinstance(priority, str) else priority
+    if rank is not None and rank not in tuple(Priority):
         raise UserMistake(f"priority: {priority!r} is not one of {', '.join(Priority)}")
     return Wish(
         job_id=f"{model_type[:80]}-{os.urandom(4).hex()}" if job_id is None else job_id,
         model_type=model_type,
         epochs=epochs,
-        priority=str(priority or kind.priority),
+        priority=str(rank or kind.priority),
         checkpoint_interval=checkpoint_interval,
         memory_gb=kind.memory_gb if memory_gb is None else memory_gb,
         cpus=kind.cpus,
@@ -258,6 +265,21 @@ def place_training(
     wish = _wish(project, model_type, epochs=epochs, memory_gb=memory_gb, gpus=gpus, gpu_memory_gb=gpu_memory_gb)
     items = _checked(project, wish, experiences)
     return placement_of(project, wish, items, len(_content(items)))
+
+
+def _in_snapshot(project: Workplace, snapshot: str) -> list[Any]:
+    """Return the experiences of a snapshot, such as one that an earlier job was trained on.
+
+    Raises:
+        UserMistake: there is no such snapshot, or it holds something else.
+        DamagedBlob: it is not what was stored.
+    """
+    try:
+        if not re.fullmatch(r"[0-9a-f]{64}", snapshot):
+            raise UnknownName("an id has 64 hexadecimal digits")
+        return [json.loads(line) for line in project.blobs.get(snapshot).splitlines()]
+    except (UnknownName, ValueError) as error:
+        raise UserMistake(f"snapshot: {snapshot!r} is none of experiences: {said_by(error)}") from None
 
 
 def _content(items: Sequence[Mapping[str, Any]]) -> bytes:

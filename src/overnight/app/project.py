@@ -116,6 +116,7 @@ class Project(Workplace):
         model_type: str,
         experiences: Iterable[Mapping[str, Any]] | None = None,
         *,
+        snapshot: str | None = None,
         job_id: str | None = None,
         epochs: int = DEFAULT_EPOCHS,
         priority: Priority | str | None = None,
@@ -130,7 +131,8 @@ class Project(Workplace):
 
         Each experience has `input` and `expected_output`; docs/reference/model_types.md says what the built-in
         model_types (nlu, voice, vision, embedding) take. Without experiences the job takes the buffer, and what it
-        takes counts as used; see `add_experiences`. The same `job_id` twice is the same job. Every
+        takes counts as used; see `add_experiences`. `snapshot` is the id of one that an earlier job was trained on, in
+        the place of experiences. The same `job_id` twice is the same job. Every
         `checkpoint_interval` epochs (0: never) the training's place is written down. `memory_gb` (10^9 bytes) is what
         its processes may take, `gpu_memory_gb` what they may take of each of its `gpus` (None: all, alone). `settings`
         go to the trainer, beside those of `[training.models]`. `bump` ("major", "minor" or "patch") says which part of
@@ -147,6 +149,7 @@ class Project(Workplace):
             self,
             model_type,
             experiences,
+            snapshot=snapshot,
             job_id=job_id,
             epochs=epochs,
             priority=priority,

@@ -50,6 +50,9 @@ def _submit(
             help="Experiences: JSON lines, or a JSON list; - for stdin. Without it, those of the buffer.",
         ),
     ] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(metavar="ID", help="A snapshot that an earlier job was trained on, instead of --data.")
+    ] = None,
     job_id: Annotated[
         str | None, typer.Option("--id", metavar="JOB", help="The job's id; the same id is one job.")
     ] = None,
@@ -88,9 +91,10 @@ def _submit(
             project,
             model_type,
             experiences,
+            snapshot=snapshot,
             job_id=job_id,
             epochs=epochs,
-            priority=None if priority is None else priority.upper(),
+            priority=priority,
             checkpoint_interval=checkpoint_every,
             memory_gb=memory_gb,
             gpus=gpus,
