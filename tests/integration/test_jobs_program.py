@@ -252,6 +252,7 @@ def test_the_example_trains_its_program(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "job t completed: version v1.0.0" in said and "share within a degree 1 on experiences" in said
     with Project.open(folder) as project:
+        assert project.config.resources.max_total_memory_gb == 64
         with project.database.read() as connection:
             version = registry.newest(connection, "thermometer")
         line = json.loads(project.blobs.get(str(version.manifest["line.json"]["sha256"])))
