@@ -1,7 +1,7 @@
 """A data campaign: a pilot, the gate that judges it, and, where that approves, the whole campaign.
 
 A durable flow. What is made is in the ledger, a row for each candidate, so that nothing here is made again after a
-crash; the flow itself records its phases alone. While samples are made it takes what comes into the ledger, once a
+crash; the flow itself records its phases alone. While samples are made it takes what comes into the ledger, twice a
 second, and keeps the status files that other programs read. What an external generator makes is its own: of that there
 is what its log tells.
 """
