@@ -30,7 +30,9 @@ class Sums:
         pause_s=0.0,
         waits_for=None,
         grounded=0.9,
+        at_once=1,
     ):
+        self.at_once = at_once
         self.numbers, self.wrong, self.blind, self.pause_s = numbers, wrong, blind, pause_s
         self.dies_at, self.hangs_at, self.none_at = dies_at, hangs_at, none_at
         self.waits_for, self.grounded = waits_for, grounded

@@ -131,6 +131,20 @@ def test_who_goes_on_by_chance_does_not_draw_the_first_cells_again():
     assert seed_of(2, "sums", {}) != first != seed_of(1, "sql", {})
 
 
+def test_by_chance_no_more_is_asked_for_than_there_is_or_is_wanted():
+    dry = plan({"a": 3}, random=Random(1))
+    assert len(dry.ask(10)) == 3
+    few = plan({"a": None}, target=2, random=Random(1))
+    assert len(few.ask(20)) < 20
+    assert few.share >= 1
+
+
+def test_what_is_full_wants_nothing():
+    one = plan({"a": None}, target=1)
+    assert len(see_through(one, lambda *_: True)) == 1
+    assert one.share == 1.0
+
+
 def test_the_domain_that_lacks_the_largest_share_is_next():
     plans = {"a": plan({"x": None}, target=100), "b": plan({"x": None}, target=10)}
     assert neediest(plans, ["a", "b"]) in ("a", "b")

@@ -140,8 +140,11 @@ class DomainPlan:
         count = int(min(count, self.most - self.judged - self.making))
         if self.full or count <= 0:
             return []
-        chosen = list(self._chosen(count))
-        self.making += len(chosen)
+        chosen = []
+        for pair in self._chosen(count):
+            # One by one: a choice by chance looks at it, and ends where no more are wanted.
+            self.making += 1
+            chosen.append(pair)
         return chosen
 
     def _chosen(self, count: int) -> Iterator[tuple[str, int]]:
