@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from daemons import wait_for
 from overnight import Project
 from overnight.app import campaign_parts, campaigns
+from overnight.base.campaigns import SAMPLES
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import gate, ledger, record
 from overnight.campaigns.handed import FAILED
@@ -26,7 +27,6 @@ from overnight.campaigns.spool import Spool
 from overnight.campaigns.tables import samples
 from overnight.engine import store as flow_store
 from overnight.engine.model import State
-from overnight.flows.campaign.flow import SAMPLES
 
 WAIT_S = 60
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight.app.campaign_external import patterns_of
-from overnight.app.campaign_plans import plan_of, settings_of
+from overnight.app.campaign_plans import settings_of
 from overnight.app.project import Project
 from overnight.base.errors import UserMistake
 from overnight.campaigns import pidfile
@@ -50,9 +50,8 @@ def monitor(project: Project, followed: Followed, wait: Wait, show: Callable[[Js
         UserMistake: the campaign's own run follows one, or the log cannot be read.
         UnknownName, ConfigError: there is no such campaign, or its settings do not go together.
     """
-    known = project.campaign_names()
-    settings = settings_of(project.config, known, followed.name, {})
-    plan, _, _ = plan_of(project.config, project.state_dir, known, followed.name, {})
+    settings = settings_of(project.config, project.campaign_names(), followed.name, {})
+    plan, specification, _ = project.campaigns.plan(followed.name, {})
     folder = Path(plan.folder)
     owner = pidfile.alive(folder / ORCHESTRATOR_PID)
     if owner is not None:
@@ -70,7 +69,7 @@ def monitor(project: Project, followed: Followed, wait: Wait, show: Callable[[Js
     )
     alive = _looking_at(followed.pid)
     poll_s = settings.poll_pilot_s if followed.phase == "pilot" else settings.poll_full_s
-    statuses = project.campaigns.statuses(plan)
+    statuses = project.campaigns.statuses(plan, specification)
     with closing(follower):
         while True:
             lives = alive()

@@ -6,7 +6,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from overnight.app.campaign_plans import plan_of
 from overnight.app.project import Project
 from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.files import replace_file
@@ -54,7 +53,7 @@ def stand_of(project: Project, name: str) -> Stand:
 def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> CampaignReport:
     """Return what the report of a campaign tells. `wishes` are the settings that its newest run had of its own."""
     stand = stand_of(project, name)
-    plan, _, _ = plan_of(project.config, project.state_dir, project.campaign_names(), name, wishes)
+    plan, _, _ = project.campaigns.plan(name, wishes)
     if plan.external is not None:
         raise UserMistake(
             f"a program of its own makes the samples of {name!r}; `overnight campaign status` says what it told"

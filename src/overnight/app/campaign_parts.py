@@ -7,7 +7,7 @@ from pathlib import Path
 from overnight.app.campaign_plans import plan_of
 from overnight.base.clock import Clock
 from overnight.base.config import Config
-from overnight.campaigns import gate, ledger, record
+from overnight.campaigns.gate import Specification
 from overnight.campaigns.orders import Campaign
 from overnight.db.database import Database
 from overnight.flows.campaign.flow import Campaigns
@@ -20,11 +20,7 @@ def parts_of(
 ) -> Campaigns:
     """Return the parts, by this configuration; `known` are the names of the campaigns."""
 
-    def statuses(campaign: Campaign) -> Statuses:
-        with database.read() as connection:
-            stand = record.find(connection, campaign.name)
-            fixed = None if stand is None else ledger.gate_of(connection, stand.campaign_id)
-        specification = fixed or gate.Specification()
+    def statuses(campaign: Campaign, specification: Specification) -> Statuses:
         return Statuses(campaign=campaign, specification=specification, logs=state_dir / "logs", clock=clock)
 
     plan = partial(plan_of, config, state_dir, known)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from overnight.base.campaigns import CAMPAIGN, FOLLOWING, SAMPLES
 from overnight.base.errors import InvalidTask
 from overnight.base.vocabulary import suggestion
 from overnight.engine.model import BUILT_IN, LONGEST_S, Task
@@ -12,10 +13,9 @@ if TYPE_CHECKING:
     from overnight.engine.flow import Flow
     from overnight.flows.campaign.flow import Campaigns
 
-CAMPAIGN, SAMPLES, FOLLOWED = "overnight:campaign", "overnight:samples", "overnight:followed"
 MADE_BY = {
     SAMPLES: "overnight.campaigns.making:make_samples",
-    FOLLOWED: "overnight.campaigns.following:follow_generator",
+    FOLLOWING: "overnight.campaigns.following:follow_generator",
 }
 PLAIN = "campaign"
 """What the campaign of a project is called that describes none."""

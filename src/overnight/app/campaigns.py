@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from overnight.app import launch
-from overnight.app.campaign_plans import plan_of, settings_of
-from overnight.app.campaign_tasks import CAMPAIGN
+from overnight.app.campaign_plans import settings_of
 from overnight.app.project import Project
+from overnight.base.campaigns import CAMPAIGN
 from overnight.base.errors import InvalidTransition, UnknownName, UserMistake
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
@@ -50,7 +50,7 @@ def begin(project: Project, name: str, wish: Mapping[str, Any]) -> tuple[RunId, 
         UnknownName, ConfigError, UserMistake: there is no such campaign, or its settings do not go together.
     """
     settings = dict(wish.get("settings") or {})
-    plan_of(project.config, project.state_dir, project.campaign_names(), name, settings)
+    project.campaigns.plan(name, settings)
     args = to_json({"name": name, "by": user(), **wish}, what="what the campaign is asked for")
 
     def change(tx: Tx) -> tuple[RunId, bool]:
@@ -108,9 +108,7 @@ def status(project: Project, name: str) -> Json:
     """
     stand = _stand(project, name)
     run = _run_of(project, stand)
-    plan, specification, _ = plan_of(
-        project.config, project.state_dir, project.campaign_names(), name, _wish_of(run).get("settings") or {}
-    )
+    plan, specification, _ = project.campaigns.plan(name, _wish_of(run).get("settings") or {})
     domains = {one.name: {"target": one.target, "judged": 0, "accepted": 0} for one in plan.domains}
     found: Json = {
         "campaign": name,
@@ -192,10 +190,9 @@ def stop(project: Project, name: str) -> str:
         return f"campaign {name!r} is stopping (run {run.run_id})"
     project.cancel(run.run_id)
     project.database.writer.do(lambda tx: record.enter(tx, stand.campaign_id, Phase.STOPPED))
-    plan, _, _ = plan_of(
-        project.config, project.state_dir, project.campaign_names(), name, _wish_of(run).get("settings") or {}
-    )
-    project.campaigns.statuses(plan).entered(Phase.STOPPED, "somebody stopped it while nobody worked on the project")
+    plan, specification, _ = project.campaigns.plan(name, _wish_of(run).get("settings") or {})
+    statuses = project.campaigns.statuses(plan, specification)
+    statuses.entered(Phase.STOPPED, "somebody stopped it while nobody worked on the project")
     return f"campaign {name!r} is stopped"
 
 
@@ -225,9 +222,8 @@ def with_environment(project: Project, name: str, wish: Mapping[str, Any]) -> Js
         prefixed = project.config.set_by.get(f"campaigns.{name}.{key}", "").startswith(PREFIX)
         if variable in variables and key not in settings and not prefixed:
             settings[key] = _value(variable, variables[variable])
-    plan_of(project.config, project.state_dir, project.campaign_names(), name, settings)
-    goes_on = settings_of(project.config, project.campaign_names(), name, settings).auto_launch
-    return {"launch": goes_on, **wish, "settings": settings}
+    plan, _, _ = project.campaigns.plan(name, settings)
+    return {"launch": plan.auto_launch, **wish, "settings": settings}
 
 
 def _value(variable: str, text: str) -> float | int | bool:
@@ -277,9 +273,7 @@ def begin_alone(project: Project, name: str, wish: Mapping[str, Any]) -> Alone:
         daemon = launch.start(project.folder, project.state_dir, [], threading.Event().wait)
     # Of the run that there is: it may have been under way with other settings.
     wish = {"settings": {}, **_wish_of(project.get(run_id))}
-    plan, specification, _ = plan_of(
-        project.config, project.state_dir, project.campaign_names(), name, wish["settings"]
-    )
+    plan, specification, _ = project.campaigns.plan(name, wish["settings"])
     pilot = f"makes a pilot of {specification.pilot_size}, which has to reach {specification.quality_threshold:g}"
     whole = f"makes {plan.target:,} samples"
     parts = [text for text, wanted in ((pilot, wish.get("pilot", True)), (whole, wish.get("launch", True))) if wanted]

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from overnight.base.campaigns import FOLLOWING, SAMPLES
 from overnight.base.errors import PermanentError, UnknownName
 from overnight.campaigns import following, gate, ledger, record
 from overnight.campaigns.following import FAILED, FOLLOWED
@@ -35,8 +36,6 @@ from overnight.engine.model import Needs, Run, State
 from overnight.flows.campaign.then import Train, then
 from overnight.reports.campaign_status import Statuses
 
-SAMPLES, FOLLOWING = "overnight:samples", "overnight:followed"
-"""The task in which samples are made, and the one in which an external generator makes them."""
 LOOK_S = 0.5
 _AT_ONCE = 40
 """Batches that are taken in one transaction."""
@@ -49,7 +48,7 @@ class Campaigns:
 
     database: Database
     plan: Callable[[str, Mapping[str, Any]], tuple[Campaign, Specification, float]]
-    statuses: Callable[[Campaign], Statuses]
+    statuses: Callable[[Campaign, Specification], Statuses]
     train: Train
 
 
@@ -182,7 +181,7 @@ def _begin(campaigns: Campaigns, run_id: int, name: str, wish: Json) -> Json:
         return campaign_id
 
     campaign_id = campaigns.database.writer.do(change)
-    campaigns.statuses(plan).begun()
+    campaigns.statuses(plan, specification).begun()
     return {
         "campaign_id": campaign_id,
         "campaign": plan.to_dict(),
@@ -191,12 +190,16 @@ def _begin(campaigns: Campaigns, run_id: int, name: str, wish: Json) -> Json:
     }
 
 
+def _statuses(campaigns: Campaigns, begun: Json) -> Statuses:
+    return campaigns.statuses(Campaign.from_dict(begun["campaign"]), Specification(**begun["gate"]))
+
+
 def _enter(campaigns: Campaigns, begun: Json, phase: str, reason: str | None) -> None:
     def change(tx: Tx) -> None:
         record.enter(tx, begun["campaign_id"], Phase(phase))
 
     campaigns.database.writer.do(change)
-    campaigns.statuses(Campaign.from_dict(begun["campaign"])).entered(Phase(phase), reason)
+    _statuses(campaigns, begun).entered(Phase(phase), reason)
 
 
 def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | None:
@@ -220,7 +223,7 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
         found = ledger.counts(connection, campaign_id, pilot=phase == "pilot")
         qualities, _ = _replayed(connection, campaign_id, plan) if phase == "pilot" else ({}, ())
     ended = run.state.final and not more
-    statuses = campaigns.statuses(plan)
+    statuses = _statuses(campaigns, begun)
     if phase == "pilot":
         statuses.pilot(found, [one for some in qualities.values() for one in some], complete=ended, now=ended)
     else:
@@ -248,7 +251,7 @@ def _tell(campaigns: Campaigns, begun: Json, *, run_id: int, phase: Part, ended:
     kept = Kept.read(Path(plan.folder) / FOLLOWED[phase])
     # Before the run begins, there is what an earlier one has left.
     known = None if kept is None or kept.run_id != run_id else kept
-    campaigns.statuses(plan).followed(phase, known, running=not ended, ended=ended)
+    _statuses(campaigns, begun).followed(phase, known, running=not ended, ended=ended)
 
 
 def _was_refused(campaigns: Campaigns, begun: Json) -> bool:
@@ -298,7 +301,7 @@ def _validate(campaigns: Campaigns, begun: Json, made: Json) -> Json:
     pilot = Pilot(qualities=qualities, planted=planted, complete=made["ended"] == TARGET, constant=constant)
     verdict = gate.judge(specification, pilot)
     campaigns.database.writer.do(lambda tx: record.judged(tx, begun["campaign_id"], verdict))
-    campaigns.statuses(plan).judged(verdict)
+    _statuses(campaigns, begun).judged(verdict)
     return {"decision": str(verdict.decision), "reason": verdict.reason, "quality": _estimate(verdict)}
 
 
@@ -339,7 +342,7 @@ def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> Json:
         record.launch(tx, begun["campaign_id"], run_id, by=by, forced=forced if refused else None)
 
     campaigns.database.writer.do(change)
-    campaigns.statuses(Campaign.from_dict(begun["campaign"])).launched(verdict, forced if refused else None)
+    _statuses(campaigns, begun).launched(verdict, forced if refused else None)
     return {**told, "refused": None}
 
 
