@@ -80,8 +80,9 @@ def test_what_was_accepted_is_read_back_whole_and_in_pieces(database, monkeypatc
     number, batch = campaign(database), judged(20)
     do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=True)))
     with database.read() as connection:
-        found = list(ledger.accepted(connection, number, "code"))
-        assert list(ledger.accepted(connection, number, "sql")) == []
+        there = list(ledger.exported(connection, number))
+    assert {one.domain for one in there} == {"code"}
+    found = [(one.body, one.skeleton) for one in there]
     told = {(json.loads(body)["messages"][1]["content"], skeleton) for body, skeleton in found}
     kept = [one for one in batch if one.reason is None]
     assert told == {(one.candidate.draft.messages[1].content, one.skeleton) for one in kept}
@@ -97,8 +98,8 @@ def test_odd_texts_come_back_as_they_were(database):
     batch = Intake(Terms()).judge([candidate(0, odd, answer=odd * 2)])
     do(database, lambda tx: ledger.take(tx, number, rows(batch, pilot=True)))
     with database.read() as connection:
-        [(body, _)] = ledger.accepted(connection, number, "code")
-    assert [one["content"] for one in json.loads(body)["messages"][1:]] == [odd, odd * 2]
+        [found] = ledger.exported(connection, number)
+    assert [one["content"] for one in json.loads(found.body)["messages"][1:]] == [odd, odd * 2]
 
 
 @pytest.mark.parametrize("poison", ["a\x00b", "half \ud800 of a pair", "x" * 200_000])

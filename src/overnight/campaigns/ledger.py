@@ -6,6 +6,7 @@ A sample's id follows from where it comes from, so that a batch that comes again
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -122,17 +123,14 @@ def counts(connection: sa.Connection, campaign_id: int, *, pilot: bool = False) 
     ]
 
 
-def accepted(connection: sa.Connection, campaign_id: int, domain: str) -> Iterator[tuple[str, str]]:
-    """Yield body and skeleton of each accepted sample of a domain, by their ids."""
+def _accepted(connection: sa.Connection, campaign_id: int, *names: str) -> Iterator[sa.Row[Any]]:
+    """Yield these columns of the accepted samples, by their ids, a few at a time: their texts are large."""
     last = ""
-    query = (
-        sa.select(samples.c.sample_id, samples.c.body, samples.c.skeleton)
-        .where(samples.c.campaign_id == campaign_id, samples.c.domain == domain, ACCEPTED)
-        .order_by(samples.c.sample_id)
-        .limit(_AT_ONCE)
-    )
+    columns = [samples.c[name] for name in ("sample_id", *names)]
+    query = sa.select(*columns).where(samples.c.campaign_id == campaign_id, ACCEPTED)
+    query = query.order_by(samples.c.sample_id).limit(_AT_ONCE)
     while rows := connection.execute(query.where(samples.c.sample_id > last)).fetchall():
-        yield from ((row.body, row.skeleton) for row in rows)
+        yield from rows
         last = rows[-1].sample_id
 
 
@@ -154,14 +152,8 @@ def known(connection: sa.Connection, campaign_id: int) -> Iterator[CellLine | Te
                 newest=newest[domain, cell],
             ),
         )
-    last = ""
-    columns = (samples.c.domain, samples.c.cell, samples.c.number, samples.c.pilot, samples.c.body, samples.c.skeleton)
-    query = sa.select(samples.c.sample_id, *columns).where(samples.c.campaign_id == campaign_id, ACCEPTED)
-    query = query.order_by(samples.c.sample_id).limit(_AT_ONCE)
-    while rows := connection.execute(query.where(samples.c.sample_id > last)).fetchall():
-        for sample_id, domain, cell, number, pilot, body, skeleton in rows:
-            yield TextLine(domain=domain, cell=cell, number=number, pilot=pilot, body=body, skeleton=skeleton)
-            last = sample_id
+    for row in _accepted(connection, campaign_id, "domain", "cell", "number", "pilot", "body", "skeleton"):
+        yield TextLine.from_json(list(row[1:]))
 
 
 def _dry(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str], tuple[Count, int]]:
@@ -229,10 +221,5 @@ class Exported:
 
 def exported(connection: sa.Connection, campaign_id: int) -> Iterator[Exported]:
     """Yield the accepted samples, by their ids."""
-    last = ""
-    columns = [samples.c[name] for name in ("sample_id", "domain", "generator", "quality", "skeleton", "body")]
-    query = sa.select(*columns).where(samples.c.campaign_id == campaign_id, ACCEPTED)
-    query = query.order_by(samples.c.sample_id).limit(_AT_ONCE)
-    while rows := connection.execute(query.where(samples.c.sample_id > last)).fetchall():
-        yield from (Exported(**row._mapping) for row in rows)
-        last = rows[-1].sample_id
+    names = ("domain", "generator", "quality", "skeleton", "body")
+    yield from (Exported(**row._mapping) for row in _accepted(connection, campaign_id, *names))
