@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from overnight.cli.campaign_options import Name
 from overnight.cli.place import place_of
 from overnight.cli.printing import clean, console, note, print_json, say
 
@@ -24,9 +25,7 @@ def add_to(group: typer.Typer) -> None:
 
 def _monitor(
     ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The campaign; without it, the one that the project has.")
-    ] = None,
+    name: Name = None,
     *,
     log: Annotated[Path, typer.Option("--log", metavar="FILE", help="The log that the generator writes.")],
     pid: Annotated[

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.cli.campaign_options import Name
 from overnight.cli.place import place_of
 from overnight.cli.printing import console, print_json, say
 
 if TYPE_CHECKING:
     from overnight.flows.campaign.export import Output
-
-Name = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="The campaign; without it, the one that the project has.")
-]
 
 
 def add_to(group: typer.Typer) -> None:

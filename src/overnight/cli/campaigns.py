@@ -9,6 +9,7 @@ import typer
 
 from overnight.base.errors import UserMistake
 from overnight.cli import campaign_monitor, campaign_outputs
+from overnight.cli.campaign_options import Name
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, print_table, say
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from overnight.campaigns.logs.reading import LogTail
     from overnight.engine.model import Run
 
-Name = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="The campaign; without it, the one that the project has.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threshold = Annotated[
     float | None, typer.Option("--quality-threshold", metavar="Q", help="Quality, 0 to 1, that the pilot must reach.")
@@ -212,6 +210,7 @@ def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: boo
     """Begin or go on with the campaign, see it through, say how it ended, and return the exit code."""
     from overnight.app import campaigns
     from overnight.app.signals import stopping
+    from overnight.cli.reading import with_children
     from overnight.cli.running import begin_work, leave, see_through
 
     with stopping() as stop:
@@ -220,7 +219,7 @@ def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: boo
         if resumed:
             note(f"going on with campaign {name} (run {run_id})" + ("" if here else ", which another process works on"))
         with _watching(project, quiet=as_json) as show:
-            runs = see_through(project, lambda: _with_children(project, run_id), stop, show)
+            runs = see_through(project, lambda: with_children(project, run_id), stop, show)
     leave(project, interrupted=not runs[0].state.final)
     run = project.get(run_id)
     if not run.state.final:
@@ -244,13 +243,6 @@ def _in_background(project: "Project", name: str, wish: dict[str, Any]) -> int:
     say(f"  watch:  overnight campaign status {name}     or: overnight campaign logs {name}")
     say(f"  stop:   overnight campaign stop {name}")
     return 0
-
-
-def _with_children(project: "Project", run_id: int) -> "list[Run]":
-    from overnight.engine import store
-
-    with project.database.read() as connection:
-        return [project.get(run_id), *store.children_of(connection, run_id)]
 
 
 @contextlib.contextmanager

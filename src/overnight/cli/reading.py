@@ -13,3 +13,9 @@ def runs_of_cycle(project: Project, first: Run) -> list[Run]:
     with project.database.read() as connection:
         found = store.in_cycle(connection, project.database.dialect, names, first.cycle)
     return sorted(found.values(), key=lambda run: run.run_id)
+
+
+def with_children(project: Project, run_id: int) -> list[Run]:
+    """Return a run, and those that it has started, oldest first."""
+    with project.database.read() as connection:
+        return [project.get(run_id), *store.children_of(connection, run_id)]

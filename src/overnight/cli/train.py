@@ -50,6 +50,7 @@ def train(
     from overnight.app.signals import stopping
     from overnight.app.training import begin, expected_times, trained_by
     from overnight.cli.progress import watching
+    from overnight.cli.reading import with_children
     from overnight.cli.running import begin_work, leave, see_through
 
     with stopping() as stop:
@@ -61,7 +62,7 @@ def train(
                 note("it was begun with options of its own: --agent and --force count for the next one")
         sum_up = partial(_sum_up, expected_times(project), trained_by(project, run_id))
         with watching(project, quiet=as_json and not verbose, lines=verbose, sum_up=sum_up) as show:
-            runs = see_through(project, lambda: _with_children(project, run_id), stop, show)
+            runs = see_through(project, lambda: with_children(project, run_id), stop, show)
     leave(project, interrupted=not runs[0].state.final)
     run = project.get(run_id)
     if not run.state.final:
@@ -82,13 +83,6 @@ def _sum_up(times: dict[str, float], names: "Sequence[str]", runs: "Sequence[Run
     left = left_s([name for name in names if name not in ended], known, os.cpu_count() or 1)
     words = f"{len(ended)} of {len(names)} agents" + ("" if left is None else f", about {span(left)} left")
     return float(len(ended)), float(len(names)), words
-
-
-def _with_children(project: "Project", run_id: int) -> "list[Run]":
-    from overnight.engine import store
-
-    with project.database.read() as connection:
-        return [project.get(run_id), *store.children_of(connection, run_id)]
 
 
 def _show(run: "Run", *, as_json: bool) -> int:

@@ -117,6 +117,11 @@ def monitor_line(status: Mapping[str, Any], *, now_us: int) -> str:
     return f"{_at(now_us)} [CampaignMonitor] INFO: Progress: {_progress(status)} | Process: {running}"
 
 
+def orchestrator_line(text: str, *, now_us: int) -> str:
+    """Return the line of a log that tells what a campaign as a whole has come to."""
+    return f"{_at(now_us)} [Orchestrator] INFO: {text}"
+
+
 def _at(now_us: int) -> str:
     """Return an instant as logs have it: whole seconds, in UTC."""
     return (iso(now_us) or "")[:19].replace("T", " ")

@@ -153,9 +153,9 @@ class Statuses:
         return known
 
     def _say(self, text: str) -> None:
-        at = (iso(self.clock.now_us()) or "")[:19].replace("T", " ")
         self.logs.mkdir(parents=True, exist_ok=True)
-        _append(self.logs / LOG, f"{at} [Orchestrator] INFO: {self.campaign.name}: {text}")
+        line = files.orchestrator_line(f"{self.campaign.name}: {text}", now_us=self.clock.now_us())
+        _append(self.logs / LOG, line)
 
     def _line(self, name: str, text: str, phase: str, *, now: bool) -> None:
         path = self.folder / name
