@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from daemons import wait_for
 from overnight import Project
-from overnight.app import campaign_parts, campaigns
+from overnight.app import campaigns
 from overnight.base.campaigns import SAMPLES
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import gate, ledger, record
@@ -27,6 +27,7 @@ from overnight.campaigns.spool import Spool
 from overnight.campaigns.tables import samples
 from overnight.engine import store as flow_store
 from overnight.engine.model import State
+from overnight.flows.campaign import flow as program
 
 WAIT_S = 60
 
@@ -320,14 +321,14 @@ def test_a_batch_that_a_disk_has_damaged_is_put_aside_and_its_samples_are_made_a
 
 
 def test_who_stops_a_campaign_before_it_has_begun_is_heard(tmp_path, monkeypatch):
-    plan_of = campaign_parts.plan_of
+    begin = program._begin
 
     def stopped_meanwhile(*args):
         assert "is stopping" in campaigns.stop(project, "sums")
-        return plan_of(*args)
+        return begin(*args)
 
     with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
-        monkeypatch.setattr(campaign_parts, "plan_of", stopped_meanwhile)
+        monkeypatch.setattr(program, "_begin", stopped_meanwhile)
         found = see(project)
         assert (found["phase"], found["stopping"]) == ("stopped", False)
         assert found["judged"] < 200
