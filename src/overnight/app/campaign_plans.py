@@ -81,7 +81,7 @@ def plan_of(
     targets = {} if external is not None else _targets(name, settings_of(config, known, name, {}))
     if "target" in wishes and targets:
         # A run that wants another number wants it in the same parts.
-        targets = {one: target for one, target in shares(targets, settings.target).items() if target}
+        targets = _without_none(shares(targets, settings.target))
     domains = [_domain(name, one, settings, target) for one, target in targets.items()]
     _check_mixture(name, domains, settings.target)
     specification = Specification(
@@ -118,22 +118,19 @@ def _targets(name: str, settings: CampaignSettings) -> dict[str, int]:
     open_ = [domain for domain, one in settings.domains.items() if one.target is None]
     left = settings.target - sum(given.values())
     if not settings.domains:
-        return _shared_out(MIXTURE, settings.target)
+        return _without_none(shares(MIXTURE, settings.target))
     if left < len(open_) or (left > 0 and not open_):
         raise ConfigError(
             f"campaigns.{name}: the targets of its domains are {sum(given.values()):,} together, and its own is "
             f"{settings.target:,}" + (f"; nothing is left for {', '.join(open_)}" if open_ else "")
         )
-    rest = _shared_out(dict.fromkeys(open_, 1.0), left)
+    rest = shares(dict.fromkeys(open_, 1), left) if open_ else {}
     return {domain: given.get(domain, rest.get(domain, 0)) for domain in settings.domains}
 
 
-def _shared_out(parts: Mapping[str, float], total: int) -> dict[str, int]:
-    everything = sum(parts.values())
-    found = {name: int(total * part / everything) for name, part in parts.items()}
-    for name in list(found)[: total - sum(found.values())]:
-        found[name] += 1
-    return {name: count for name, count in found.items() if count}
+def _without_none(targets: Mapping[str, int]) -> dict[str, int]:
+    """Return the domains that are to have any samples."""
+    return {domain: target for domain, target in targets.items() if target}
 
 
 def _domain(campaign: str, name: str, settings: CampaignSettings, target: int) -> Domain:

@@ -236,7 +236,7 @@ def pilot_shares(targets: Mapping[str, int], total: int, judged: Mapping[str, in
     return found
 
 
-def shares(targets: Mapping[str, int], total: int) -> dict[str, int]:
+def shares(targets: Mapping[str, float], total: int) -> dict[str, int]:
     """Return `total` shared out like the targets, as whole numbers that sum up to it (largest remainders)."""
     everything = sum(targets.values())
     exact = {name: total * target / everything for name, target in targets.items()}
