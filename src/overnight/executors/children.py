@@ -20,6 +20,7 @@ from overnight.executors.calling import failed
 from overnight.executors.supervisor import Supervisor
 from overnight.processes import table, tree
 from overnight.processes.capture import LineTap, RunLog
+from overnight.processes.memory import TreeMemory
 from overnight.processes.spawn import Child
 from overnight.resources.probes.gpu import GpuProbe
 
@@ -47,6 +48,7 @@ class Attempt:
     streams: list[int] = field(default_factory=list)
     tail: bytes = b""
     reason: StopReason | None = None
+    memory: TreeMemory
     peak_bytes: int = 0
     outcome: Outcome | None = None
     finished: bool = False
@@ -82,7 +84,7 @@ class ChildExecutor(ABC):
 
     def start(self, order: WorkOrder, channel: Channel) -> None:
         """Begin the attempt."""
-        attempt = Attempt(order=order, channel=channel, log=RunLog(order.log_path))
+        attempt = Attempt(order=order, channel=channel, log=RunLog(order.log_path), memory=TreeMemory(self._clock))
         with self._lock:
             outcome = Outcome(kind="cancelled") if self._closed else self._try_to_begin(attempt)
         if outcome is not None:
@@ -312,9 +314,9 @@ class ChildExecutor(ABC):
                 self._sample_later()
         for attempt in running:
             if attempt.child is not None:
-                used = attempt.child.memory_bytes()
-                attempt.peak_bytes = max(attempt.peak_bytes, used)
-                self._end_if_too_large(attempt, attempt.child, used, attempt.order.memory_gb)
+                allowed_gb = attempt.order.memory_gb
+                attempt.peak_bytes = attempt.memory.most_bytes(attempt.child.members(), allowed_gb * GB)
+                self._end_if_too_large(attempt, attempt.child, attempt.peak_bytes, allowed_gb)
         now_s = self._clock.monotonic()
         limited = [attempt for attempt in running if attempt.order.devices and attempt.order.gpu_memory_gb]
         if limited and now_s >= self._gpus_due_s:

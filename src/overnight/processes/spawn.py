@@ -79,17 +79,17 @@ class Child:
             self._note(json.loads(line))
         return True
 
-    def memory_bytes(self) -> int:
-        """Return the memory that the tree holds now, the keeper left out.
+    def members(self) -> list[int]:
+        """Return the processes of the tree now, the keeper left out.
 
-        Its members are remembered, so that they are found also when the keeper is killed and they shed their mark.
+        They are remembered, so that they are found also when the keeper is killed and they shed their mark.
         """
         pids = table.pids_below(self.pid)
         for pid in pids:
             if pid not in self._seen and (entry := table.look(pid)) is not None:
                 self._seen[pid] = entry
         self._seen = {pid: self._seen[pid] for pid in pids if pid in self._seen}
-        return table.memory_bytes(pids)
+        return pids
 
     def left_processes(self) -> bool:
         """Tell whether anything but the program itself lives below the keeper."""

@@ -24,6 +24,7 @@ from overnight.base.errors import OvernightError, PermanentError, TransientError
 from overnight.base.ids import RunId, TaskId, Token
 from overnight.base.jobs import TRAINING
 from overnight.processes import table
+from overnight.processes.memory import TreeMemory
 from overnight.training.freight import Broken, Message, Receiver, Sender, digest_of, inside
 from overnight.training.model_job import EPOCHS, MODEL, train_model
 
@@ -169,6 +170,7 @@ class _Training:
         self._epochs_at = 0.0
         self._over = threading.Event()
         self._peak = 0
+        self._memory = TreeMemory(SystemClock())
         self._heard_all, self._arrived = threading.Event(), False
 
     def perform(self) -> Message:
@@ -222,9 +224,9 @@ class _Training:
                 self._measure()
 
     def _measure(self) -> None:
-        used = table.memory_bytes([os.getpid(), *table.pids_below(os.getpid())])
-        self._peak = max(self._peak, used)
         allowed = self._order["memory_gb"]
+        pids = [os.getpid(), *table.pids_below(os.getpid())]
+        self._peak = used = self._memory.most_bytes(pids, allowed * GB)
         if allowed and used > allowed * GB:
             why = f"took {used / GB:.2f} GB of memory, more than memory_gb = {allowed:g}, and was stopped"
             self._sender.tell({"error": _told(PermanentError(why)), "usage": {"peak_memory_gb": used / GB}})

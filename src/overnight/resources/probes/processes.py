@@ -8,8 +8,6 @@ from pathlib import Path
 from overnight.base.clock import Clock
 from overnight.processes import table
 
-PSS_SHARE = 0.05
-"""Share of the time that may go into reading PSS, for which the kernel walks over every page."""
 FRESH_S = 0.5
 
 Root = tuple[int, float]
@@ -86,28 +84,3 @@ class Glance:
             if self._found is None or self._clock.monotonic() - self._found[0] >= FRESH_S:
                 self._found = (self._clock.monotonic(), Processes())
             return self._found[1]
-
-
-class TreeMemory:
-    """What the processes of one tree hold, look after look.
-
-    PSS is read as often as that takes no more than `PSS_SHARE` of the time. Between, the sum of RSS stands in, less
-    what was shared when PSS was read last; nothing less where the processes are others.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._due_s = 0.0
-        self._pids = frozenset[int]()
-        self._shared = 0
-
-    def used_bytes(self, pids: Sequence[int]) -> int:
-        """Return what these processes hold now; 0 where they are gone."""
-        resident = table.resident_bytes(list(pids))
-        now_s, same = self._clock.monotonic(), self._pids == frozenset(pids)
-        if len(pids) <= 1 or now_s < self._due_s:
-            return resident - (self._shared if same else 0)
-        used = table.memory_bytes(list(pids))
-        self._pids, self._shared = frozenset(pids), max(0, resident - used)
-        self._due_s = now_s + (self._clock.monotonic() - now_s) / PSS_SHARE
-        return used

@@ -6,11 +6,12 @@ from pathlib import Path
 from overnight.base.clock import Clock
 from overnight.base.errors import ConfigError, TransientError, one_line
 from overnight.base.resource_settings import ServiceSettings
+from overnight.processes.memory import TreeMemory
 from overnight.processes.table import cpu_s
 from overnight.resources.probes.activity import Activity, activity
 from overnight.resources.probes.call import parsed
 from overnight.resources.probes.paths import parts
-from overnight.resources.probes.processes import Processes, Root, TreeMemory
+from overnight.resources.probes.processes import Processes, Root
 from overnight.resources.probes.prometheus import BUILT_IN
 
 BUSY_CORES = 0.05
