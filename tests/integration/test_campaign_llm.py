@@ -20,14 +20,23 @@ from overnight.reports.campaign import text
 WAIT_S = 60
 
 
-def write(folder, url, target=40, more="", settings=""):
+TOPICS = {"talk": '["sums", "trees"]'}
+
+
+def write(folder, url, target=40, more="", settings="", topics=TOPICS):
     folder.mkdir(exist_ok=True)
     (folder / "overnight.toml").write_text(
         f"[engine.retry]\nbase_s = 0.05\n[campaigns.talk]\ntarget = {target}\npilot_size = 20\nmin_pilot_samples = 15\n"
-        f'workers = 1\n{more}[campaigns.talk.domains.talk]\ngenerator = "llm"\nper_skeleton = 1000\n'
+        f"workers = 1\n{more}" + "".join(domain(name, url, of, settings) for name, of in topics.items())
+    )
+
+
+def domain(name, url, topics, settings):
+    return (
+        f'[campaigns.talk.domains.{name}]\ngenerator = "llm"\nper_skeleton = 1000\n'
         # The model here writes the same program each time, with other constants.
-        "[campaigns.talk.domains.talk.weights]\ndiversity = 0.0\n[campaigns.talk.domains.talk.settings]\n"
-        f'base_url = "{url}"\nmodel = "m"\ntopics = ["sums", "trees"]\nmost_in_flight = 8\n{settings}'
+        f"[campaigns.talk.domains.{name}.weights]\ndiversity = 0.0\n[campaigns.talk.domains.{name}.settings]\n"
+        f'base_url = "{url}"\nmodel = "m"\ntopics = {topics}\nmost_in_flight = 8\n{settings}'
     )
 
 
@@ -84,6 +93,19 @@ def test_a_budget_is_a_hard_stop_and_a_larger_one_goes_on_without_paying_again(t
             assert max(server.answered.values()) == 1
 
 
+def test_two_domains_spend_from_one_budget(tmp_path):
+    with LlmServer(varied) as server:
+        settings = 'max_tokens = 400\ncheck = "none"\n'
+        topics = {**TOPICS, "other": '["graphs"]'}
+        write(tmp_path / "p", server.url, 3000, "budget_tokens = 30000\n", settings, topics)
+        with Project.open(tmp_path / "p") as project, project.running():
+            found = see(project)
+            assert found["phase"] == "launch_failed"
+            assert "budget" in found["reason"]
+            assert min(one["accepted"] for one in found["domains"].values()) > 10
+        assert 15_000 < 15 * sum(server.answered.values()) <= 30_000
+
+
 def test_killed_it_pays_at_most_for_what_was_in_flight_and_ends_with_each_sample_once(tmp_path):
     command = [sys.executable, "-m", "overnight", "--project", str(tmp_path / "p"), "campaign", "auto"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -112,6 +134,7 @@ def test_killed_it_pays_at_most_for_what_was_in_flight_and_ends_with_each_sample
         ('api_key_env = "NOT_SET_ANYWHERE"\n', "the variable NOT_SET_ANYWHERE is not set"),
         ("max_token = 5\n", "there is no setting 'max_token'; did you mean max_tokens"),
         ("temperature = 9.0\n", "temperature: 9.0 is not from 0 to 2"),
+        ("budget_tokens = 5\n", "budget_tokens is one of the campaign"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_sent(tmp_path, settings, why):

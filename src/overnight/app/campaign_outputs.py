@@ -17,7 +17,6 @@ from overnight.campaigns.record import Stand
 from overnight.flows.campaign import export as campaign_export
 from overnight.flows.campaign.export import Output
 from overnight.flows.campaign.then import DATASETS
-from overnight.llm.budget import NOTHING
 from overnight.reports import campaign as report
 from overnight.reports import campaign_page
 from overnight.reports.campaign import CampaignReport, Forced, Spending
@@ -88,16 +87,13 @@ def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> Campaig
 
 def _spending(plan: Campaign) -> Spending | None:
     """Return what the language models of a campaign have cost; None where nobody has measured it."""
-    files = [Path(plan.folder) / REPLAY.format(domain=one.name) for one in plan.domains if one.generator == LLM]
-    there = [path for path in files if path.exists()]
-    if not there:
+    path = Path(plan.folder) / REPLAY
+    if not path.exists():
         return None
     from overnight.llm.replay import Replay
 
-    spent = NOTHING
-    for path in there:
-        with closing(Replay(path)) as replay:
-            spent += replay.purse().spent
+    with closing(Replay(path)) as replay:
+        spent = replay.purse().spent
     return Spending(tokens=spent.tokens, usd=spent.usd)
 
 

@@ -158,7 +158,7 @@ def _domain(campaign: str, name: str, settings: CampaignSettings, target: int) -
 def _checked_settings(
     where: str, generator: str, given: Mapping[str, Any], campaign: CampaignSettings
 ) -> Mapping[str, Any]:
-    """Return the settings of a generator; those of a language model have the campaign's budgets, where not their own.
+    """Return the settings of a generator; those of a language model have the campaign's budgets.
 
     Raises:
         ConfigError: a language model cannot be asked with them.
@@ -166,7 +166,9 @@ def _checked_settings(
     if generator != LLM:
         return given
     budgets = {"budget_usd": campaign.budget_usd, "budget_tokens": campaign.budget_tokens}
-    found = {**{key: value for key, value in budgets.items() if value is not None}, **given}
+    for key in budgets.keys() & given.keys():
+        raise ConfigError(f"{where}.settings: {key} is one of the campaign, which all of its domains spend together")
+    found = {**given, **{key: value for key, value in budgets.items() if value is not None}}
     try:
         llm_settings(found, environment())
     except UserMistake as error:

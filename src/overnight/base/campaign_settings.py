@@ -115,10 +115,10 @@ class CampaignSettings(Table):
     """Gigabytes (10^9 bytes) that its processes may take together."""
 
     budget_usd: Annotated[float, Gt(0)] | None = None
-    """US dollars that its language models may cost in all, for each domain; a hard stop."""
+    """US dollars that its language models may cost in all; a hard stop."""
 
     budget_tokens: Annotated[int, Gt(0)] | None = None
-    """Tokens that its language models may take in all, for each domain; a hard stop."""
+    """Tokens that its language models may take in all; a hard stop."""
 
     active_learning: bool = True
     """Whether candidates are made where the most is missing, instead of by chance."""

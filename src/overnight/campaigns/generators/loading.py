@@ -20,14 +20,14 @@ PYTHON = {
 }
 """Those that share a workshop, in which code is tried out."""
 LLM = "llm"
-"""The one that asks a language model; it has a file of answers of its own."""
+"""The one that asks a language model."""
 DRAWN = {
     "sql_tasks": "overnight.campaigns.generators.sql_tasks:SqlTasks",
     "regex_tasks": "overnight.campaigns.generators.regex_tasks:RegexTasks",
 }
 BUILT_IN = (*PYTHON, *DRAWN, LLM)
-REPLAY = "llm_{domain}.db"
-"""Where the answers to a domain's requests are kept, in the campaign's folder, so that none is paid twice."""
+REPLAY = "llm.db"
+"""What language models were asked and answered, in the campaign's folder: none is paid twice, and one purse."""
 _OF_ONE = ("name", "version", "cells", "count", "draft", "check")
 
 
@@ -46,13 +46,13 @@ class Generators:
         Raises:
             ConfigError: there is none, it is no generator, or it cannot be made with these settings.
         """
-        made = self._make(domain.name, domain.generator, domain.settings)
+        made = self._make(domain.generator, domain.settings)
         self._made.append(made)
         return made
 
-    def _make(self, domain: str, generator: str, settings: Mapping[str, Any]) -> Generator:
+    def _make(self, generator: str, settings: Mapping[str, Any]) -> Generator:
         if generator == LLM:
-            return self._llm(domain, settings)
+            return self._llm(settings)
         if generator in PYTHON:
             return _of(PYTHON[generator])(self._shared(), **settings)  # type: ignore[no-any-return]  # checked below
         if generator in DRAWN:
@@ -68,10 +68,10 @@ class Generators:
             raise ConfigError(f"generator {generator!r} has no {', '.join(lacking)}; see docs/how-to-campaign.md")
         return made  # type: ignore[no-any-return]  # checked just now
 
-    def _llm(self, domain: str, settings: Mapping[str, Any]) -> Generator:
+    def _llm(self, settings: Mapping[str, Any]) -> Generator:
         from overnight.campaigns.generators.llm import LlmTasks
 
-        return LlmTasks(llm_settings(settings, environment()), self._folder / REPLAY.format(domain=domain))
+        return LlmTasks(llm_settings(settings, environment()), self._folder / REPLAY)
 
     def _shared(self) -> Any:
         from overnight.campaigns.generators.python.workshop import Workshop
