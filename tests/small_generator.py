@@ -80,3 +80,20 @@ class Others(Sums):
 
     def draft(self, cell, number):
         return super().draft(f"other {cell}".replace("other c", "d"), number) if cell else None
+
+
+class Uneven(Sums):
+    """All cells but the last one say nearly the same all the time; the last one speaks of thirty things."""
+
+    def draft(self, cell, number):
+        made = super().draft(cell, number)
+        thing = f"thing{number % 30}" if cell == self._cells[-1] else "apples"
+        left, right = number * 7919 + 13, int(cell[1:]) * 104_729 + number
+        words = " ".join([thing, *(f"{thing}{place}" for place in range(8))])
+        task = f"{left} {words} and {right} of them make how many?"
+        return Draft(
+            messages=[Message(role="user", content=task), made.messages[1]],
+            skeleton=made.skeleton,
+            source=made.source,
+            facts=made.facts,
+        )

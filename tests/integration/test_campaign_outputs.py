@@ -142,7 +142,7 @@ class TestCommandLine:
         code, out, _ = self.run(folder, capsys, "export", "--output", "a=plain", "--output", "b=other,plain", "--json")
         assert [sum(one["rows"].values()) for one in json.loads(out)] == [60, 120]
         code, out, _ = self.run(folder, capsys, "report")
-        assert code == 0 and "120 of 120" in out and "APPROVED by version" in out
+        assert code == 0 and "120 of 120" in out and "APPROVED by version" in out and "by chance, computed" in out
         assert "<html" in (folder / ".overnight/campaigns/sums/report.html").read_text()
         code, out, _ = self.run(folder, capsys, "inspect", "--reason", "accepted", "--domain", "plain")
         assert code == 0 and "plain" in out and "They make" in out

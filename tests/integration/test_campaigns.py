@@ -114,6 +114,17 @@ def test_a_generator_that_is_degraded_is_rejected_after_the_pilot(tmp_path, sett
         assert see(project, pilot=False)["phase"] == "launch_failed"
 
 
+@pytest.mark.parametrize("active", [True, False])
+def test_a_cell_that_alone_reaches_rare_regions_is_asked_more_often(tmp_path, active):
+    text = table(target=300, settings="cells = 4, pause_s = 0.02", active_learning=active).replace(":Sums", ":Uneven")
+    near = "[campaigns.sums.domains.sums]\nnear_duplicates = 0.99\n"
+    with project_of(tmp_path / "p", text.replace("[campaigns.sums.domains.sums]\n", near)) as project:
+        assert see(project)["phase"] == "campaign_complete"
+        cells = Counter(row.cell for row in rows(project, "cell", reason=None))
+    share = cells["c3"] / 300
+    assert share > 0.5 if active else 0.15 < share < 0.4, cells
+
+
 def test_terms_that_are_the_same_for_all_of_the_pilot_carry_no_weight_there_and_from_then_on(tmp_path):
     with project_of(tmp_path / "p", table(target=80)) as project:
         found = see(project)

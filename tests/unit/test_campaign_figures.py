@@ -1,12 +1,13 @@
 """Rates, times left and curves of coverage follow from what was counted, and are None where nothing was."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from overnight.campaigns.figures import MOST_POINTS, Domain, Figures, covered_at, curve, per_second, thinned
+from overnight.campaigns.figures import MOST_POINTS, Domain, Figures, by_chance, covered_at, curve, per_second, thinned
 
 NOTHING = Figures(
     target=100,
@@ -89,3 +90,29 @@ def test_thinning_keeps_both_ends_and_all_that_a_line_through_the_points_says_wh
 
 def test_a_long_curve_has_no_more_points_than_a_plot_shows():
     assert len(curve([(at, 1) for at in range(5000)], firsts=range(5000))) == MOST_POINTS
+
+
+def test_what_is_expected_of_chance_is_what_chance_gives_on_average():
+    draw = Random(3)
+    cells = [("a", 40, round(40 * rate)) for rate in (0.05, 0.3, 0.9, 0.0)] + [("b", 20, 10)] * 6
+    points = by_chance(cells)
+    assert (points[0], points[-1][0]) == ((0, 0), 160 + 120)
+    for part in (0.1, 0.3, 1.0):
+        found = [covered_by_drawing(cells, part, draw) for _ in range(2000)]
+        mean, told = sum(found) / len(found), covered_at(points, round(part * 280))
+        assert told <= mean + 0.1 and mean < told + 1.2, (part, told, mean)
+    assert by_chance([]) == []
+
+
+def covered_by_drawing(cells, part, draw):
+    covered = 0
+    for domain in ("a", "b"):
+        some = [accepted / judged for name, judged, accepted in cells if name == domain]
+        candidates = round(part * sum(judged for name, judged, _ in cells if name == domain))
+        drawn = [draw.randrange(len(some)) for _ in range(candidates)]
+        covered += len({place for place in drawn if draw.random() < some[place]})
+    return covered
+
+
+def test_chance_does_as_well_where_there_is_one_cell():
+    assert by_chance([("a", 30, 30)])[-1] == (30, 1)

@@ -9,7 +9,8 @@ from typing import Any
 from overnight.app.project import Project
 from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.files import replace_file
-from overnight.campaigns import reading, record
+from overnight.campaigns import ledger, reading, record
+from overnight.campaigns.figures import by_chance
 from overnight.campaigns.gate import Check, Decision, Estimate, Verdict
 from overnight.campaigns.generators.loading import LLM, REPLAY
 from overnight.campaigns.orders import Campaign
@@ -22,6 +23,8 @@ from overnight.reports import campaign_page
 from overnight.reports.campaign import CampaignReport, Forced, Spending
 
 Json = dict[str, Any]
+BY_CHANCE = "by chance, computed"
+"""What coverage by random choice is called: it is expected from what was accepted of each cell, and not measured."""
 
 
 def folder_of(project: Project, name: str) -> Path:
@@ -69,6 +72,7 @@ def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> Campaig
         verdict = record.verdict_of(connection, stand.campaign_id)
         launches = record.launches_of(connection, stand.campaign_id)
         registered = reading.registered(connection, stand.campaign_id)
+        cells = [(one.domain, one.judged, one.accepted) for one in ledger.counts(connection, stand.campaign_id)]
     ended = stand.phase is not None and stand.phase.ended
     return CampaignReport(
         name=name,
@@ -81,6 +85,7 @@ def report_of(project: Project, name: str, wishes: Mapping[str, Any]) -> Campaig
         verdicts=[] if verdict is None else [_verdict(verdict)],
         forced=[Forced(user=one.by, reason=one.forced, at_us=one.at_us) for one in launches if one.forced is not None],
         spending=_spending(plan),
+        curves={BY_CHANCE: by_chance(cells)} if plan.active and cells else {},
         nothing_is_bought=plan.external is None and not any(one.generator == LLM for one in plan.domains),
     )
 

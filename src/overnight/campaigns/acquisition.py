@@ -44,16 +44,14 @@ def ask(cells: Sequence[Cell], target: int, count: int) -> Mapping[str, int]:
 
     `target` is how many accepted samples the cells are to have together. Fewer are asked for where fewer are lacking.
     """
-    live = [cell for cell in cells if not cell.over]
-    wet = [cell for cell in live if cell.dry < DRY] or live
-    missing = target - sum(cell.expected for cell in cells)
-    if not wet or missing <= 0:
+    wet, missing = askable(cells, target)
+    if missing <= 0:
         return {}
     asked = dict.fromkeys((cell.name for cell in wet), 0)
     # One at a time to the one that stands lowest, with what is expected of those that it has got.
     queue = [(cell.expected, place, cell) for place, cell in enumerate(wet)]
     heapq.heapify(queue)
-    for _ in range(count):
+    for _ in range(count if wet else 0):
         if missing <= 0:
             break
         height, place, cell = queue[0]
@@ -61,3 +59,10 @@ def ask(cells: Sequence[Cell], target: int, count: int) -> Mapping[str, int]:
         missing -= cell.rate
         heapq.heapreplace(queue, (height + cell.rate, place, cell))
     return {name: number for name, number in asked.items() if number}
+
+
+def askable(cells: Sequence[Cell], target: int) -> tuple[Sequence[Cell], float]:
+    """Return the cells that may be asked, and how many accepted samples are missing beside those that are expected."""
+    live = [cell for cell in cells if not cell.over]
+    wet = [cell for cell in live if cell.dry < DRY] or live
+    return wet, target - sum(cell.expected for cell in cells)

@@ -3,6 +3,7 @@
 `campaigns.reading` takes it from the ledger. Nothing here is a default: what the rows do not tell is None.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,29 @@ def curve(judged: Sequence[Point], firsts: Sequence[int]) -> list[Point]:
     so_far = accumulate(count for _, count in judged)
     points = [(total, bisect_right(covered, at)) for (at, _), total in zip(judged, so_far, strict=True)]
     return thinned([(0, 0), *points])
+
+
+def by_chance(cells: Sequence[tuple[str, int, int]]) -> list[Point]:
+    """Return the coverage that is expected where each candidate of a domain comes from any of its cells alike.
+
+    `cells` are the domain, candidates judged and accepted of each cell. It follows from the share that was accepted of
+    each, as if no cell could run out: after n candidates of k cells one is covered with 1 - (1 - share / k)^n.
+    """
+    domains: dict[str, list[tuple[int, int]]] = {}
+    for domain, judged, accepted in cells:
+        domains.setdefault(domain, []).append((judged, accepted))
+    total = sum(judged for _, judged, _ in cells)
+    points = []
+    for place in range(MOST_POINTS) if total else ():
+        part = place / (MOST_POINTS - 1)
+        covered = sum(_expected(some, part * sum(judged for judged, _ in some)) for some in domains.values())
+        points.append((round(part * total), int(covered)))
+    return thinned(points)
+
+
+def _expected(cells: Sequence[tuple[int, int]], candidates: float) -> float:
+    shares = (accepted / judged / len(cells) for judged, accepted in cells if judged)
+    return math.fsum(1 - (1 - share) ** candidates for share in shares)
 
 
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from overnight.base.clock import Clock, SystemClock
 from overnight.base.errors import ConfigError, PermanentError, TransientError
@@ -20,7 +21,7 @@ from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.campaigns import ledger, pidfile
 from overnight.campaigns.handed import NOTHING, read_candidate
-from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of
+from overnight.campaigns.intake import Candidate, Intake, digest_of, stored_text_of, text_of
 from overnight.campaigns.orders import Campaign, Domain, Json, Phase
 from overnight.campaigns.planning import DomainPlan, Known, neediest, pilot_shares, seed_of, shares
 from overnight.campaigns.pool import Answer, Pool
@@ -28,6 +29,9 @@ from overnight.campaigns.ports import Checked, Draft, Origin
 from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
 from overnight.campaigns.worker import MOST_GOOD
 from overnight.processes import table
+
+if TYPE_CHECKING:
+    from overnight.campaigns.regions import Regions
 
 SPOOL = "spool"
 ORCHESTRATOR_PID, CAMPAIGN_PID = "orchestrator.pid", "campaign.pid"
@@ -43,6 +47,8 @@ _EACH_THREAD = 4
 _MOST_WAITING = 200
 """Batches that nobody has taken; then it waits."""
 _LOOK_S = 0.2
+MANY_CELLS = 50
+"""A generator that names so many says itself where the regions of its space are."""
 
 
 def make_samples(ctx: RunContext, *, campaign: Json, phase: Phase) -> Json:
@@ -82,10 +88,16 @@ class _Spent(Exception):
 class _Domain:
     plan: DomainPlan
     intake: Intake
+    regions: "Regions | None"
     generator: str
     at_once: int = 1
     pilot: list[tuple[str, int]] = field(default_factory=list)
     """Accepted samples of the pilot: cell and number."""
+
+    def take(self, cell: str, text: str) -> None:
+        """Note where an accepted sample lies."""
+        if self.regions is not None:
+            self.regions.add(cell, text)
 
 
 class _Making:
@@ -190,6 +202,7 @@ class _Making:
             chance = None
             if not self._campaign.active:
                 chance = Random(seed_of(self._campaign.seed, domain.name, known[domain.name]))  # noqa: S311
+            regions = _regions(self._campaign, domain.name, counts[domain.name]["cells"])
             plan = DomainPlan(
                 counts[domain.name]["cells"],
                 known[domain.name],
@@ -197,11 +210,12 @@ class _Making:
                 most=most[domain.name],
                 pilot=self._pilot,
                 random=chance,
+                regions=regions,
             )
             intake = Intake(domain.terms, contaminated=contaminated, digests=self._digests)
             told = counts[domain.name]
             self._domains[domain.name] = _Domain(
-                plan=plan, intake=intake, generator=told["generator"], at_once=told["at_once"]
+                plan=plan, intake=intake, regions=regions, generator=told["generator"], at_once=told["at_once"]
             )
 
     def _remember(self, line: TextLine) -> None:
@@ -211,6 +225,7 @@ class _Making:
         domain = self._domains.get(line.domain)
         if domain is not None:
             domain.intake.remember([(text, line.skeleton)])
+            domain.take(line.cell, text)
             if line.pilot:
                 domain.pilot.append((line.cell, line.number))
 
@@ -297,8 +312,10 @@ class _Making:
         origin = Origin(domain=name, generator=domain.generator, cell=cell, number=number)
         [judged] = domain.intake.judge([Candidate(origin=origin, draft=draft, checked=checked)])
         domain.plan.judge(cell, accepted=judged.reason is None)
-        if judged.reason is None and self._pilot:
-            domain.pilot.append((cell, number))
+        if judged.reason is None:
+            domain.take(cell, text_of(draft))
+            if self._pilot:
+                domain.pilot.append((cell, number))
         self._rows.append(ledger.row_of(judged, pilot=self._pilot))
 
     def _write(self) -> None:
@@ -369,6 +386,15 @@ def _check_supply(domain: Domain, cells: Mapping[str, int | None]) -> None:
             f"{domain.name}: {domain.target:,} samples are wanted, and its generator has {sum(numbers):,} at the most; "
             "give it more to make them from (campaigns.NAME.packages), or a lower target"
         )
+
+
+def _regions(campaign: Campaign, domain: str, cells: Mapping[str, int | None]) -> "Regions | None":
+    """Return the regions of a domain; None where its cells are as many, or one, so that there is no choice."""
+    if not campaign.active or not 1 < len(cells) < MANY_CELLS:
+        return None
+    from overnight.campaigns.regions import Regions
+
+    return Regions(f"{campaign.seed}/{domain}")
 
 
 def _contaminated(files: Sequence[str]) -> Callable[[str], str | None]:

@@ -15,6 +15,8 @@ from overnight.campaigns import acquisition
 if TYPE_CHECKING:
     from random import Random
 
+    from overnight.campaigns.regions import Regions
+
 WINDOW = 64
 NOTHING = 10_000
 """Numbers of a cell, one after another, of which there is no sample: then it is thought to have no more."""
@@ -101,15 +103,18 @@ class DomainPlan:
         most: float = math.inf,
         pilot: bool = False,
         random: "Random | None" = None,
+        regions: "Regions | None" = None,
     ) -> None:
         """`counts` are the numbers that each cell has; `target` accepted samples are wanted, of `most` candidates.
 
         Of a `pilot` those alone count as judged that belong to it.
 
-        `random` chooses the cells by chance, instead of where the most is missing.
+        `random` chooses the cells by chance, instead of where the most is missing; with `regions`, that is where these
+        lack some.
         """
         self._cells = {name: _cell(name, count, known.get(name)) for name, count in counts.items()}
         self._random = random
+        self._ask = acquisition.ask if regions is None else regions.ask
         self.target = target
         self.most = most
         # Those of cells that are no longer there count too.
@@ -151,7 +156,7 @@ class DomainPlan:
         if self._random is not None:
             yield from self._by_chance(count, self._random)
             return
-        wanted = acquisition.ask([cell.seen() for cell in self._cells.values()], _finite(self.target), count)
+        wanted = self._ask([cell.seen() for cell in self._cells.values()], _finite(self.target), count)
         for name, number in wanted.items():
             cell = self._cells[name]
             for _ in range(min(number, cell.left)):
