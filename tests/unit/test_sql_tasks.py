@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from overnight.base.errors import MissingExtra
 from overnight.campaigns.generators import sql_engines
-from overnight.campaigns.generators.sql_engines import CannotRun, Databases, same, trivial
+from overnight.campaigns.generators.sql_engines import CannotRun, Databases, DuckDb, same, trivial
 from overnight.campaigns.generators.sql_rows import filled
 from overnight.campaigns.generators.sql_schemas import ddl, schemas
 from overnight.campaigns.generators.sql_tasks import FAMILIES, SqlTasks
@@ -175,7 +175,7 @@ def test_a_query_that_is_right_on_these_rows_by_accident_is_found_out_on_others(
         source={},
         facts={"schema": "shop", "sql": "SELECT COUNT(*) FROM orders WHERE status = 'open'", "ordered": False},
     )
-    [[count]] = Databases(filled(schemas()["shop"], 0)).sqlite(draft.facts["sql"])
+    [[count]] = Databases(filled(schemas()["shop"], 0), DuckDb()).sqlite(draft.facts["sql"])
     assert tasks.check(answered(draft, f"SELECT {count};")).fault == "the wrong answer"
     assert tasks.check(answered(draft, "SELECT SUM(status = 'open') FROM orders;")).fault is None
 
@@ -253,8 +253,9 @@ def test_rows_begin_before_they_end_and_some_are_missing():
 
 
 def test_both_engines_hold_the_same_rows():
+    shared = DuckDb()
     for schema in schemas().values():
-        databases = Databases(filled(schema, 0))
+        databases = Databases(filled(schema, 0), shared)
         for name in schema.tables:
             assert same(
                 databases.sqlite(f"SELECT * FROM {name}"), databases.duckdb(f"SELECT * FROM {name}"), ordered=True
@@ -263,11 +264,11 @@ def test_both_engines_hold_the_same_rows():
 
 def test_duckdb_reaches_no_file(tmp_path):
     with pytest.raises(CannotRun, match="disabled"):
-        Databases(filled(schemas()["shop"], 0)).duckdb(f"COPY orders TO '{tmp_path}/orders.csv'")
+        Databases(filled(schemas()["shop"], 0), DuckDb()).duckdb(f"COPY orders TO '{tmp_path}/orders.csv'")
 
 
 def test_tables_joined_by_a_condition_are_not_joined_row_by_row():
-    databases = Databases(filled(schemas()["shop"], 0))
+    databases = Databases(filled(schemas()["shop"], 0), DuckDb())
     sql = """SELECT COUNT(*) FROM order_items i, orders o, customers c, products p
     WHERE i.order_id = o.id AND o.customer_id = c.id AND i.product_id = p.id"""
     began = time.process_time()
@@ -276,16 +277,21 @@ def test_tables_joined_by_a_condition_are_not_joined_row_by_row():
 
 
 def test_a_duckdb_that_broke_down_is_begun_anew(monkeypatch):
-    databases = Databases(filled(schemas()["shop"], 0))
+    rows, shared = filled(schemas()["shop"], 0), DuckDb()
+    databases = Databases(rows, shared)
+    others = Databases(filled(schemas()["shop"], 1), shared)
+    assert others.duckdb("SELECT COUNT(*) FROM orders") == others.sqlite("SELECT COUNT(*) FROM orders")
 
     class Broken:
         def execute(self, sql):
             raise duckdb.FatalException("the database has been invalidated")
 
-    monkeypatch.setattr(databases, "_duckdb", Broken())
+    databases.duckdb("SELECT 1")
+    monkeypatch.setitem(shared._cursors, rows, Broken())
     with pytest.raises(CannotRun, match="invalidated"):
         databases.duckdb("SELECT 1")
-    assert databases.duckdb("SELECT 1") == [(1,)]
+    for one in (databases, others):
+        assert one.duckdb("SELECT * FROM orders ORDER BY id") == one.sqlite("SELECT * FROM orders ORDER BY id")
 
 
 @given(answer=st.one_of(st.text(), st.text(alphabet="SELECT *FROMorders();'0,=-/\x00").map("SELECT {};".format)))

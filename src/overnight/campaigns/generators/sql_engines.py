@@ -4,6 +4,7 @@ SQLite runs it first: its authoriser lets nothing but reading pass, and it stops
 SQLite has answered goes to DuckDB, which may reach no file and has a bound of memory.
 """
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
@@ -23,6 +24,8 @@ _LONGEST_BYTES = 100_000
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 # Without these, tables that are joined by a condition are joined row by row.
 _WORTH_WHILE = {"filter_pushdown", "join_order"}
+# Of keys, DuckDB keeps an index of some megabytes each; SQLite has looked after them already.
+_KEY = re.compile(r" PRIMARY KEY| REFERENCES \w+ \(\w+\)")
 # What SQLite calls by these names; DuckDB has dates of a type of its own, and the columns are texts on both.
 _MACROS = (
     "CREATE MACRO strftime(form, day) AS system.main.strftime(CAST(day AS DATE), form)",
@@ -34,15 +37,60 @@ class CannotRun(Exception):
     """An engine does not run the query; the message says why, in the words of the engine."""
 
 
-class Databases:
-    """The same rows in SQLite and in DuckDB, in memory. DuckDB is loaded when it is asked first."""
+class DuckDb:
+    """One DuckDB in memory for all rows, each set of them in a schema of its own; loaded when it is needed.
 
-    def __init__(self, filled: Filled) -> None:
+    An instance takes some megabytes, whatever is in it.
+    """
+
+    def __init__(self) -> None:
+        self._instance: Any = None  # Any: duckdb has types only where it is installed
+        self._cursors: dict[Filled, Any] = {}
+
+    def ask(self, filled: Filled, sql: str) -> list[Row]:
+        """Return what a query answers, asked of these rows.
+
+        Raises:
+            CannotRun: DuckDB does not take it.
+            MissingExtra: DuckDB is not installed.
+        """
+        try:
+            import duckdb
+        except ImportError:
+            raise MissingExtra("questions in SQL need the extra `data`: pip install 'overnight[data]'") from None
+        if self._instance is None:
+            self._instance = duckdb.connect(
+                config={"threads": 1, "memory_limit": "256MB", "enable_external_access": False}
+            )
+            _configure(self._instance)
+        try:
+            rows: list[Row] = self._cursor(filled).execute(sql).fetchall()
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+                self._instance, self._cursors = None, {}  # it answers nothing from then on: the next one begins anew
+            raise CannotRun(str(error)) from error
+        return rows
+
+    def _cursor(self, filled: Filled) -> Any:
+        if filled not in self._cursors:
+            schema = f"rows_{len(self._cursors)}"
+            self._instance.execute(f"CREATE SCHEMA {schema}")
+            cursor = self._instance.cursor()
+            cursor.execute(f"USE memory.{schema}")
+            _fill(cursor, filled)
+            self._cursors[filled] = cursor
+        return self._cursors[filled]
+
+
+class Databases:
+    """The same rows in SQLite, in memory, and in a DuckDB that may hold others too."""
+
+    def __init__(self, filled: Filled, duckdb: DuckDb) -> None:
         self._filled = filled
+        self._duckdb = duckdb
         self._sqlite = _in_sqlite(filled)
         self._looks = 0
         self._sqlite.set_progress_handler(self._look, _STEPS)
-        self._duckdb: Any = None  # Any: duckdb has types only where it is installed
 
     def sqlite(self, sql: str) -> list[Row]:
         """Return the rows that SQLite answers.
@@ -63,25 +111,9 @@ class Databases:
         """Return the rows that DuckDB answers. Ask SQLite first: it is the one that bounds what a query does.
 
         Raises:
-            CannotRun: it does not take the query.
-            MissingExtra: it is not installed.
+            CannotRun, MissingExtra: see `DuckDb.ask`.
         """
-        try:
-            import duckdb
-        except ImportError:
-            raise MissingExtra("questions in SQL need the extra `data`: pip install 'overnight[data]'") from None
-        if self._duckdb is None:
-            self._duckdb = duckdb.connect(
-                config={"threads": 1, "memory_limit": "256MB", "enable_external_access": False}
-            )
-            _fill(self._duckdb, self._filled)
-        try:
-            rows: list[Row] = self._duckdb.execute(sql).fetchall()
-        except duckdb.Error as error:
-            if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-                self._duckdb = None  # it answers nothing from then on: the next question begins anew
-            raise CannotRun(str(error)) from error
-        return rows
+        return self._duckdb.ask(self._filled, sql)
 
     def _look(self) -> int:
         self._looks += 1
@@ -136,20 +168,23 @@ def _in_sqlite(filled: Filled) -> sqlite3.Connection:
 
 def _fill(connection: Any, filled: Filled) -> None:  # Any: duckdb has types only where it is installed
     for table in filled.schema.tables.values():
-        connection.execute(ddl(table).replace(" REAL", " DOUBLE"))
+        connection.execute(_KEY.sub("", ddl(table)).replace(" REAL", " DOUBLE"))
         rows = filled.rows(table)
         marks = f"({', '.join('?' * len(rows[0]))})"
         connection.execute(
             f"INSERT INTO {table.name} VALUES {', '.join([marks] * len(rows))}",
             [cell for row in rows for cell in row],
         )
+    for macro in _MACROS:
+        connection.execute(macro)
+
+
+def _configure(connection: Any) -> None:  # Any: as above
     optimizers = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
     for statement in (
-        *_MACROS,
         # As SQLite orders them.
         "SET default_null_order = 'nulls_first_on_asc_last_on_desc'",
         # The tables are small: planning well takes longer than answering.
         f"SET disabled_optimizers = '{','.join(sorted(optimizers - _WORTH_WHILE))}'",
-        "SET lock_configuration = true",
     ):
         connection.execute(statement)

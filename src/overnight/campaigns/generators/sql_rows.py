@@ -14,9 +14,9 @@ MISSING = 0.15
 _CHILDLESS = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Filled:
-    """A schema with rows: for each table, a list of cells for each column, by name."""
+    """A schema with rows: for each table, a list of cells for each column, by name. Equal to itself alone."""
 
     schema: Schema
     cells: Mapping[str, Mapping[str, Sequence[Cell]]]

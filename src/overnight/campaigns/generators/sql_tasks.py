@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from overnight.campaigns.generators.drawing import absent_or_copied, drawn, ease, source_of
 from overnight.campaigns.generators.sql_deeper import cases, dates, nested, windows
-from overnight.campaigns.generators.sql_engines import CannotRun, Databases, Row, same, trivial
+from overnight.campaigns.generators.sql_engines import CannotRun, Databases, DuckDb, Row, same, trivial
 from overnight.campaigns.generators.sql_parts import Parts, Question
 from overnight.campaigns.generators.sql_questions import Family, figures, groups, joins, listing, sets
 from overnight.campaigns.generators.sql_rows import Filled, filled
@@ -58,6 +58,7 @@ class SqlTasks:
     def __init__(self) -> None:
         self._filled: dict[str, Filled] = {}
         self._databases: dict[tuple[str, int], Databases] = {}
+        self._duckdb = DuckDb()
 
     def cells(self) -> Sequence[str]:
         """Return each schema with each family of questions."""
@@ -122,7 +123,7 @@ class SqlTasks:
 
     def _at(self, schema: str, seed: int) -> Databases:
         if (schema, seed) not in self._databases:
-            self._databases[schema, seed] = Databases(filled(schemas()[schema], seed))
+            self._databases[schema, seed] = Databases(filled(schemas()[schema], seed), self._duckdb)
         return self._databases[schema, seed]
 
     def _equivalent(self, wanted: "_Wanted", sql: str) -> bool:

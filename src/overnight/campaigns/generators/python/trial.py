@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-MEMORY_BYTES = 512 * 1024 * 1024
+MEMORY_BYTES = 256 * 1024 * 1024
 """Address space that a trial may add to what the warm child has."""
 LONGEST_OUTPUT = 2_000
 """Characters of an example's output that are told."""
