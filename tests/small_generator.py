@@ -16,7 +16,7 @@ class Sums:
     `waits_for` is a file that it makes before it checks an empty answer for ever.
     """
 
-    name, version = "sums", 1
+    name = "sums"
 
     def __init__(
         self,
@@ -31,8 +31,9 @@ class Sums:
         waits_for=None,
         grounded=0.9,
         at_once=1,
+        version=1,
     ):
-        self.at_once = at_once
+        self.at_once, self.version = at_once, version
         self.numbers, self.wrong, self.blind, self.pause_s = numbers, wrong, blind, pause_s
         self.dies_at, self.hangs_at, self.none_at = dies_at, hangs_at, none_at
         self.waits_for, self.grounded = waits_for, grounded

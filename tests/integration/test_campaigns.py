@@ -18,12 +18,12 @@ from overnight.base.campaigns import SAMPLES
 from overnight.base.errors import ConfigError, InvalidTask, InvalidTransition, UnknownName, UserMistake
 from overnight.campaigns import gate, ledger, record
 from overnight.campaigns.handed import FAILED
-from overnight.campaigns.intake import NOT_TEXT, SAME, TOO_LONG
+from overnight.campaigns.intake import NOT_TEXT, REPLACED, SAME, TOO_LONG
 from overnight.campaigns.making import CAMPAIGN_PID, ORCHESTRATOR_PID
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.pidfile import owner_of
 from overnight.campaigns.pool import LOST
-from overnight.campaigns.spool import Spool
+from overnight.campaigns.spool import Spool, Try
 from overnight.campaigns.tables import samples
 from overnight.engine import store as flow_store
 from overnight.engine.model import State
@@ -112,6 +112,43 @@ def test_a_generator_that_is_degraded_is_rejected_after_the_pilot(tmp_path, sett
         said = read(project, "campaign_validation.json")
         assert said["approved"] is False and why in said["reason"]
         assert see(project, pilot=False)["phase"] == "launch_failed"
+
+
+def test_a_generator_that_was_mended_makes_the_pilot_anew_and_what_the_rejected_one_left_is_out(tmp_path):
+    with project_of(tmp_path / "p", table(settings="wrong = 3")) as project:
+        assert see(project)["phase"] == "validation_failed"
+        before = len(rows(project, "number", reason=None))
+        assert 20 < before < 40
+        assert see(project)["judged"] == 40, "the same generator is judged by the same candidates"
+    with project_of(tmp_path / "p", table(settings="version = 2")) as project:
+        found = see(project)
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 120)
+        made = Counter((row.generator, row.pilot, row.reason) for row in rows(project, "generator", "pilot", "reason"))
+        assert made["sums/1", 0, REPLACED] == before
+        assert made["sums/1", 0, None] == 0 and made["sums/2", 1, None] == 40 and made["sums/2", 0, None] == 80
+        # Nothing of its numbers is left out because another version has made them.
+        assert {row.number for row in rows(project, "number", generator="sums/2", cell="c0")} >= set(range(40))
+        # Its texts are those of the rejected one, where that was right.
+        assert not [key for key in made if key[2] == SAME]
+
+
+def test_another_version_of_a_generator_needs_a_pilot_of_its_own_and_what_was_approved_stays(tmp_path):
+    with project_of(tmp_path / "p", table()) as project:
+        assert see(project, settings={"target": 60})["accepted"] == 60
+    with project_of(tmp_path / "p", table(settings="version = 2")) as project:
+        refused = see(project, pilot=False)
+        assert refused["phase"] == "launch_failed"
+        assert "sums/2 makes sums, and sums/1 made its pilot: `overnight campaign pilot sums`" in refused["reason"]
+        assert len(rows(project, "number")) == 60, "nothing was made"
+        found = see(project)
+        assert (found["phase"], found["accepted"]) == ("campaign_complete", 120)
+        made = Counter((row.generator, row.pilot) for row in rows(project, "generator", "pilot", reason=None))
+        assert made["sums/1", 0] == 60 and made["sums/1", 1] == 0
+        assert len(rows(project, "number", generator="sums/2", pilot=1)) == 40
+    with project_of(tmp_path / "p", table(settings="version = 3")) as project:
+        forced = see(project, pilot=False, force="it is the same", settings={"target": 130})
+        assert (forced["phase"], forced["accepted"], forced["reason"]) == ("campaign_complete", 130, None)
+        assert forced["launches"][-1]["forced"] == "it is the same"
 
 
 @pytest.mark.parametrize("active", [True, False])
@@ -306,7 +343,7 @@ def test_what_a_run_leaves_just_before_it_ends_is_taken(tmp_path, monkeypatch):
         def get(connection, run_id):
             run = look(connection, run_id)
             if run is not None and run.task_id == SAMPLES and run.state.final and not folder.joinpath("done").exists():
-                Spool(folder).put(9, 9, late)
+                Spool(folder).put(Try(run_id=run_id, token=9), 9, late)
                 folder.joinpath("done").touch()
             return run
 

@@ -11,12 +11,12 @@ from itertools import accumulate
 
 from overnight.base.instants import US
 from overnight.campaigns.gate import Specification
-from overnight.campaigns.intake import CONTAMINATED, FULL, NEAR, SAME, TOO_LOW, UNMEASURED
+from overnight.campaigns.intake import CONTAMINATED, FULL, NEAR, REPLACED, SAME, TOO_LOW, UNMEASURED
 from overnight.campaigns.ports import Message
 from overnight.campaigns.quality import Spread
 
-WITHOUT_A_FAULT = frozenset({UNMEASURED, TOO_LOW, SAME, NEAR, FULL, CONTAMINATED})
-"""Reasons that say nothing against the sample itself: it is worth too little, or there is enough of it."""
+WITHOUT_A_FAULT = frozenset({UNMEASURED, TOO_LOW, SAME, NEAR, FULL, CONTAMINATED, REPLACED})
+"""Reasons that say nothing against the sample itself: it is worth too little, not needed, or out of date."""
 BINS = 20
 """Of the histogram of qualities, each 1 / BINS wide; the last one holds 1 too."""
 DECILES = 10

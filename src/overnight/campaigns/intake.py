@@ -26,6 +26,8 @@ MOST_OF_A_REASON = 200
 """Characters; the database counts by reasons, and PostgreSQL's indexes take no long ones."""
 UNMEASURED, TOO_LOW = "unmeasured", "quality too low"
 SAME, NEAR, FULL, CONTAMINATED = "same text", "near duplicate", "skeleton is full", "in an evaluation set"
+REPLACED = "its generator was replaced"
+"""Of what was accepted in a pilot that was not approved, once another version of the generator makes the samples."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ A sample's id follows from where it comes from, so that a batch that comes again
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from overnight.base.files import to_json
 from overnight.campaigns.gate import Specification
-from overnight.campaigns.intake import Judged, body_of
+from overnight.campaigns.intake import REPLACED, Judged, body_of
 from overnight.campaigns.planning import WINDOW, Known
 from overnight.campaigns.spool import CellLine, TextLine
 from overnight.campaigns.tables import ACCEPTED, campaigns, gates, samples
@@ -27,13 +27,12 @@ _AT_ONCE = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """How many candidates of a cell were judged, and how many of them accepted; the next number that none has."""
+    """How many candidates of a cell were judged, and how many of them accepted."""
 
     domain: str
     cell: str
     judged: int
     accepted: int
-    next_number: int
 
 
 def campaign_of(tx: Tx, name: str) -> int:
@@ -111,15 +110,18 @@ def row_of(one: Judged, *, pilot: bool) -> list[object]:
     return [values[name] for name in COLUMNS]
 
 
-def counts(connection: sa.Connection, campaign_id: int, *, pilot: bool = False) -> list[Count]:
-    """Return what there is of each cell, or what its pilot has of it, by domain and cell."""
+PILOT = samples.c.pilot == 1
+
+
+def counts(connection: sa.Connection, campaign_id: int, *which: sa.ColumnElement[bool]) -> list[Count]:
+    """Return what there is of each cell, by domain and cell; `which` rows are counted, such as those of the PILOT."""
     of_cell = (samples.c.domain, samples.c.cell)
-    mine = [samples.c.campaign_id == campaign_id, *([samples.c.pilot == 1] if pilot else [])]
+    mine = [samples.c.campaign_id == campaign_id, *which]
     judged, accepted = sa.func.count(), sa.func.sum(sa.case((ACCEPTED, 1), else_=0))
-    query = sa.select(*of_cell, judged, accepted, sa.func.max(samples.c.number) + 1).where(*mine)
+    query = sa.select(*of_cell, judged, accepted).where(*mine)
     return [
-        Count(domain=domain, cell=cell, judged=count, accepted=good, next_number=after)
-        for domain, cell, count, good, after in connection.execute(query.group_by(*of_cell).order_by(*of_cell))
+        Count(domain=domain, cell=cell, judged=count, accepted=good)
+        for domain, cell, count, good in connection.execute(query.group_by(*of_cell).order_by(*of_cell))
     ]
 
 
@@ -134,11 +136,14 @@ def _accepted(connection: sa.Connection, campaign_id: int, *names: str) -> Itera
         last = rows[-1].sample_id
 
 
-def known(connection: sa.Connection, campaign_id: int) -> Iterator[CellLine | TextLine]:
-    """Yield all that whoever makes further samples has to know: the cells first, then the accepted samples."""
-    newest = _newest(connection, campaign_id)
-    pilot = {(one.domain, one.cell): one.judged for one in counts(connection, campaign_id, pilot=True)}
-    for (domain, cell), one in _dry(connection, campaign_id).items():
+def known(connection: sa.Connection, campaign_id: int, generators: Mapping[str, str]) -> Iterator[CellLine | TextLine]:
+    """Yield all that whoever makes further samples has to know: the cells first, then the accepted samples.
+
+    Numbers of a cell are those of the version that makes it now (`generators`, by domain): another begins at 0.
+    """
+    newest = _newest(connection, campaign_id, generators)
+    pilot = {(one.domain, one.cell): one.judged for one in counts(connection, campaign_id, PILOT)}
+    for (domain, cell), one in _dry(connection, campaign_id, generators).items():
         count, dry = one
         yield CellLine(
             domain=domain,
@@ -148,18 +153,20 @@ def known(connection: sa.Connection, campaign_id: int) -> Iterator[CellLine | Te
                 accepted=count.accepted,
                 pilot=pilot.get((count.domain, count.cell), 0),
                 dry=dry,
-                next_number=count.next_number,
-                newest=newest[domain, cell],
+                next_number=max(newest.get((domain, cell), [-1])) + 1,
+                newest=newest.get((domain, cell), ()),
             ),
         )
     for row in _accepted(connection, campaign_id, "domain", "cell", "number", "pilot", "body", "skeleton"):
         yield TextLine.from_json(list(row[1:]))
 
 
-def _dry(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str], tuple[Count, int]]:
+def _dry(
+    connection: sa.Connection, campaign_id: int, generators: Mapping[str, str]
+) -> dict[tuple[str, str], tuple[Count, int]]:
     """Return the count of each cell, and how many candidates were refused since the newest accepted one."""
     of_cell = (samples.c.domain, samples.c.cell)
-    mine = samples.c.campaign_id == campaign_id
+    mine = _made_now(campaign_id, generators)
     newest = sa.select(*of_cell, sa.func.max(samples.c.number).label("number")).where(mine, ACCEPTED)
     best = newest.group_by(*of_cell).subquery()
     refused = (
@@ -169,14 +176,21 @@ def _dry(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str], t
         .group_by(*of_cell)
     )
     dry = {(domain, cell): count for domain, cell, count in connection.execute(refused)}
-    found = counts(connection, campaign_id)
+    found = counts(connection, campaign_id, samples.c.reason.is_distinct_from(REPLACED))
     return {(one.domain, one.cell): (one, dry.get((one.domain, one.cell), 0)) for one in found}
 
 
-def _newest(connection: sa.Connection, campaign_id: int) -> dict[tuple[str, str], list[int]]:
-    """Return the numbers that were judged among the newest `WINDOW` of each cell."""
+def _made_now(campaign_id: int, generators: Mapping[str, str]) -> sa.ColumnElement[bool]:
+    pairs = sa.tuple_(samples.c.domain, samples.c.generator).in_(list(generators.items()))
+    return sa.and_(samples.c.campaign_id == campaign_id, pairs)
+
+
+def _newest(
+    connection: sa.Connection, campaign_id: int, generators: Mapping[str, str]
+) -> dict[tuple[str, str], list[int]]:
+    """Return the numbers that were judged among the newest `WINDOW` of each cell of these generators."""
     of_cell = (samples.c.domain, samples.c.cell)
-    mine = samples.c.campaign_id == campaign_id
+    mine = _made_now(campaign_id, generators)
     last = sa.select(*of_cell, sa.func.max(samples.c.number).label("number")).where(mine).group_by(*of_cell).subquery()
     query = (
         sa.select(*of_cell, samples.c.number)

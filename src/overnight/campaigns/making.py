@@ -26,7 +26,7 @@ from overnight.campaigns.orders import Campaign, Domain, Json, Phase
 from overnight.campaigns.planning import DomainPlan, Known, neediest, pilot_shares, seed_of, shares
 from overnight.campaigns.pool import Answer, Pool
 from overnight.campaigns.ports import Checked, Draft, Origin
-from overnight.campaigns.spool import CellLine, Row, Spool, TextLine
+from overnight.campaigns.spool import CellLine, Row, Spool, TextLine, Try
 from overnight.campaigns.worker import MOST_GOOD
 from overnight.processes import table
 
@@ -111,6 +111,7 @@ class _Making:
         self._told = told
         self._folder = Path(campaign.folder)
         self._spool = Spool(self._folder / SPOOL)
+        self._me = Try(run_id=ctx.run_id, token=ctx.token)
         self._pids: dict[str, tuple[int, float]] = {}
         self._domains: dict[str, _Domain] = {}
         self._digests = set[str]()
@@ -133,13 +134,13 @@ class _Making:
                 return self._result(BUDGET, str(spent))
 
     def _perform(self, pool: Pool) -> Json:
-        # Behind the names: who gets them is the only one that writes to the spool.
-        self._spool.ask(self._ctx.token)
         counts = {}
         for domain in self._campaign.domains:
             self._tell("reading what there is")
             counts[domain.name] = self._asked(pool, {"count": domain.name})["counts"]
             _check_supply(domain, counts[domain.name]["cells"])
+        # Behind the names: who gets them is the only one that writes to the spool.
+        self._spool.ask(self._me, {name: told["generator"] for name, told in counts.items()})
         self._prepare(counts)
         ended, why = self._make(pool)
         return self._result(ended, why, self._plant(pool) if self._pilot and ended == TARGET else {})
@@ -174,13 +175,13 @@ class _Making:
     def _prepare(self, counts: Mapping[str, Json]) -> None:
         """Wait until the ledger has all that earlier tries have left, and take what it knows."""
         pause = threading.Event()
-        while not self._spool.answered(self._ctx.token):
+        while not self._spool.answered(self._me):
             if self._stopped:
                 raise _Stopped
             pause.wait(_LOOK_S)
         known: dict[str, dict[str, Known]] = {name: {} for name in counts}
         self._domains = {}
-        for line in self._spool.known(self._ctx.token):
+        for line in self._spool.known(self._me):
             if isinstance(line, dict):
                 cell = CellLine.from_json(line)
                 known.setdefault(cell.domain, {})[cell.cell] = cell.known
@@ -323,7 +324,7 @@ class _Making:
         self._written_s = self._clock.monotonic()
         if self._rows:
             self._batches += 1
-            self._spool.put(self._ctx.token, self._batches, self._rows)
+            self._spool.put(self._me, self._batches, self._rows)
             self._rows = []
         for name, cell, number in self._unwritten:
             self._domains[name].plan.written(cell, number)

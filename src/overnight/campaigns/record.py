@@ -29,7 +29,7 @@ class Stand:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """Who launched the whole campaign, when (microseconds, UTC), and why, where no verdict allowed it."""
+    """Who launched the whole campaign, when (microseconds, UTC), and why, where that person needed no verdict."""
 
     by: str
     forced: str | None
@@ -94,7 +94,7 @@ def verdict_of(connection: sa.Connection, campaign_id: int) -> Json | None:
 
 
 def launch(tx: Tx, campaign_id: int, run_id: int, *, by: str, forced: str | None) -> None:
-    """Note the launch of a run, once; `forced` is the reason of one that no verdict allows."""
+    """Note the launch of a run, once; `forced` is the reason of one that needs no verdict."""
     mine = sa.select(launches.c.launch_id).where(launches.c.campaign_id == campaign_id, launches.c.run_id == run_id)
     if tx.connection.execute(mine.limit(1)).fetchone() is not None:
         return  # the step that notes it comes again after a crash

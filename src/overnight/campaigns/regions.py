@@ -7,9 +7,9 @@ A region is what lies nearest to one of the centres of k-means (Lloyd 1982, begu
 2007). A text is a point of length 1: its words, but no numbers, hashed to `DIMENSIONS` numbers with a sign each
 (Weinberger et al. 2009), weighted by their inverse document frequency.
 
-Candidates are asked for such that the sum of log(1 + samples) over the regions grows most: one more in a region that has
-few counts more than one in a region that has many. From which regions a cell's samples are is known from its accepted
-ones, with `PRIOR` more shared out like all of them.
+Candidates are asked for such that the sum of log(1 + samples) over the regions grows most: one more in a region that
+has few counts more than one in a region that has many. From which regions a cell's samples are is known from its
+accepted ones, with `PRIOR` more shared out like all of them.
 """
 
 import re
@@ -112,7 +112,8 @@ def hashed(text: str) -> Numbers:
 def _unit(points: Numbers) -> Numbers:
     """Return points of length 1; one of length 0 stays."""
     lengths = np.linalg.norm(points, axis=-1, keepdims=True)
-    return np.divide(points, lengths, out=np.zeros_like(points), where=lengths > 0)
+    units: Numbers = np.divide(points, lengths, out=np.zeros_like(points), where=lengths > 0)
+    return units
 
 
 def centres_of(points: Numbers, count: int, draw: Random) -> Numbers:

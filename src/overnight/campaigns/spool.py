@@ -6,7 +6,7 @@ nothing. Before it begins, it asks for what is known, and gets that once all bat
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,19 +20,19 @@ _BATCH, _ASK, _KNOWN = ".batch", ".ask", ".known"
 
 
 class Spool:
-    """The folder of one campaign's batches. `token` orders the tries of those who write."""
+    """The folder of one campaign's batches. A `Try` is one of those who write, of whom the newest comes last."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, token: int, number: int, rows: Sequence[Row]) -> None:
+    def put(self, one: "Try", number: int, rows: Sequence[Row]) -> None:
         """Leave a batch.
 
         Raises:
             OSError: it cannot be written; nothing is there then.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{token:012d}-{number:09d}{_BATCH}"
+        path = self.folder / f"{one.name}-{number:09d}{_BATCH}"
         replace_file(path, json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
 
     def waiting(self) -> list[Path]:
@@ -49,19 +49,23 @@ class Spool:
         with suppress(FileNotFoundError):
             (self.folder / batch).replace(self.folder / f"{batch}.damaged")
 
-    def ask(self, token: int) -> None:
-        """Ask for what is known."""
+    def ask(self, one: "Try", generators: Mapping[str, str]) -> None:
+        """Ask for what is known, and say by which generators the domains are made."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / f"{token:012d}{_ASK}", "")
+        replace_file(self.folder / f"{one.name}{_ASK}", json.dumps(dict(generators)))
 
-    def asked(self) -> int | None:
-        """Return the token of the newest try that waits for what is known; None where none does."""
-        waiting = sorted(self.folder.glob(f"*{_ASK}"))
-        return int(waiting[-1].name.removesuffix(_ASK)) if waiting else None
+    def asked(self, run_id: int) -> "Question | None":
+        """Return what the newest try of a run says, if it waits for what is known; None where none does."""
+        waiting = sorted(self.folder.glob(f"{run_id:012d}-*{_ASK}"))
+        if not waiting:
+            return None
+        token = int(waiting[-1].name.removesuffix(_ASK).partition("-")[2])
+        generators = json.loads(waiting[-1].read_text(encoding="utf-8"))
+        return Question(asker=Try(run_id=run_id, token=token), generators=generators)
 
-    def answer(self, token: int, lines: Iterator[Any]) -> None:  # Any: JSON
-        """Say what is known to the try of that token, and forget what was said to earlier ones."""
-        path = self.folder / f"{token:012d}{_KNOWN}"
+    def answer(self, one: "Try", lines: Iterator[Any]) -> None:  # Any: JSON
+        """Say what is known to a try, and forget what was said to earlier ones."""
+        path = self.folder / f"{one.name}{_KNOWN}"
         new = path.with_suffix(".new")
         with new.open("w", encoding="utf-8") as file:
             for line in lines:
@@ -69,21 +73,42 @@ class Spool:
         new.replace(path)
         sync_folder(self.folder)
         for old in [*self.folder.glob(f"*{_ASK}"), *self.folder.glob(f"*{_KNOWN}")]:
-            if old != path and int(old.name.split(".")[0]) <= token:
+            if old != path and old.name.split(".")[0] <= one.name:
                 old.unlink(missing_ok=True)
 
-    def answered(self, token: int) -> bool:
+    def answered(self, one: "Try") -> bool:
         """Return whether `known` can be read."""
-        return (self.folder / f"{token:012d}{_KNOWN}").exists()
+        return (self.folder / f"{one.name}{_KNOWN}").exists()
 
-    def known(self, token: int) -> Iterator[Any]:  # Any: JSON
+    def known(self, one: "Try") -> Iterator[Any]:  # Any: JSON
         """Yield the lines of what is known, and remove the file behind the last one."""
-        path = self.folder / f"{token:012d}{_KNOWN}"
+        path = self.folder / f"{one.name}{_KNOWN}"
         with path.open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
         with suppress(OSError):
             path.unlink()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """One that makes samples: a run, and its token of now. By their `name`, as text, newer ones come later."""
+
+    run_id: int
+    token: int
+
+    @property
+    def name(self) -> str:
+        """Return what its files begin with."""
+        return f"{self.run_id:012d}-{self.token:06d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A try that waits for what is known, and the generator of each domain with its version."""
+
+    asker: Try
+    generators: Mapping[str, str]
 
 
 class Damaged(Exception):

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from overnight.base.campaigns import FOLLOWING, SAMPLES
 from overnight.base.errors import PermanentError, UnknownName
-from overnight.campaigns import following, gate, ledger, record
+from overnight.campaigns import following, gate, ledger, record, versions
 from overnight.campaigns.following import FAILED, FOLLOWED
 from overnight.campaigns.gate import Pilot, Specification
 from overnight.campaigns.logs.counting import Counts
@@ -27,7 +27,7 @@ from overnight.campaigns.orders import Campaign
 from overnight.campaigns.orders import Phase as Part
 from overnight.campaigns.phases import Phase
 from overnight.campaigns.quality import replayed
-from overnight.campaigns.spool import Damaged, Spool, read_batch
+from overnight.campaigns.spool import Damaged, Question, Spool, read_batch
 from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.engine import store
@@ -103,7 +103,7 @@ class _Work:
         launched = self.flow.step("launch", _launch, self.campaigns, self.flow.run_id, self.begun, dict(self.wish))
         if launched["refused"] is not None:
             return self._failed(launched["refused"])
-        made = self._made("full", Phase.CAMPAIGN_LAUNCHED, launched["constant"])
+        made = self._made("full", Phase.CAMPAIGN_LAUNCHED, launched)
         if made["ended"] == STOPPED:
             return self.end(Phase.STOPPED, made["why"])
         if made["ended"] != TARGET:
@@ -112,11 +112,12 @@ class _Work:
         parts = self.campaigns
         return {**ended, "then": then(self.flow, parts.database, self.campaign, self.campaign_id, parts.train)}
 
-    def _made(self, phase: Part, entered: Phase, constant: Sequence[str] = ()) -> Json:
+    def _made(self, phase: Part, entered: Phase, launched: Json | None = None) -> Json:
         """Have samples made, and take them, until there are enough; return what the run that makes them says.
 
-        Terms that are `constant` carry no weight.
+        Terms that are constant as it was `launched` carry no weight.
         """
+        constant, forced = ((), False) if launched is None else (launched["constant"], launched["forced"])
         self._enter(entered)
         needs = Needs(memory_gb=self.begun["memory_gb"], cpus=float(self.campaign.workers))
         args: Json = {"campaign": self.campaign.without(constant).to_dict(), "phase": phase}
@@ -125,18 +126,19 @@ class _Work:
             args["anew"] = phase == "pilot" and not self.wish.get("judge") and self._refused()
         task = SAMPLES if external is None else FOLLOWING
         run_id = self.flow.start(task, args, name=f"{phase} of {self.campaign.name}", needs=needs)
-        look = partial(_look if external is None else _look_after, self.campaigns, self.begun, run_id, phase)
+        look = partial(_look_after, self.campaigns, self.begun, run_id, phase)
+        if external is None:
+            look = partial(_look, self.campaigns, self.begun, run_id, phase, any_version=forced)
         every_s = LOOK_S if external is None else min(LOOK_S, external.poll_s(phase))
         seen = self.flow.until(f"{phase} samples", look, every_s=every_s)
-        damaged = seen.get("damaged")
-        if seen["stopping"] or damaged:
+        broken = seen.get("broken")
+        if seen["stopping"] or broken:
             self.flow.cancel(run_id)
             self.flow.wait(run_id)
             rest = _take_all if external is None else partial(_tell, run_id=run_id, phase=phase, ended=True)
             self.flow.step("take the rest", rest, self.campaigns, self.begun)
-        if damaged:
-            again = f"`overnight campaign resume {self.campaign.name}` makes its samples again"
-            self._failed(f"{damaged} in the spool is damaged and was put aside; {again}")
+        if broken:
+            self._failed(broken)
         if seen["stopping"]:
             return {"ended": STOPPED, "why": "somebody stopped it"}
         if seen["error"] is not None:
@@ -202,8 +204,11 @@ def _enter(campaigns: Campaigns, begun: Json, phase: str, reason: str | None) ->
     _statuses(campaigns, begun).entered(Phase(phase), reason)
 
 
-def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | None:
-    """Take what was made; return how it ended once it has, or that somebody wants it to stop."""
+def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str, *, any_version: bool = False) -> Json | None:
+    """Take what was made; return how it ended once it has, that somebody wants it to stop, or what is `broken`.
+
+    That is so where beyond a pilot others than its generators make the samples, but for `any_version`.
+    """
     plan, campaign_id = Campaign.from_dict(begun["campaign"]), begun["campaign_id"]
     spool = Spool(Path(plan.folder) / SPOOL)
     with campaigns.database.read() as connection:
@@ -215,12 +220,19 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
     try:
         more = _take(campaigns, campaign_id, spool)
     except Damaged as batch:
-        return {"stopping": False, "damaged": str(batch)}
+        again = f"`overnight campaign resume {plan.name}` makes its samples again"
+        return {"stopping": False, "broken": f"{batch} in the spool is damaged and was put aside; {again}"}
+    question = None if more else spool.asked(run_id)
+    if question is not None:
+        others = _others(campaigns, campaign_id, question, phase)
+        if others and phase != "pilot" and not any_version:
+            again = f"`overnight campaign pilot {plan.name}` makes another one"
+            return {"stopping": False, "broken": f"{others}: {again}"}
+        with campaigns.database.read() as connection:
+            known = ledger.known(connection, campaign_id, question.generators)
+            spool.answer(question.asker, (line.to_json() for line in known))
     with campaigns.database.read() as connection:
-        asked = None if more else spool.asked()
-        if asked is not None:
-            spool.answer(asked, (line.to_json() for line in ledger.known(connection, campaign_id)))
-        found = ledger.counts(connection, campaign_id, pilot=phase == "pilot")
+        found = ledger.counts(connection, campaign_id, *([ledger.PILOT] if phase == "pilot" else []))
         qualities, _ = _replayed(connection, campaign_id, plan) if phase == "pilot" else ({}, ())
     ended = run.state.final and not more
     statuses = _statuses(campaigns, begun)
@@ -229,8 +241,20 @@ def _look(campaigns: Campaigns, begun: Json, run_id: int, phase: str) -> Json | 
     else:
         statuses.full(found, running=not ended, now=ended)
     if ended:
-        return {"stopping": False, "damaged": None, **_said(run)}
-    return {"stopping": True, "damaged": None} if stand.stopping else None
+        return {"stopping": False, "broken": None, **_said(run)}
+    return {"stopping": True, "broken": None} if stand.stopping else None
+
+
+def _others(campaigns: Campaigns, campaign_id: int, question: Question, phase: str) -> str:
+    """Return in a line which generators are others than those of the pilot; a pilot is made anew by those of now."""
+    with campaigns.database.read() as connection:
+        before = versions.changed(connection, campaign_id, question.generators)
+        verdict, launches = record.verdict_of(connection, campaign_id), record.launches_of(connection, campaign_id)
+    if before and phase == "pilot":
+        # What was made for a whole campaign was wanted.
+        keep = bool(launches) or (verdict is not None and verdict["decision"] == "APPROVED")
+        campaigns.database.writer.do(lambda tx: versions.begin_anew(tx, campaign_id, question.generators, keep=keep))
+    return versions.told(before, question.generators)
 
 
 def _look_after(campaigns: Campaigns, begun: Json, run_id: int, phase: Part) -> Json | None:
@@ -333,16 +357,17 @@ def _launch(campaigns: Campaigns, run_id: int, begun: Json, wish: Json) -> Json:
         refused = (
             "what the pilot has to reach has changed since it was judged: `overnight campaign pilot` judges it anew"
         )
-    told = {"refused": refused, "constant": [] if verdict is None else verdict["constant"]}
+    constant = [] if verdict is None else verdict["constant"]
+    told = {"refused": refused, "constant": constant, "forced": bool(forced)}
     if refused is not None and not forced:
         return told
 
     def change(tx: Tx) -> None:
         by = str(wish.get("by") or "its schedule")
-        record.launch(tx, begun["campaign_id"], run_id, by=by, forced=forced if refused else None)
+        record.launch(tx, begun["campaign_id"], run_id, by=by, forced=forced)
 
     campaigns.database.writer.do(change)
-    _statuses(campaigns, begun).launched(verdict, forced if refused else None)
+    _statuses(campaigns, begun).launched(verdict, forced)
     return {**told, "refused": None}
 
 
