@@ -64,7 +64,8 @@ launches = sa.Table(
 )
 sa.Index("campaign_launches_campaign", launches.c.campaign_id, launches.c.launch_id)
 
-# Never changed, but by `versions.begin_anew`. What was measured stands beside the sample: other thresholds can be tried without making it again.
+# Never changed, but by `versions.begin_anew`. What was measured stands beside the sample: other thresholds can be tried
+# without making it again.
 samples = sa.Table(
     "campaign_samples",
     metadata,
