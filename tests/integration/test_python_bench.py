@@ -130,7 +130,7 @@ def installed(tmp_path, monkeypatch):
     def install(name: str, source: str, metadata: str = "License-Expression: MIT\n") -> Path:
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
         told = tmp_path / f"{name}-1.0.dist-info"
-        told.mkdir()
+        told.mkdir(exist_ok=True)
         (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}")
         (told / "RECORD").write_text(f"{name}.py,,\n{name}-1.0.dist-info/METADATA,,\n")
         return tmp_path
@@ -244,3 +244,28 @@ def test_a_child_that_cannot_be_started_is_nobodys_fault(monkeypatch):
     monkeypatch.setattr(bench_module, "_BOOT", "raise SystemExit(3)")
     with Bench() as bench, pytest.raises(BenchFailed, match="exited with code 3"):
         bench.try_out(order())
+
+
+def test_what_was_found_out_about_functions_is_not_found_out_again_unless_they_have_changed(
+    installed, tmp_path, monkeypatch
+):
+    text = 'def f(x):\n    """\n    >>> f(1)\n    2\n    """\n    return x + 1\n'
+    installed("planted_kept", text)
+    orders = []
+    ask = Bench.try_out
+    monkeypatch.setattr(Bench, "try_out", lambda self, order: orders.append(order) or ask(self, order))
+
+    def draft():
+        orders.clear()
+        with Workshop(["planted_kept"], tmp_path / "python.db") as workshop:
+            return PythonBugs(workshop).draft("arithmetic/planted_kept", 0)
+
+    def own():
+        return [order for order in orders if order.code is None]
+
+    first = draft()
+    assert len(own()) == 1 and len(orders) > 2
+    assert draft() == first
+    assert own() == [] and len(orders) == 1, "the mutant of the sample is tried out, and nothing else"
+    installed("planted_kept", text.replace("x + 1", "1 + x"))
+    assert draft() != first and len(own()) == 1

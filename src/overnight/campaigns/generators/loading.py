@@ -28,6 +28,8 @@ DRAWN = {
 BUILT_IN = (*PYTHON, *DRAWN, LLM)
 REPLAY = "llm.db"
 """What language models were asked and answered, in the campaign's folder: none is paid twice, and one purse."""
+FOUND = "python.db"
+"""What was found out about functions, in the campaign's folder."""
 _OF_ONE = ("name", "version", "cells", "count", "draft", "check")
 
 
@@ -77,7 +79,7 @@ class Generators:
         from overnight.campaigns.generators.python.workshop import Workshop
 
         if self._workshop is None:
-            self._workshop = Workshop(self._packages)
+            self._workshop = Workshop(self._packages, self._folder / FOUND)
         return self._workshop
 
     def close(self) -> None:

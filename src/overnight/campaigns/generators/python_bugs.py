@@ -18,7 +18,8 @@ What a check measures:
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from overnight.campaigns.generators.python.answers import (
     NOT_THE_FORM,
@@ -129,7 +130,7 @@ class PythonBugs:
         found: dict[str, list[tuple[int, str, Number]]] = {operator: [] for operator in OPERATORS}
         for subject in self._workshop.subjects(package):
             name = subject.function.name
-            for operator, edits in edits_of(subject.function.text).items():
+            for operator, edits in self._edits(subject.function.text).items():
                 mixed = sorted(edits, key=lambda edit: scattered(name, edit))[:_MOST_EDITS]
                 for start in range(0, len(mixed), _EDITS_A_NUMBER):
                     chosen = tuple(mixed[start : start + _EDITS_A_NUMBER])
@@ -137,15 +138,34 @@ class PythonBugs:
         in_order = {operator: sorted(numbers, key=lambda one: one[:2]) for operator, numbers in found.items()}
         return {operator: [number for _, _, number in numbers] for operator, numbers in in_order.items()}
 
+    def _edits(self, text: str) -> Mapping[str, Sequence[Edit]]:
+        told = ("edits", f"{self.name}/{self.version}", text)
+        kept = self._workshop.kept.get(*told)
+        if kept is None:
+            found = edits_of(text)
+            self._workshop.kept.put({name: [asdict(edit) for edit in edits] for name, edits in found.items()}, *told)
+            return found
+        return {name: [Edit(**edit) for edit in edits] for name, edits in kept.items()}
+
     def _is_left_out(self, subject: Subject) -> bool:
         """Tell whether nearly all mutants of the function's module survive: then nothing that is done there counts."""
         module = subject.function.module
         if module not in self._judged:
             self._judged.add(module)
-            tried_out, noticed = self._survey(subject.package.name, module)
+            tried_out, noticed = self._surveyed(subject.package, module)
             if tried_out >= _TRIED // 2 and tried_out - noticed > _SURVIVED * tried_out:
                 self.left_out[module] = f"{tried_out - noticed} of {tried_out} mutants survive"
         return module in self.left_out
+
+    def _surveyed(self, package: Package, module: str) -> tuple[int, int]:
+        texts = (one.function.text for one in self._workshop.subjects(package) if one.function.module == module)
+        told = ("survey", f"{self.name}/{self.version}", package.name, package.version, module, *texts)
+        kept = self._workshop.kept.get(*told)
+        if kept is None:
+            kept = self._survey(package.name, module)
+            self._workshop.kept.put(kept, *told)
+        tried_out, noticed = kept
+        return tried_out, noticed
 
     def _survey(self, package: str, module: str) -> tuple[int, int]:
         """Return how many mutants were tried out and noticed; it ends when the module is beyond doubt."""

@@ -38,6 +38,7 @@ _ENV = {
     "MPLBACKEND": "Agg",
 }
 _PIECE = 65_536
+LOST = "takes the whole child with it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,7 @@ class Bench:
             answer: dict[str, Any] = json.loads(self._hear(line))
         except (OSError, ValueError):
             self.close()
-            return {"fault": "takes the whole child with it"}
+            return {"fault": LOST}
         return answer
 
     def processes(self) -> list[int]:

@@ -22,6 +22,7 @@ WALL_S = 10.0
 """After so long a trial that sleeps or waits is killed; what computes runs into its order's `cpu_s` before."""
 _PIECE = 65_536
 _LATE = b"late"
+LATE = "takes too long"
 
 _Run = Callable[[Mapping[str, Any]], dict[str, Any]]  # Any: JSON
 
@@ -84,7 +85,7 @@ def _in_a_copy(order: Mapping[str, Any], run: _Run) -> dict[str, Any]:
         os.close(news)
     _end_strays()
     if told == _LATE:
-        return {"fault": "takes too long"}
+        return {"fault": LATE}
     if os.WIFSIGNALED(status):
         return {"fault": proving.end_of(os.WTERMSIG(status))}
     if not told.endswith(b"\n"):

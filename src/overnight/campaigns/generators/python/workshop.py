@@ -3,15 +3,20 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from overnight.campaigns.generators.python.bench import Bench, Order, Trial
+from overnight.campaigns.generators.python.bench import LOST, Bench, Order, Shown, Trial
+from overnight.campaigns.generators.python.child import LATE
 from overnight.campaigns.generators.python.functions import Function
 from overnight.campaigns.generators.python.judging import explained, names_in
+from overnight.campaigns.generators.python.kept import Kept
 from overnight.campaigns.generators.python.library import Package, functions_in, packages
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}")
 _LONGEST_SETUP = 1_500
+MAY_PASS = (LATE, LOST)
+"""Faults that a busy machine may have caused: not kept."""
 # Far from what any other code takes, so that a busy machine changes no draft; most that reach it loop for ever.
 _LEAST_CPU_S, _TIMES_CPU, _MOST_CPU_S = 0.2, 10, 2.0
 
@@ -43,11 +48,13 @@ class Subject:
 class Workshop:
     """What the generators of Python samples share: by one thread, in one process. Close it to end its child.
 
-    `distributions` are packages that are installed: their functions join those of the standard library.
+    `distributions` are packages that are installed: their functions join those of the standard library. `kept` is a
+    file of what was found out about them.
     """
 
-    def __init__(self, distributions: Sequence[str] = ()) -> None:
+    def __init__(self, distributions: Sequence[str] = (), kept: Path | None = None) -> None:
         self.packages = packages(distributions)
+        self.kept = Kept(kept)
         self._bench = Bench()
         self._subjects: dict[str, dict[str, Subject]] = {}
         self._own: dict[str, Trial] = {}
@@ -61,6 +68,7 @@ class Workshop:
     def close(self) -> None:
         """End the child that tries code out; it begins anew when it is needed."""
         self._bench.close()
+        self.kept.close()
 
     def subjects(self, package: Package) -> Sequence[Subject]:
         """Return the functions of a package, in an order that does not change."""
@@ -75,10 +83,20 @@ class Workshop:
         """Return what the examples of a function show when nobody has changed it; a fault where they do not run it."""
         name = subject.function.name
         if name not in self._own:
-            trial = self._bench.try_out(_order(subject, measured=True))
-            # It never ran: whatever passes says nothing of it.
-            self._own[name] = trial if trial.fault or trial.ran else Trial(fault="its examples do not run it")
+            self._own[name] = self._kept_own(subject) or self._own_now(subject)
         return self._own[name]
+
+    def _kept_own(self, subject: Subject) -> Trial | None:
+        told = self.kept.get(*_told(subject))
+        return None if told is None else Trial(**{**told, "shown": [Shown(**one) for one in told["shown"]]})
+
+    def _own_now(self, subject: Subject) -> Trial:
+        trial = self._bench.try_out(_order(subject, measured=True))
+        # It never ran: whatever passes says nothing of it.
+        trial = trial if trial.fault or trial.ran else Trial(fault="its examples do not run it")
+        if trial.fault not in MAY_PASS:
+            self.kept.put(asdict(trial), *_told(subject))
+        return trial
 
     def with_code(self, subject: Subject, code: str, *, measured: bool = False) -> Trial:
         """Return what the examples show with this code, up to the first that fails though it passes without."""
@@ -98,6 +116,12 @@ class Workshop:
             functions = (one for module, path in package.files for one in functions_in(module, path))
             self._subjects[package.name] = {one.name: Subject(package=package, function=one) for one in functions}
         return self._subjects[package.name]
+
+
+def _told(subject: Subject) -> tuple[str, ...]:
+    """Return all that the outcome of a function's own examples follows from."""
+    function, package = subject.function, subject.package
+    return "own", package.name, package.version, package.prelude, function.name, function.text, function.docstring
 
 
 def _order(
