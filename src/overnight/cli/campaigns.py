@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import threading
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from overnight.app.project import Project
-    from overnight.campaigns.logs.reading import LogTail
     from overnight.engine.model import Run
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,8 +37,6 @@ NoActive = Annotated[bool, typer.Option("--no-active-learning", help="Choose wha
 Usd = Annotated[float | None, typer.Option("--budget-usd", metavar="USD", help="What language models may cost in all.")]
 Tokens = Annotated[int | None, typer.Option("--budget-tokens", metavar="N", help="Tokens that they may take in all.")]
 Background = Annotated[bool, typer.Option("--background", help="Go on alone, and say how to watch and stop it.")]
-_MOST_LINES = 10_000
-_FOLLOW_S = 0.5
 DONE = ("campaign_complete", "validation_complete")
 """Phases that end with exit code 0; any other one with 1."""
 
@@ -331,43 +327,19 @@ def _logs(
     ctx: typer.Context,
     name: Name = None,
     *,
-    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", help="Lines of each log.")] = 20,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, metavar="N", help="How many of the last lines of each.")
+    ] = 20,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")] = False,
 ) -> None:
     """Show the newest lines of a campaign's logs."""
     from overnight.app import campaigns
-    from overnight.campaigns.logs.reading import LogTail
+    from overnight.cli.tail import print_logs
 
     with place_of(ctx).open() as project:
         found = campaigns.log_files(project, campaigns.name_of(project, name))
-    tails = [LogTail(path) for path in found]
-    for path, tail in zip(found, tails, strict=True):
-        read = _everything(tail)
-        if path.exists():
-            say(f"==> {path} <==")
-        for line in read[-lines:] if lines > 0 else ():
-            say(line)
-    if follow:
-        _follow(tails)
-
-
-def _everything(tail: "LogTail") -> list[str]:
-    read = tail.read()
-    while tail.behind:
-        read = [*read, *tail.read()][-_MOST_LINES:]
-    return read
-
-
-def _follow(tails: "Sequence[LogTail]") -> None:
-    """Print what comes, until somebody asks to stop."""
-    from overnight.app.signals import stopping
-
-    with stopping() as stop:
-        while not stop.count:
-            for tail in tails:
-                for line in tail.read():
-                    say(line)
-            threading.Event().wait(_FOLLOW_S)
+    if not print_logs(found, lines=lines, follow=follow):
+        note(f"nothing is written yet; {found[0]} is the first to be")
 
 
 def _stop(ctx: typer.Context, name: Name = None) -> None:

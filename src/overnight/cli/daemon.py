@@ -189,8 +189,8 @@ def _logs(
     What a run itself printed is shown by `overnight runs logs ID`.
     """
     from overnight.app.journal import FILE
-    from overnight.cli.tail import print_log
+    from overnight.cli.tail import print_logs
 
     path: Path = place_of(ctx).state_dir() / FILE
-    if not print_log(path, task=task, lines=lines, follow=follow):
+    if not print_logs([path], task=task, lines=lines, follow=follow):
         note("nothing is written down yet; `overnight up` starts the daemon")

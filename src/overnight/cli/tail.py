@@ -1,26 +1,65 @@
-"""The last lines of a log that is put aside now and then, and those that follow."""
+"""The last lines of logs that are put aside now and then, and those that follow."""
 
+import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from overnight.cli.logs import LOOK_EVERY_S, Tail
 from overnight.cli.printing import clean, to_stdout
 
+_WINDOW = 65_536
 
-def print_log(path: Path, *, task: str | None, lines: int, follow: bool) -> bool:
-    """Print the last lines about the task, or about all, with `follow` also those to come; return whether any exist."""
-    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda file: -int(file.suffix[1:]))
-    last = deque((line for file in [*older, path] for line in _lines(file) if _about(line, task)), maxlen=lines)
-    _print(last)
-    if follow:
-        tail, pause = Tail(path, _Lines(task), from_end=True), threading.Event()
-        while True:
+
+def print_logs(paths: Sequence[Path], *, lines: int, follow: bool, task: str | None = None) -> bool:
+    """Print the last lines of each log, or those about a task, with `follow` also those to come.
+
+    Returns whether there are any.
+    """
+    tails = [Tail(path, _Lines(task), from_end=True) for path in paths if follow]
+    found = False
+    for path in paths:
+        last = _last(path, lines, task)
+        found = found or bool(last)
+        if len(paths) > 1 and path.exists():
+            _print([f"==> {path} <=="])
+        _print(last)
+    pause = threading.Event()
+    while follow:
+        for tail in tails:
             tail.more()
-            pause.wait(LOOK_EVERY_S)
-    return bool(last)
+        pause.wait(LOOK_EVERY_S)
+    return found
+
+
+def _last(path: Path, count: int, task: str | None) -> Sequence[str]:
+    older = sorted(path.parent.glob(f"{path.name}.*[0-9]"), key=lambda file: -int(file.suffix[1:]))
+    if task is not None:
+        return deque((line for file in [*older, path] for line in _lines(file) if _about(line, task)), maxlen=count)
+    found: list[str] = []
+    for file in [path, *reversed(older)]:
+        if len(found) < count:
+            found = [*_end_of(file, count - len(found)), *found]
+    return found
+
+
+def _end_of(path: Path, count: int) -> list[str]:
+    """Return the last lines of a file, at a cost that does not grow with it."""
+    window = _WINDOW
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            while True:
+                file.seek(max(0, size - window))
+                read = file.read(window)
+                if window >= size or read.count(b"\n") > count:
+                    lines = read.decode(errors="replace").removesuffix("\n").split("\n") if read else []
+                    return lines[-count:]
+                window *= 4
+    except FileNotFoundError:
+        return []
 
 
 def _about(line: str, task: str | None) -> bool:
