@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overnight.app import campaign_tasks, schedule
+from overnight.app import campaign_tasks, learning_tasks, schedule
 from overnight.app.schedule import Backfilled
 from overnight.app.workplace import Workplace
 from overnight.base.jobs import DEFAULT_EPOCHS, DEFAULT_INTERVAL
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from overnight.base.refs import Bump
     from overnight.data.experiences import Held
     from overnight.flows.campaign.flow import Campaigns
+    from overnight.flows.learning.flow import Learning
     from overnight.registry.deployments import Deployment
     from overnight.registry.versions import Version
 
@@ -33,7 +34,11 @@ class Project(Workplace):
     """
 
     def _own_tasks(self) -> list[Task]:
-        tasks = [*super()._own_tasks(), *campaign_tasks.tasks(lambda: self.campaigns)]
+        tasks = [
+            *super()._own_tasks(),
+            *campaign_tasks.tasks(lambda: self.campaigns),
+            *learning_tasks.tasks(lambda: self.learning),
+        ]
         if self.config.notify.stats.schedule is not None:
             from overnight.app import stats_mail
 
@@ -64,6 +69,15 @@ class Project(Workplace):
             known=self.campaign_names(),
             clock=self.clock,
             train=train,
+        )
+
+    @property
+    def learning(self) -> "Learning":
+        """What the flow of strategy learning works with."""
+        from overnight.flows.learning.flow import Learning
+
+        return Learning(
+            database=self.database, folder=self.state_dir / "learning", settings=lambda: self.config.learning
         )
 
     def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> "TrainingResult":

@@ -11,6 +11,7 @@ from overnight.data import tables as data_tables
 from overnight.db import stream
 from overnight.db.database import Database
 from overnight.engine import tables as engine_tables
+from overnight.learning import tables as learning_tables
 from overnight.registry import tables as registry_tables
 from overnight.serving import tables as serving_tables
 from overnight.training import tables as training_tables
@@ -18,7 +19,7 @@ from overnight.training import tables as training_tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (
@@ -29,6 +30,7 @@ METADATA = (
     training_tables.metadata,
     serving_tables.metadata,
     campaign_tables.metadata,
+    learning_tables.metadata,
 )
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))

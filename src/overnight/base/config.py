@@ -16,6 +16,7 @@ from overnight.base.campaign_settings import CampaignSettings
 from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
 from overnight.base.gate_settings import GateSettings
+from overnight.base.learning_settings import LearningSettings
 from overnight.base.pool_settings import PoolSettings
 from overnight.base.registry_settings import MlflowSettings, RegistrySettings
 from overnight.base.resource_settings import ResourceSettings, ServiceSettings
@@ -222,6 +223,9 @@ class Settings(Table):
 
     campaigns: Mapping[str, CampaignSettings] = field(default_factory=dict)
     """Training data made at scale, by name."""
+
+    learning: LearningSettings = field(default_factory=LearningSettings)
+    """Which strategy executes which type of task."""
 
     ab_test: AbTestSettings = field(default_factory=AbTestSettings)
     """How two versions are compared on users."""

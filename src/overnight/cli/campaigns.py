@@ -1,7 +1,5 @@
 """`overnight campaign`: training data made at scale, after a pilot that has to be good."""
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +11,7 @@ from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from overnight.app.project import Project
     from overnight.engine.model import Run
@@ -206,6 +204,7 @@ def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: boo
     """Begin or go on with the campaign, see it through, say how it ended, and return the exit code."""
     from overnight.app import campaigns
     from overnight.app.signals import stopping
+    from overnight.cli.progress import watching_one
     from overnight.cli.reading import with_children
     from overnight.cli.running import begin_work, leave, see_through
 
@@ -214,7 +213,7 @@ def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: boo
         here = begin_work(project)
         if resumed:
             note(f"going on with campaign {name} (run {run_id})" + ("" if here else ", which another process works on"))
-        with _watching(project, quiet=as_json) as show:
+        with watching_one(project, quiet=as_json, sum_up=_sum_up) as show:
             runs = see_through(project, lambda: with_children(project, run_id), stop, show)
     leave(project, interrupted=not runs[0].state.final)
     run = project.get(run_id)
@@ -239,27 +238,6 @@ def _in_background(project: "Project", name: str, wish: dict[str, Any]) -> int:
     say(f"  watch:  overnight campaign status {name}     or: overnight campaign logs {name}")
     say(f"  stop:   overnight campaign stop {name}")
     return 0
-
-
-@contextlib.contextmanager
-def _watching(project: "Project", *, quiet: bool) -> "Iterator[Callable[[Sequence[Run]], None]]":
-    """Give what shows how far a campaign is: a bar on a terminal, elsewhere a line for each tenth of a part."""
-    from overnight.cli.progress import watching
-
-    if sys.stderr.isatty() and not quiet:
-        with watching(project, sum_up=_sum_up) as show:
-            yield show
-        return
-    said: set[tuple[str, int]] = set()
-
-    def tell(runs: "Sequence[Run]") -> None:
-        done, total, words = _sum_up(runs)
-        tenth = (words.partition(":")[0], int(10 * done / total) if total else 0)
-        if not quiet and tenth not in said:
-            note(words)
-        said.add(tenth)
-
-    yield tell
 
 
 def _sum_up(runs: "Sequence[Run]") -> tuple[float, float | None, str]:

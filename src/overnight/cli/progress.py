@@ -119,6 +119,36 @@ def watching(
         yield show
 
 
+@contextlib.contextmanager
+def watching_one(project: Project, *, quiet: bool, sum_up: SumUp) -> Iterator[Callable[[Sequence[Run]], None]]:
+    """Give what shows how far the first of some runs is, which has started the others, and they alone say how far.
+
+    One bar on a terminal, elsewhere a line for each tenth of a part: what stands before a colon in the words of
+    `sum_up`.
+    """
+    if sys.stderr.isatty() and not quiet:
+        newest: Sequence[Run] = ()
+        with watching(project, sum_up=lambda _: sum_up(newest)) as show:
+
+            def live(runs: Sequence[Run]) -> None:
+                nonlocal newest
+                newest = runs
+                show(runs[:1])
+
+            yield live
+        return
+    said: set[tuple[str, int]] = set()
+
+    def tell(runs: Sequence[Run]) -> None:
+        done, total, words = sum_up(runs)
+        tenth = (words.partition(":")[0], int(10 * done / total) if total else 0)
+        if not quiet and tenth not in said:
+            note(words)
+        said.add(tenth)
+
+    yield tell
+
+
 def _tell(lines: Iterator[str]) -> None:
     for line in lines:
         note(line)

@@ -1,0 +1,123 @@
+"""Strategy learning of a project: begun, looked at, and its defaults set and taken back, from any process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from overnight.app.project import Project
+from overnight.base.errors import UserMistake
+from overnight.base.files import to_json
+from overnight.base.ids import RunId
+from overnight.base.instants import iso
+from overnight.base.learning import LEARN
+from overnight.base.settings import user
+from overnight.base.vocabulary import suggestion
+from overnight.db.writer import Tx
+from overnight.engine import store as runs
+from overnight.engine.submit import Request, submit
+from overnight.flows.learning.files import profiles_json
+from overnight.learning import store
+from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
+from overnight.learning.generation import TYPES
+from overnight.learning.scoring import weights_of
+from overnight.learning.strategies import named, strategies_of
+
+Json = dict[str, Any]
+
+
+def begin(project: Project, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
+    """Ask for a run that learns, or return the one that has not ended; and whether there was one already.
+
+    Raises:
+        ConfigError, UserMistake: the settings, or what is wished for, do not go together.
+    """
+    strategies_of(project.config.learning)
+    weights_of(project.config.learning.weights)
+    if wish.get("focus") is not None:
+        _check_type(str(wish["focus"]), TYPES[wish["complexity"]])
+    args = to_json({"by": user(), **wish}, what="what is to be learned")
+
+    def change(tx: Tx) -> tuple[RunId, bool]:
+        newest = runs.newest(tx.connection, limit=1, task_id=LEARN)
+        if newest and not newest[0].state.final:
+            return newest[0].run_id, True
+        tx.news = True
+        [run_id] = submit(tx, [Request(task_id=LEARN, args=args)])
+        return RunId(run_id), False
+
+    return project.database.writer.do(change)
+
+
+def status(project: Project) -> Json:
+    """Return what was measured of each strategy, which of them execute and why, and the newest verdict."""
+    settings = project.config.learning
+    strategies = strategies_of(settings)
+    with project.database.read() as connection:
+        executions = store.executed(connection, {name: one.digest for name, one in strategies.items()})
+        changes = store.changes(connection)
+        verdict = store.newest_verdict(connection)
+    told = {"strategies": strategies, "rate": settings.rate, "minimum": settings.minimum_samples}
+    types = sorted({one.type for one in executions})
+    return {
+        "strategies": profiles_json(told, executions),
+        "parameters": {name: asdict(one.training) for name, one in strategies.items()},
+        "default": asdict(chosen(changes, ALL, settings.default)),
+        "types": {type_: asdict(chosen(changes, type_, settings.default)) for type_ in types},
+        "verdict": None if verdict is None else {**verdict["verdict"], "at": iso(verdict["at_us"])},
+        "history": [{**asdict(one), "at_us": iso(one.at_us)} for one in changes],
+    }
+
+
+def default_of(project: Project, type_: str | None) -> Choice:
+    """Return the strategy that executes a type of task, or what none was learned of, and why."""
+    with project.database.read() as connection:
+        return chosen(store.changes(connection), type_ or ALL, project.config.learning.default)
+
+
+def set_default(project: Project, strategy: str, type_: str | None) -> None:
+    """Have a strategy execute, whatever is learned, until it is unset.
+
+    Raises:
+        UnknownName, UserMistake: there is no such strategy, or no such type.
+    """
+    named(strategies_of(project.config.learning), strategy)
+    _change(project, "set", strategy, type_)
+
+
+def unset(project: Project, type_: str | None) -> None:
+    """Take back what a person has set.
+
+    Raises:
+        UserMistake: nothing is set.
+    """
+    with project.database.read() as connection:
+        changes = store.changes(connection)
+    newest = next(
+        (one for one in reversed(changes) if one.type == (type_ or ALL) and one.how in ("set", "unset")), None
+    )
+    if newest is None or newest.how == "unset":
+        raise UserMistake("nothing is set" + (f" for {type_}" if type_ else "") + " that could be unset")
+    _change(project, "unset", None, type_)
+
+
+def rollback(project: Project, type_: str | None) -> None:
+    """Go back to what executed before the newest strategy that was learned.
+
+    Raises:
+        UserMistake: nothing was learned.
+    """
+    with project.database.read() as connection:
+        changes = store.changes(connection)
+    _change(project, "rolled_back", before_last(changes, type_ or ALL), type_)
+
+
+def _change(project: Project, how: Any, strategy: str | None, type_: str | None) -> None:
+    if type_ is not None:
+        _check_type(type_, [one for types in TYPES.values() for one in types])
+    one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0)
+    project.database.writer.do(lambda tx: store.change(tx, one))
+
+
+def _check_type(type_: str, known: Sequence[str]) -> None:
+    if type_ not in known:
+        raise UserMistake(f"there is no such type of task as {type_!r}{suggestion(type_, known)}")

@@ -1,0 +1,6 @@
+"""What several rooms say of strategy learning: how its tasks are called."""
+
+LEARN = "overnight:learn"
+"""The flow that executes exercises, and judges and applies what they teach."""
+EXERCISE = "overnight:exercise"
+"""The task in which one exercise is executed by one strategy."""

@@ -1,0 +1,243 @@
+"""`overnight learn`: which strategy executes which type of task best, measured by exercises, proven, applied."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overnight.base.errors import UserMistake
+from overnight.cli.place import place_of
+from overnight.cli.printing import note, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from overnight.app.project import Project
+    from overnight.engine.model import Run
+    from overnight.learning.exercises import Complexity
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Level = Annotated[str, typer.Option("--complexity", metavar="easy|medium|hard", help="How hard the exercises are.")]
+Focus = Annotated[str | None, typer.Option("--focus", metavar="TYPE", help="Only exercises of this type of task.")]
+Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type of task alone.")]
+EXIT_CODES = {"ACCEPT": 0, "REJECT": 1, "UNDERPOWERED": 3}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        epilog="Example: overnight learn run --complexity medium",
+        help="Find out which strategy executes which type of task best, and apply what is proven.",
+    )
+    group.callback()(_group)
+    group.command("run", epilog="Example: overnight learn run --complexity medium --iterations 3")(_run)
+    group.command("generate", epilog="Example: overnight learn generate --complexity hard --json")(_generate)
+    group.command("validate", epilog="Example: overnight learn validate")(_validate)
+    group.command("status", epilog="Example: overnight learn status")(_status)
+    group.command("set", epilog="Example: overnight learn set conservative --type small_data")(_set)
+    group.command("unset", epilog="Example: overnight learn unset --type small_data")(_unset)
+    group.command("rollback", epilog="Example: overnight learn rollback")(_rollback)
+    app.add_typer(group, name="learn", rich_help_panel="Learning")
+
+
+def _group() -> None:
+    """Nothing is done here."""
+
+
+def _run(
+    ctx: typer.Context,
+    *,
+    complexity: Level = "medium",
+    iterations: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds of fresh exercises.")] = 3,
+    validate: Annotated[bool, typer.Option(help="Compare the best strategy with the default, and apply it.")] = True,
+    focus: Focus = None,
+    as_json: Json = False,
+) -> None:
+    """Execute exercises by each strategy; if the best is proven to be better than the default, it becomes that.
+
+    Exit code: 0 when it was seen through, whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
+    """
+    wish = {"complexity": _level(complexity), "iterations": iterations, "validate": validate, "focus": focus}
+    found = _perform(ctx, wish, as_json=as_json)
+    raise typer.Exit(0 if found else 1)
+
+
+def _validate(ctx: typer.Context, *, complexity: Level = "medium", focus: Focus = None, as_json: Json = False) -> None:
+    """Compare the strategy with the best average score with the default, on fresh exercises.
+
+    Exit code: 0 it is better, and the default now, or is that already; 1 it is not; 3 that could not be told.
+    """
+    wish = {"complexity": _level(complexity), "iterations": 0, "validate": True, "focus": focus}
+    found = _perform(ctx, wish, as_json=as_json)
+    if not found:
+        raise typer.Exit(1)
+    if found["verdict"] is None:
+        raise typer.Exit(0 if found["measured"] else 3)
+    raise typer.Exit(EXIT_CODES[found["verdict"]["decision"]])
+
+
+def _level(complexity: str) -> "Complexity":
+    from overnight.base.vocabulary import suggestion
+    from overnight.learning.exercises import COMPLEXITIES
+
+    for level in COMPLEXITIES:
+        if complexity == level:
+            return level
+    raise UserMistake(f"complexity: there is no {complexity!r}{suggestion(complexity, COMPLEXITIES)}")
+
+
+def _perform(ctx: typer.Context, wish: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Learn, see it through, say what came of it, and return that; {} where it failed."""
+    from overnight.app import learning
+    from overnight.app.signals import stopping
+    from overnight.cli.progress import watching_one
+    from overnight.cli.reading import with_children
+    from overnight.cli.running import begin_work, leave, see_through
+
+    with place_of(ctx).open() as project:
+        with stopping() as stop:
+            run_id, resumed = learning.begin(project, wish)
+            here = begin_work(project)
+            if resumed:
+                note(f"going on with run {run_id}" + ("" if here else ", which another process works on"))
+            with watching_one(project, quiet=as_json, sum_up=_sum_up) as show:
+                runs = see_through(project, lambda: with_children(project, run_id), stop, show)
+        leave(project, interrupted=not runs[0].state.final)
+        run = project.get(run_id)
+        if not run.state.final:
+            note("interrupted; the same command goes on with it, with all that was measured")
+            raise typer.Exit(130)
+        if run.error is not None:
+            note(f"it failed: {run.error.message}")
+            return {}
+        found: dict[str, Any] = project.result(run_id)
+        if as_json:
+            print_json({"run_id": run_id, **found})
+        else:
+            _show(learning.status(project))
+            _show_outcome(found)
+        return found
+
+
+def _sum_up(runs: "Sequence[Run]") -> tuple[float, float | None, str]:
+    """Return how many of the executions that were asked for so far are done."""
+    children = runs[1:]
+    if not children:
+        return 0.0, None, "begins"
+    done = sum(run.state.final for run in children)
+    return float(done), float(len(children)), f"executions: {done} of {len(children)}"
+
+
+def _show_outcome(found: dict[str, Any]) -> None:
+    verdict = found["verdict"]
+    if verdict is None:
+        say(f"no change: {found['reason']}")
+        return
+    applied = "and is the default now" if found["applied"] else "the default stays"
+    say(f"{verdict['candidate']} against {verdict['champion']}: {verdict['decision']}, {applied}")
+    say(f"  {verdict['reason']}")
+
+
+def _generate(
+    ctx: typer.Context,
+    *,
+    complexity: Level = "medium",
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another one gives other exercises.")] = 1,
+    focus: Focus = None,
+    as_json: Json = False,
+) -> None:
+    """Show exercises such as are executed; nothing is executed."""
+    from overnight.learning.generation import generate
+
+    made = generate(_level(complexity), count, seed, focus=focus)
+    if as_json:
+        tasks = [
+            {"type": one.type, "task": one.task, "expectedChecks": one.to_dict()["expectedChecks"]} for one in made
+        ]
+        print_json({"complexity": complexity, "tasks": tasks})
+        return
+    for one in made:
+        say(f"{one.type}: {one.task}")
+        for check in one.checks:
+            say(f"  {check.name}: {check.metric} {'at least' if check.at_least else 'at most'} {check.bound:g}")
+
+
+def _status(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Show what was measured of each strategy, and which of them execute."""
+    from overnight.app import learning
+
+    with place_of(ctx).open() as project:
+        found = learning.status(project)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    rows = [
+        (
+            name + (" *" if one["pareto"] else ""),
+            str(one["uses"]),
+            *(_figure(one, key, form) for key, form in _COLUMNS.values()),
+        )
+        for name, one in found["strategies"].items()
+    ]
+    print_table(("STRATEGY", "USES", *_COLUMNS), rows)
+    if any(one["pareto"] for one in found["strategies"].values()):
+        say("  * no other one is better in score, time and cost")
+    default = found["default"]
+    say(f"default: {default['strategy']} ({default['why']})")
+    for type_, choice in found["types"].items():
+        if choice != default:
+            say(f"  {type_}: {choice['strategy']} ({choice['why']})")
+
+
+_COLUMNS = {
+    "SCORE": ("avgScore", "{:.1f}"),
+    "SUCCESS": ("successRate", "{:.0%}"),
+    "TIME": ("avgExecutionTime", "{:.2f} s"),
+}
+
+
+def _figure(one: dict[str, Any], key: str, form: str) -> str:
+    if one[key] is None:
+        return "not measured"
+    return form.format(one[key]) + ("" if one["measured"] else " (too few)")
+
+
+def _set(
+    ctx: typer.Context, strategy: Annotated[str, typer.Argument(metavar="STRATEGY")], *, type_: Type = None
+) -> None:
+    """Have a strategy execute, whatever is learned, until it is unset."""
+    from overnight.app import learning
+
+    with place_of(ctx).open() as project:
+        learning.set_default(project, strategy, type_)
+        _say_default(project, type_)
+
+
+def _unset(ctx: typer.Context, *, type_: Type = None) -> None:
+    """Take back what was set by hand."""
+    from overnight.app import learning
+
+    with place_of(ctx).open() as project:
+        learning.unset(project, type_)
+        _say_default(project, type_)
+
+
+def _rollback(ctx: typer.Context, *, type_: Type = None) -> None:
+    """Go back to what executed before the newest strategy that was learned."""
+    from overnight.app import learning
+
+    with place_of(ctx).open() as project:
+        learning.rollback(project, type_)
+        _say_default(project, type_)
+
+
+def _say_default(project: "Project", type_: str | None) -> None:
+    from overnight.app import learning
+
+    found = learning.default_of(project, type_)
+    say(f"{type_ or 'default'}: {found.strategy} ({found.why})")

@@ -1,0 +1,85 @@
+"""Which strategy executes a type of task, and why. Pure.
+
+It follows from what was changed so far. What a person has set comes first, and stays until it is unset; then what was
+learned and not rolled back; then the default of the settings. A type's own strategy comes before that of all types.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from overnight.base.errors import UserMistake
+
+ALL = ""
+"""Stands for all types."""
+How = Literal["learned", "rolled_back", "set", "unset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A change of a default: of which type, to which strategy (None where it takes one back), how and by whom."""
+
+    type: str
+    strategy: str | None
+    how: How
+    by: str
+    at_us: int
+    verdict_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The strategy that executes, and why."""
+
+    strategy: str
+    why: str
+
+
+@dataclass(kw_only=True)
+class _Standing:
+    hand: dict[str, Change] = field(default_factory=dict)
+    learned: dict[str, list[Change]] = field(default_factory=dict)
+
+
+def chosen(changes: Iterable[Change], type_: str, fallback: str) -> Choice:
+    """Return the strategy that executes a type of task; `changes` are oldest first."""
+    standing = _standing(changes)
+    for of in (type_, ALL):
+        if of in standing.hand:
+            one = standing.hand[of]
+            return Choice(strategy=str(one.strategy), why=f"{one.by} has set it{_of(of)}")
+    for of in (type_, ALL):
+        if standing.learned.get(of):
+            one = standing.learned[of][-1]
+            return Choice(strategy=str(one.strategy), why=f"learned{_of(of)}, verdict {one.verdict_id}")
+    return Choice(strategy=fallback, why="the default of the settings")
+
+
+def before_last(changes: Sequence[Change], type_: str) -> str | None:
+    """Return what a rollback of what was learned of a type goes back to; None where that is what the settings say.
+
+    Raises:
+        UserMistake: nothing was learned of it that could be rolled back.
+    """
+    learned = _standing(changes).learned.get(type_)
+    if not learned:
+        raise UserMistake(f"nothing was learned{_of(type_)} that could be rolled back")
+    return learned[-2].strategy if len(learned) > 1 else None
+
+
+def _standing(changes: Iterable[Change]) -> _Standing:
+    found = _Standing()
+    for one in changes:
+        if one.how == "set":
+            found.hand[one.type] = one
+        elif one.how == "unset":
+            found.hand.pop(one.type, None)
+        elif one.how == "learned":
+            found.learned.setdefault(one.type, []).append(one)
+        elif found.learned.get(one.type):
+            found.learned[one.type].pop()
+    return found
+
+
+def _of(type_: str) -> str:
+    return f" for {type_}" if type_ else ""

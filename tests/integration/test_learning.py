@@ -1,0 +1,297 @@
+"""Strategy learning with real executions: what is measured, proven, applied and taken back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from daemons import wait_for
+from overnight import Project
+from overnight.app import learning
+from overnight.base.errors import ConfigError, UnknownName, UserMistake
+from overnight.cli.app import main
+from overnight.engine import store as runs
+from overnight.learning import store
+from overnight.learning.profiles import Execution, by_strategy, profile_of
+from overnight.learning.scoring import WEIGHTS
+from overnight.learning.tables import executions
+
+pytest.importorskip("sklearn")
+WAIT_S = 90
+# Two ways that learn next to nothing, and one that learns: all in no time.
+SMALL = """
+[learning]
+default = "idle"
+exercises = 6
+validation_exercises = 12
+minimum_samples = 4
+{more}
+[learning.strategies.idle]
+training = {{ learning_rate = 1e-6, epochs = 1 }}
+[learning.strategies.conservative]
+training = {{ learning_rate = 1e-5, epochs = 1 }}
+[learning.strategies.balanced]
+training = {{ learning_rate = 1e-5, epochs = 2 }}
+[learning.strategies.aggressive]
+training = {{ learning_rate = 0.02, epochs = 8 }}
+"""
+
+
+@contextmanager
+def project_of(folder, more=""):
+    folder.mkdir(exist_ok=True)
+    (folder / "overnight.toml").write_text(SMALL.format(more=more))
+    with Project.open(folder) as project, project.running():
+        yield project
+
+
+def see(project, complexity="easy", iterations=1, **wish):
+    run_id, _ = learning.begin(project, {"complexity": complexity, "iterations": iterations, "validate": True, **wish})
+    run = project.wait(run_id, WAIT_S)
+    assert run.error is None, run.error
+    return project.result(run_id)
+
+
+def rows_of(project):
+    with project.database.read() as connection:
+        return connection.execute(sa.select(executions)).fetchall()
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A project that has learned once, and what came of it."""
+    folder = tmp_path_factory.mktemp("learning") / "p"
+    with project_of(folder) as project:
+        found = see(project)
+    return folder, found
+
+
+def test_the_strategy_that_learns_is_found_proven_and_applied(learned):
+    folder, found = learned
+    assert (found["candidate"], found["applied"]) == ("aggressive", True)
+    assert found["verdict"]["decision"] == "ACCEPT" and found["verdict"]["champion"] == "idle"
+    with Project.open(folder) as project:
+        status = learning.status(project)
+        assert status["default"]["strategy"] == "aggressive"
+        assert status["default"]["why"] == f"learned, verdict {found['verdict']['verdict_id']}"
+
+
+def test_each_figure_of_the_profiles_is_worked_out_again_from_the_runs_that_it_names(learned):
+    folder, _ = learned
+    told = json.loads((folder / ".overnight" / "learning" / "agents" / "profiles.json").read_text())
+    with Project.open(folder) as project, project.database.read() as connection:
+        for name, one in told.items():
+            again = []
+            for run_id in one["run_ids"]:
+                run = runs.get(connection, run_id)
+                result, args = json.loads(run.result), json.loads(run.args)
+                assert args["strategy"]["name"] == name
+                again.append(recomputed(run, args, result))
+            profile = profile_of(again, rate=0.3, minimum=4)
+            assert one["uses"] == len(again) > 0
+            for key, value in (
+                ("successRate", profile.success_rate),
+                ("avgScore", profile.score),
+                ("avgExecutionTime", profile.time_s),
+            ):
+                assert one[key] == pytest.approx(value), (name, key)
+            assert [point["score"] for point in one["trend"]] == pytest.approx([score for score, _ in profile.trend])
+
+
+def recomputed(run, args, result):
+    """Return the execution as it follows from what each of its repeats has measured."""
+    repeats, limit_s = result["repeats"], limit_of(args["exercise"])
+    success = sum(sum(c["passed"] for c in one["checks"].values()) / len(one["checks"]) for one in repeats) / 2
+    time_s = sum(one["time_s"] for one in repeats) / 2
+    first, second = (one["answers"] for one in repeats)
+    agreement = sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
+    score = 100 * (
+        WEIGHTS["success"] * success
+        + WEIGHTS["speed"] * max(0, 1 - time_s / limit_s)
+        + WEIGHTS["reliability"] * agreement
+    )
+    return Execution(
+        run_id=run.run_id,
+        strategy=args["strategy"]["name"],
+        type=args["exercise"]["type"],
+        success_rate=success,
+        score=score,
+        time_s=time_s,
+        at_us=run.run_id,
+    )
+
+
+def limit_of(exercise):
+    return next(check["bound"] for check in exercise["expectedChecks"] if check["metric"] == "time_s")
+
+
+def test_the_candidate_and_the_default_execute_the_same_fresh_exercises_by_the_same_seeds(learned):
+    folder, found = learned
+    with Project.open(folder) as project:
+        rows = [row for row in rows_of(project) if row.purpose == "validate"]
+        learned_from = {row.exercise for row in rows_of(project) if row.purpose == "learn"}
+        seeds = {}
+        for row in rows:
+            args = json.loads(project.get(row.run_id).args)
+            seeds.setdefault((row.exercise, args["seed"]), []).append(row.strategy)
+    assert len(rows) == 24 and not learned_from & {row.exercise for row in rows}
+    assert all(sorted(ways) == ["aggressive", "idle"] for ways in seeds.values()) and len(seeds) == 12
+
+
+def test_the_files_for_other_programs_are_those_that_are_documented(learned):
+    folder, _ = learned
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text()
+    rows = [line.split("|")[1:4] for line in page.splitlines() if line.startswith("| `learning/")]
+    keys = {re.findall(r"`([^`]+)`", name)[0]: re.findall(r"`([^`]+)`", told) for name, _, told in rows}
+    there = [path for path in (folder / ".overnight" / "learning").rglob("*") if path.is_file()]
+    for pattern, documented in keys.items():
+        paths = [path for path in there if path.match(pattern.replace("TIME", "*"))]
+        assert paths, pattern
+        told = json.loads(paths[0].read_text())
+        if pattern.endswith("profiles.json"):
+            told = told["aggressive"]
+        told = told[0] if isinstance(told, list) else told
+        assert sorted(set(told) - set(documented)) == [], pattern
+        there = [path for path in there if path not in paths]
+    assert there == []
+
+
+def test_another_session_counts_what_was_measured_before_and_its_default_is_no_candidate(learned):
+    folder, _ = learned
+    with project_of(folder) as project:
+        before = len(rows_of(project))
+        found = see(project)
+        assert found == {
+            "candidate": None,
+            "measured": True,
+            "reason": "aggressive has the best score, and is the default already",
+            "verdict": None,
+            "applied": False,
+        }
+        assert len(rows_of(project)) == before + 6 * 4
+        with project.database.read() as connection:
+            profiles = by_strategy(store.executed(connection))
+        assert len(profiles["balanced"]) == 12
+
+
+def test_a_strategy_whose_parameters_have_changed_begins_anew(learned):
+    folder, _ = learned
+    with project_of(folder) as project:
+        counted = learning.status(project)["strategies"]["balanced"]["uses"]
+    text = (folder / "overnight.toml").read_text()
+    (folder / "overnight.toml").write_text(text.replace("epochs = 2", "epochs = 3"))
+    with Project.open(folder) as project:
+        found = learning.status(project)["strategies"]
+        assert counted > 0 and (found["balanced"]["uses"], found["balanced"]["avgScore"]) == (0, None)
+        assert found["conservative"]["uses"] > 0
+
+
+def test_a_candidate_that_is_not_shown_to_be_better_changes_no_default_and_no_file_of_it(tmp_path):
+    # Both learn nothing: whichever has the better average by chance is no better.
+    with project_of(tmp_path / "p") as project:
+        path = project.state_dir / "learning" / "swarm-config.json"
+        path.parent.mkdir(parents=True)
+        path.write_text("as it was\n")
+        toml = (tmp_path / "p" / "overnight.toml").read_bytes()
+        see(project, validate=False)
+        with project.database.read() as connection:
+            assert store.changes(connection) == [], "without a validation nothing is applied"
+        assert path.read_text() == "as it was\n" and (tmp_path / "p" / "overnight.toml").read_bytes() == toml
+
+
+def test_killed_it_goes_on_and_executes_nothing_twice(tmp_path):
+    folder = tmp_path / "p"
+    with project_of(folder):
+        pass
+    command = [sys.executable, "-m", "overnight", "--project", str(folder), "learn", "run", "--iterations", "1"]
+    command += ["--complexity", "easy", "--no-validate"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def done():
+        with Project.open(folder) as project, project.database.read() as connection:
+            found = runs.newest(connection, limit=100, task_id="overnight:exercise")
+            return sum(run.state.final for run in found)
+
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
+        wait_for(lambda: done() >= 5)
+        one.kill()
+        assert one.wait() == -signal.SIGKILL
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "going on with run 1" in again.stderr
+    with Project.open(folder) as project:
+        rows = rows_of(project)
+        assert len(rows) == len({(row.exercise, row.strategy) for row in rows}) == 24
+
+
+class TestCommandLine:
+    def run(self, folder, capsys, *words):
+        code = main(["--project", str(folder), "learn", *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    def test_set_unset_rollback_and_status(self, learned, capsys):
+        folder, _ = learned
+        code, out, _ = self.run(folder, capsys, "set", "conservative", "--type", "tabular_separable")
+        assert code == 0 and out.startswith("tabular_separable: conservative (")
+        code, out, _ = self.run(folder, capsys, "status")
+        assert code == 0 and "default: aggressive (learned" in out and "tabular_separable: conservative" in out
+        code, out, _ = self.run(folder, capsys, "unset", "--type", "tabular_separable")
+        assert code == 0 and out.startswith("tabular_separable: aggressive (learned")
+        code, out, _ = self.run(folder, capsys, "rollback")
+        assert code == 0 and out == "default: idle (the default of the settings)\n"
+        code, _, err = self.run(folder, capsys, "rollback")
+        assert code == 2 and "nothing was learned that could be rolled back" in err
+        code, out, _ = self.run(folder, capsys, "status", "--json")
+        assert [one["how"] for one in json.loads(out)["history"]] == ["learned", "set", "unset", "rolled_back"]
+
+    def test_exercises_are_shown_with_their_checks(self, learned, capsys):
+        folder, _ = learned
+        code, out, _ = self.run(folder, capsys, "generate", "--complexity", "hard", "--count", "2", "--json")
+        told = json.loads(out)
+        assert code == 0 and len(told["tasks"]) == 2
+        assert {"type", "task", "expectedChecks"} == set(told["tasks"][0])
+        code, out, _ = self.run(folder, capsys, "generate", "--count", "1")
+        assert code == 0 and "within_time: time_s at most" in out
+
+    @pytest.mark.parametrize(
+        ("words", "why"),
+        [
+            (["run", "--complexity", "hrad"], "complexity: there is no 'hrad'; did you mean hard?"),
+            (["run", "--complexity", "easy", "--focus", "small"], "there is no such type of task as 'small'"),
+            (["set", "agressive"], "there is no strategy 'agressive'; did you mean aggressive?"),
+            (["set", "balanced", "--type", "noise"], "there is no such type of task as 'noise'"),
+            (["unset"], "nothing is set that could be unset"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, learned, capsys, words, why):
+        folder, _ = learned
+        code, _, err = self.run(folder, capsys, *words)
+        assert code == 2 and why in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('weights = { sped = 1.0 }', "weights: 'sped' is none of success, speed, reliability"),
+        ("rate = 0.0", "rate"),
+        ("[learning.strategies.odd]\ntraining = { epoch = 3 }", "epoch"),
+        ("[learning.strategies.odd]\ntraining = { epochs = 0 }", "epochs"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_executed(tmp_path, more, why):
+    with pytest.raises((ConfigError, UserMistake)) as error, project_of(tmp_path / "p", more) as project:
+        learning.begin(project, {"complexity": "easy", "iterations": 1})
+    assert why in str(error.value)
+
+
+def test_a_default_that_is_no_strategy_is_refused(tmp_path):
+    with project_of(tmp_path / "p") as project, pytest.raises(UnknownName):
+        learning.set_default(project, "nobody", None)

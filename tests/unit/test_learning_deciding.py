@@ -1,0 +1,132 @@
+"""What becomes the default is better, and shown to be: measured on many seeded runs of the decision itself."""
+
+from collections import Counter
+from random import Random
+
+from overnight.learning.deciding import Pair, candidate_of, verdict_of
+from overnight.learning.profiles import Execution
+from overnight.proof.gate import Decision
+
+TYPES = ("separable", "noisy", "small_data", "many_classes")
+NAMES = ("conservative", "balanced", "aggressive")
+
+
+class World:
+    """Exercises of different difficulty, executed with noise by strategies that have a known skill in each type."""
+
+    def __init__(self, seed, skills):
+        self.draw = Random(seed)
+        self.skills = skills
+        self.count = 0
+
+    def score(self, strategy, type_, difficulty):
+        skill = self.skills.get(strategy, {}).get(type_, 0.0)
+        return min(100.0, max(0.0, 60.0 * (1 + skill) + difficulty + self.draw.gauss(0, 8)))
+
+    def executions(self, exercises):
+        found = []
+        for place in range(exercises):
+            difficulty = self.draw.gauss(0, 10)
+            for name in NAMES:
+                self.count += 1
+                type_ = TYPES[place % len(TYPES)]
+                found.append(
+                    Execution(
+                        run_id=self.count,
+                        strategy=name,
+                        type=type_,
+                        success_rate=0.5,
+                        score=self.score(name, type_, difficulty),
+                        time_s=1.0,
+                        at_us=self.count,
+                    )
+                )
+        return found
+
+    def pairs(self, exercises, candidate, champion):
+        found = []
+        for place in range(exercises):
+            difficulty, type_ = self.draw.gauss(0, 10), TYPES[place % len(TYPES)]
+            found.append(
+                Pair(
+                    type=type_,
+                    candidate=self.score(candidate, type_, difficulty),
+                    champion=self.score(champion, type_, difficulty),
+                )
+            )
+        return found
+
+
+def session(seed, skills, *, default="balanced"):
+    """Return the candidate of a session of 30 exercises, and what 60 fresh ones say of it."""
+    world = World(seed, skills)
+    found = candidate_of(world.executions(30), rate=0.3, minimum=5, champion=lambda _: default)
+    if found.name is None:
+        return None, None
+    return found.name, verdict_of(world.pairs(60, found.name, default), minimum_gain=0.05)
+
+
+def everywhere(gain):
+    return dict.fromkeys(TYPES, gain)
+
+
+def test_identical_strategies_are_chosen_by_chance_and_the_gate_accepts_none_of_them():
+    outcomes = [session(seed, {}, default=NAMES[seed % 3]) for seed in range(200)]
+    best = Counter(name or NAMES[seed % 3] for seed, (name, _) in enumerate(outcomes))
+    # 200 draws among three: more than 90 of one are as rare as 1 in 500.
+    assert set(best) == set(NAMES) and max(best.values()) <= 90, best
+    accepted = sum(verdict is not None and verdict.decision is Decision.ACCEPT for _, verdict in outcomes)
+    assert accepted <= 10, accepted
+
+
+def test_a_strategy_that_is_15_percent_better_is_found_and_accepted():
+    outcomes = [session(seed, {"conservative": everywhere(0.15)}) for seed in range(100)]
+    applied = [name for name, verdict in outcomes if verdict is not None and verdict.decision is Decision.ACCEPT]
+    assert applied.count("conservative") == len(applied) >= 90
+
+
+def test_a_strategy_that_is_15_percent_worse_is_never_applied():
+    for seed in range(100):
+        world = World(seed, {"aggressive": everywhere(-0.15)})
+        verdict = verdict_of(world.pairs(60, "aggressive", "balanced"), minimum_gain=0.05)
+        assert verdict.decision is not Decision.ACCEPT
+
+
+def test_a_strategy_that_is_worse_in_one_type_of_task_is_vetoed_however_good_it_is_elsewhere():
+    skills = {"aggressive": {**everywhere(0.4), "small_data": -0.4}}
+    vetoed = 0
+    for seed in range(100):
+        verdict = verdict_of(World(seed, skills).pairs(60, "aggressive", "balanced"), minimum_gain=0.05)
+        vetoed += verdict.decision is Decision.REJECT and "small_data" in verdict.worse_in
+    assert vetoed >= 95, vetoed
+
+
+def test_there_is_no_candidate_before_anything_is_measured_and_none_where_the_best_is_the_default():
+    world = World(1, {"balanced": everywhere(0.5)})
+    few = candidate_of(world.executions(4), rate=0.3, minimum=5, champion=lambda _: "balanced")
+    assert (few.name, few.measured) == (None, False)
+    enough = candidate_of(world.executions(30), rate=0.3, minimum=5, champion=lambda _: "balanced")
+    assert (enough.name, enough.measured) == (None, True) and "is the default already" in enough.reason
+    assert candidate_of([], rate=0.3, minimum=5, champion=lambda _: "balanced").name is None
+
+
+def test_a_strategy_that_is_the_default_of_some_types_alone_may_become_that_of_all():
+    executions = World(1, {"balanced": everywhere(0.5)}).executions(30)
+    default = {"noisy": "balanced"}
+    found = candidate_of(executions, rate=0.3, minimum=5, champion=lambda type_: default.get(type_, "aggressive"))
+    assert found.name == "balanced"
+
+
+def test_the_settings_of_rate_and_minimum_are_heeded():
+    executions = [
+        Execution(run_id=n, strategy=name, type="noisy", success_rate=1, score=score, time_s=1, at_us=n)
+        for n, (name, score) in enumerate([*[("old", 90.0)] * 9, ("old", 20.0), *[("new", 70.0)] * 10])
+    ]
+    slow = candidate_of(executions, rate=0.05, minimum=5, champion=lambda _: "new")
+    quick = candidate_of(executions, rate=0.9, minimum=5, champion=lambda _: "new")
+    assert (slow.name, quick.name) == ("old", None)
+    assert not candidate_of(executions, rate=0.3, minimum=11, champion=lambda _: "new").measured
+
+
+def test_one_pair_says_nothing():
+    assert verdict_of([Pair(type="noisy", candidate=100, champion=0)], minimum_gain=0.05) is None

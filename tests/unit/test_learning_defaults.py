@@ -1,0 +1,48 @@
+"""Which strategy executes follows from what was changed, and says why."""
+
+import pytest
+
+from overnight.base.errors import UserMistake
+from overnight.learning.defaults import ALL, Change, before_last, chosen
+
+
+def change(how, strategy=None, type_=ALL, verdict_id=None):
+    return Change(type=type_, strategy=strategy, how=how, by="ada", at_us=0, verdict_id=verdict_id)
+
+
+def strategy_of(changes, type_="noisy"):
+    return chosen(changes, type_, "balanced").strategy
+
+
+def test_without_a_change_the_settings_say_it():
+    found = chosen([], "noisy", "balanced")
+    assert (found.strategy, found.why) == ("balanced", "the default of the settings")
+
+
+def test_what_was_learned_of_a_type_comes_before_what_was_learned_of_all():
+    changes = [change("learned", "aggressive", verdict_id=1), change("learned", "conservative", "noisy", 2)]
+    assert [strategy_of(changes, type_) for type_ in ("noisy", "small_data")] == ["conservative", "aggressive"]
+    assert chosen(changes, "noisy", "balanced").why == "learned for noisy, verdict 2"
+
+
+def test_what_a_person_has_set_stays_whatever_is_learned_until_it_is_unset():
+    changes = [change("set", "conservative"), change("learned", "aggressive", verdict_id=1)]
+    assert strategy_of(changes) == "conservative"
+    assert chosen(changes, "noisy", "balanced").why == "ada has set it"
+    assert strategy_of([*changes, change("learned", "aggressive", "noisy", 2)]) == "conservative"
+    assert strategy_of([*changes, change("unset")]) == "aggressive"
+    assert strategy_of([*changes, change("set", "balanced", "noisy")]) == "balanced"
+
+
+def test_a_rollback_goes_back_one_step_and_then_another():
+    changes = [change("learned", "aggressive", verdict_id=1), change("learned", "conservative", verdict_id=2)]
+    assert before_last(changes, ALL) == "aggressive"
+    back = [*changes, change("rolled_back", "aggressive")]
+    assert strategy_of(back) == "aggressive"
+    assert before_last(back, ALL) is None, "before that, the settings said it"
+    again = [*back, change("rolled_back")]
+    assert strategy_of(again) == "balanced"
+    with pytest.raises(UserMistake, match="nothing was learned that could be rolled back"):
+        before_last(again, ALL)
+    with pytest.raises(UserMistake, match="nothing was learned for noisy"):
+        before_last(changes, "noisy")
