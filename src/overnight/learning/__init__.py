@@ -1,0 +1,1 @@
+"""Strategy learning: which way of executing works best for which kind of task."""
