@@ -133,7 +133,7 @@ def limit_of(exercise):
 
 
 def test_the_candidate_and_the_default_execute_the_same_fresh_exercises_by_the_same_seeds(learned):
-    folder, found = learned
+    folder, _ = learned
     with Project.open(folder) as project:
         rows = [row for row in rows_of(project) if row.purpose == "validate"]
         learned_from = {row.exercise for row in rows_of(project) if row.purpose == "learn"}
@@ -280,7 +280,7 @@ class TestCommandLine:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ('weights = { sped = 1.0 }', "weights: 'sped' is none of success, speed, reliability"),
+        ("weights = { sped = 1.0 }", "weights: 'sped' is none of success, speed, reliability"),
         ("rate = 0.0", "rate"),
         ("[learning.strategies.odd]\ntraining = { epoch = 3 }", "epoch"),
         ("[learning.strategies.odd]\ntraining = { epochs = 0 }", "epochs"),
