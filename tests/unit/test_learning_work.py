@@ -9,7 +9,7 @@ import pytest
 from overnight.base.errors import UserMistake
 from overnight.learning import work
 from overnight.learning.exercises import COMPLEXITIES, Exercise, Expected
-from overnight.learning.generation import generate
+from overnight.learning.generation import TYPES, generate
 from overnight.learning.items import load
 from overnight.learning.members import SET_APART, train_members
 from overnight.learning.parameters import TrainingParameters
@@ -253,26 +253,18 @@ def test_epochs_are_run_as_often_as_they_are_asked_for():
 
 
 @pytest.mark.parametrize("complexity", COMPLEXITIES)
-def test_three_members_fit_into_the_memory_of_an_exercise_and_sixteen_do_not(complexity):
-    for one in generate(complexity, 4, 2):
-        few, many = (execute(one, TrainingParameters(ensemble=n, epochs=2), 1) for n in (3, 16))
+def test_three_members_fit_into_the_memory_of_an_exercise_and_twelve_do_not(complexity):
+    for one in generate(complexity, len(TYPES[complexity]), 2):
+        few, many = (execute(one, TrainingParameters(ensemble=n, epochs=2), 1) for n in (3, 12))
         assert few.checks["within_memory"].passed
         assert not many.checks["within_memory"].passed
-
-
-def test_the_defaults_leave_time_and_a_large_ensemble_of_many_epochs_takes_too_much():
-    (one,) = generate("easy", 1, 2)
-    assert execute(one, TrainingParameters(), 1).checks["within_time"].passed
-    heavy = execute(one, TrainingParameters(ensemble=16, epochs=100), 1)
-    assert heavy.checks["within_time"].value == heavy.time_s > one.limit_s
-    assert not heavy.checks["within_time"].passed
 
 
 def test_harder_exercises_are_harder_for_the_same_parameters():
     reached, ways = {}, {}
     for complexity in COMPLEXITIES:
         values, shares = [], []
-        for one in generate(complexity, 8, 4):
+        for one in generate(complexity, 6, 4):
             value = execute(one, TrainingParameters(), 1).checks["accuracy"].value
             far = reference(load(Recipe.from_dict(one.work)), one.checks[0].metric)
             values.append(value)
