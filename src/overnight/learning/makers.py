@@ -142,7 +142,7 @@ def _imbalanced_found(draw: Draw) -> Recipe:
     data = draw.one("data", ("breast_cancer", "digits"))
     if data == "digits":
         labels = draw.some("labels", list(DATA_SETS[data].labels), draw.whole("count", 2, 4))
-        items, held_out = draw.whole("items", 80, 110), 90
+        items, held_out = draw.whole("items", 70, 90), 90
     else:
         labels, items, held_out = ["1", "0"], draw.whole("items", 150, 200), 180
     return Recipe(

@@ -88,6 +88,8 @@ def _performed(items: Items, parameters: TrainingParameters, seed: int) -> "tupl
 
 def _most_mb(items: Items, parameters: TrainingParameters, seed: int) -> float:
     """Return the most memory that a rehearsal has allocated at once."""
+    # What a library loads and keeps at its first use is not the training's.
+    _performed(items, replace(parameters, epochs=1, ensemble=1), seed)
     traced = tracemalloc.is_tracing()
     if not traced:
         tracemalloc.start()
