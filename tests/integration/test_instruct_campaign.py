@@ -1,5 +1,6 @@
 """The example campaign, on real code: killed three times at random, it ends with exactly its samples, each once."""
 
+import json
 import os
 import re
 import signal
@@ -60,4 +61,8 @@ def test_killed_three_times_it_ends_with_exactly_its_samples(tmp_path, long_form
         assert abs(there - target * part / sum(PARTS.values())) < 1
     assert len({skeleton for _, _, skeleton in rows}) > 0.8 * target
     for name in ("code", "sql", "regex"):
-        assert (folder / ".overnight" / "campaigns" / "instruct" / "datasets" / name / "manifest.json").is_file()
+        data_set = folder / ".overnight" / "campaigns" / "instruct" / "datasets" / name
+        parts = json.loads((data_set / "manifest.json").read_text())["rows"]
+        total = sum(parts.values())
+        # Not one large group: each part has about its share.
+        assert all(abs(count - {"train": 0.8}.get(part, 0.1) * total) <= 0.05 * total for part, count in parts.items())

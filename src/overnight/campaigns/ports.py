@@ -17,6 +17,10 @@ TERMS = (CONSISTENCY, GROUNDEDNESS, COHERENCE)
 """What a check says of a sample, each from 0 to 1; what it adds to the others (diversity) is known to the ledger."""
 
 
+DRAWN = "drawn"
+"""In a source: its samples are made by rules, and not from a text that they would share."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """What a sample was made from. `generator` is its name and version, such as "python_bugs/1"."""
@@ -47,7 +51,7 @@ class Draft:
 
     `skeleton` is its task and answer with literals and identifiers replaced: what differs in nothing else shares it.
     `source` names what it was made from, with `licence` and `version`; samples of one source must not be split between
-    training and test. `facts` are what its check needs.
+    training and test, unless it says that they are `DRAWN`. `facts` are what its check needs.
     """
 
     messages: Sequence[Message]

@@ -47,8 +47,8 @@ def card(about: About, contents: Contents) -> str:
             ("part", "rows", "share"),
             [(part, f"{n:,}", f"{n / max(1, total):.1%}") for part, n in contents.rows.items()],
         ),
-        f"Parted with the seed {contents.seed}: samples of one source, or that are near duplicates, are in one part "
-        f"({contents.groups:,} groups).\n",
+        f"Parted with the seed {contents.seed}: samples that were made from one text, have one skeleton or "
+        f"are near duplicates are in one part ({contents.groups:,} groups).\n",
         "## Quality\n",
         _histogram(contents.qualities_0_1),
         f"Judged by version {_inline(about.gate_version)} of the gate.\n",

@@ -4,6 +4,8 @@ import hashlib
 import json
 from random import Random
 
+from overnight.campaigns.ports import DRAWN
+
 
 def drawn(generator: str, version: int, cell: str, number: int) -> Random:
     """Return the numbers that a sample is drawn with: the same ones for the same sample, in any process."""
@@ -12,8 +14,9 @@ def drawn(generator: str, version: int, cell: str, number: int) -> Random:
 
 
 def source_of(generator: str, version: int, what: str) -> dict[str, str]:
-    """Return the source of what is drawn here and comes from nobody else."""
-    return {"name": f"overnight {generator}, {what}", "licence": "Apache-2.0", "version": str(version)}
+    """Return the source of what is drawn here and comes from nobody else: no text that samples could have in common."""
+    name = f"overnight {generator}, {what}"
+    return {"name": name, "licence": "Apache-2.0", "version": str(version), DRAWN: "yes"}
 
 
 def absent_or_copied(task: str, answer: str) -> str | None:

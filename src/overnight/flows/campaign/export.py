@@ -12,6 +12,7 @@ from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
 from overnight.campaigns import ledger, record
 from overnight.campaigns.intake import stored_text_of
+from overnight.campaigns.ports import DRAWN
 from overnight.campaigns.record import Launch, Stand
 from overnight.data.datasets import Sample, write_dataset
 from overnight.db.database import Database
@@ -36,7 +37,8 @@ def export(
 ) -> list[Json]:
     """Write each of the folders, one after another, and return their manifests with their `folder`.
 
-    Samples of one source, of one skeleton, or that are alike (`ALIKE`), are in one part: training, validation or test.
+    Samples of one source text, of one skeleton, or that are alike (`ALIKE`), are in one part: training, validation or
+    test.
 
     Raises:
         UserMistake: there is no such campaign or domain, nothing was accepted, or a folder holds something else.
@@ -69,8 +71,10 @@ def _written(output: Output, found: Sequence[ledger.Exported], about: "_About", 
 
 def _sample(one: ledger.Exported, alike: int) -> Sample:
     body = json.loads(one.body)
-    groups = [f"source {body['source'].get('name')}", f"skeleton {one.skeleton}", f"alike {alike}"]
-    return Sample(conversation=body["messages"], quality_0_1=one.quality, source=body["source"], groups=groups)
+    source = body["source"]
+    shared = [] if DRAWN in source else [f"source {source.get('name')}"]
+    groups = [*shared, f"skeleton {one.skeleton}", f"alike {alike}"]
+    return Sample(conversation=body["messages"], quality_0_1=one.quality, source=source, groups=groups)
 
 
 class _About:
