@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from overnight.app import learning
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
 from overnight.cli.app import main
 from overnight.engine import store as runs
+from overnight.flows.learning import flow as program
 from overnight.learning import store
 from overnight.learning.profiles import Execution, by_strategy, profile_of
 from overnight.learning.scoring import WEIGHTS
@@ -71,6 +73,12 @@ def learned(tmp_path_factory):
     with project_of(folder) as project:
         found = see(project)
     return folder, found
+
+
+@pytest.fixture
+def mine(learned, tmp_path):
+    """The same project, to be changed."""
+    return shutil.copytree(learned[0], tmp_path / "p")
 
 
 def test_the_strategy_that_learns_is_found_proven_and_applied(learned):
@@ -163,9 +171,8 @@ def test_the_files_for_other_programs_are_those_that_are_documented(learned):
     assert there == []
 
 
-def test_another_session_counts_what_was_measured_before_and_its_default_is_no_candidate(learned):
-    folder, _ = learned
-    with project_of(folder) as project:
+def test_another_session_counts_what_was_measured_before_and_its_default_is_no_candidate(mine):
+    with project_of(mine) as project:
         before = len(rows_of(project))
         found = see(project)
         assert found == {
@@ -181,13 +188,12 @@ def test_another_session_counts_what_was_measured_before_and_its_default_is_no_c
         assert len(profiles["balanced"]) == 12
 
 
-def test_a_strategy_whose_parameters_have_changed_begins_anew(learned):
-    folder, _ = learned
-    with project_of(folder) as project:
+def test_a_strategy_whose_parameters_have_changed_begins_anew(mine):
+    with project_of(mine) as project:
         counted = learning.status(project)["strategies"]["balanced"]["uses"]
-    text = (folder / "overnight.toml").read_text()
-    (folder / "overnight.toml").write_text(text.replace("epochs = 2", "epochs = 3"))
-    with Project.open(folder) as project:
+    text = (mine / "overnight.toml").read_text()
+    (mine / "overnight.toml").write_text(text.replace("epochs = 2", "epochs = 3"))
+    with Project.open(mine) as project:
         found = learning.status(project)["strategies"]
         assert counted > 0 and (found["balanced"]["uses"], found["balanced"]["avgScore"]) == (0, None)
         assert found["conservative"]["uses"] > 0
@@ -204,6 +210,15 @@ def test_a_candidate_that_is_not_shown_to_be_better_changes_no_default_and_no_fi
         with project.database.read() as connection:
             assert store.changes(connection) == [], "without a validation nothing is applied"
         assert path.read_text() == "as it was\n" and (tmp_path / "p" / "overnight.toml").read_bytes() == toml
+
+
+def test_where_nothing_can_be_executed_it_fails_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "EXERCISE", "broken")
+    with project_of(tmp_path / "p", '[tasks.broken]\naction = ["no_such_program"]\nmax_retries = 0\n') as project:
+        run_id, _ = learning.begin(project, {"complexity": "easy", "iterations": 1, "validate": True})
+        run = project.wait(run_id, WAIT_S)
+    assert run.state == "FAILED" and "none of 24 executions was seen through" in run.error.message
+    assert "no_such_program" in run.error.message
 
 
 def test_killed_it_goes_on_and_executes_nothing_twice(tmp_path):
@@ -237,19 +252,18 @@ class TestCommandLine:
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    def test_set_unset_rollback_and_status(self, learned, capsys):
-        folder, _ = learned
-        code, out, _ = self.run(folder, capsys, "set", "conservative", "--type", "tabular_separable")
+    def test_set_unset_rollback_and_status(self, mine, capsys):
+        code, out, _ = self.run(mine, capsys, "set", "conservative", "--type", "tabular_separable")
         assert code == 0 and out.startswith("tabular_separable: conservative (")
-        code, out, _ = self.run(folder, capsys, "status")
+        code, out, _ = self.run(mine, capsys, "status")
         assert code == 0 and "default: aggressive (learned" in out and "tabular_separable: conservative" in out
-        code, out, _ = self.run(folder, capsys, "unset", "--type", "tabular_separable")
+        code, out, _ = self.run(mine, capsys, "unset", "--type", "tabular_separable")
         assert code == 0 and out.startswith("tabular_separable: aggressive (learned")
-        code, out, _ = self.run(folder, capsys, "rollback")
+        code, out, _ = self.run(mine, capsys, "rollback")
         assert code == 0 and out == "default: idle (the default of the settings)\n"
-        code, _, err = self.run(folder, capsys, "rollback")
+        code, _, err = self.run(mine, capsys, "rollback")
         assert code == 2 and "nothing was learned that could be rolled back" in err
-        code, out, _ = self.run(folder, capsys, "status", "--json")
+        code, out, _ = self.run(mine, capsys, "status", "--json")
         assert [one["how"] for one in json.loads(out)["history"]] == ["learned", "set", "unset", "rolled_back"]
 
     def test_exercises_are_shown_with_their_checks(self, learned, capsys):

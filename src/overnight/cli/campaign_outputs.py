@@ -48,7 +48,7 @@ def _export(
 ) -> None:
     """Write the accepted samples as data sets for fine-tuning.
 
-    Each folder has train, val and test (80, 10 and 10 percent; what was made from one text, or is alike, stays together)
+    Each folder has train, val and test (80, 10 and 10 percent; what is of one text, or alike, stays together)
     as JSON lines and as Parquet, a card and a manifest with hashes.
     """
     from overnight.app import campaign_outputs, campaigns

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from overnight.base.errors import PermanentError
 from overnight.base.ids import RunId
 from overnight.base.learning import EXERCISE
 from overnight.base.learning_settings import LearningSettings
@@ -49,6 +50,7 @@ def learn(flow: Flow, parts: Learning, wish: Mapping[str, Any]) -> Json:
 
     Raises:
         ConfigError, UserMistake: the settings, or what is wished for, do not go together.
+        PermanentError: no execution of a part was seen through.
     """
     begun = flow.step("begin", _begin, parts, flow.run_id, dict(wish))
     for number in range(1, int(wish["iterations"]) + 1):
@@ -121,11 +123,15 @@ def _execute(flow: Flow, begun: Json, exercises: Sequence[Json], ways: Sequence[
             run_id = flow.start(EXERCISE, args, name=f"{exercise['name']} by {strategy}", needs=_NEEDS)
             asked.append({"run_id": run_id, "place": place, "way": way, "strategy": strategy})
     ended = flow.wait(*(RunId(one["run_id"]) for one in asked))
+    lost = [end for end in ended if end.state is not State.COMPLETED]
+    if len(lost) == len(ended):
+        why = "they were cancelled" if lost[0].error is None else lost[0].error.message
+        raise PermanentError(f"none of {len(ended)} executions was seen through: {why}")
     return [{**one, "result": _result(end)} for one, end in zip(asked, ended, strict=True)]
 
 
 def _result(end: Ended) -> Json | None:
-    """Return what an execution gave; None for one that was ended from outside, which says nothing of its strategy."""
+    """Return what an execution gave; None for one that was not seen through, which says nothing of its strategy."""
     return dict(end.result) if end.state is State.COMPLETED else None
 
 
