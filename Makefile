@@ -34,8 +34,10 @@ $(BUILT):
 	  echo "'$(PYTHON)' has no venv module; install it (Debian: python3-venv)." >&2; exit 1; }
 	@echo "Installing into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 	  --no-build-isolation --editable '.[data,ml,llm,demo,postgres,notify,otel,gpu,dev]'
+	@# On all cores; pip would take one.
+	@$(PY) -m compileall -qq -j 0 .venv/lib
 	@rm -f .venv/.built-* && touch $@
 
 demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions
@@ -61,7 +63,7 @@ $(TORCH): | $(BUILT)
 	@$(PY) -m venv .venv-torch
 	@echo "Installing into .venv-torch; PyTorch alone takes some minutes"
 	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
-	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 	  --constraint tests/pytorch/torch.txt --no-build-isolation --editable '.[torch,ml,data,dev]'
 	@rm -f .venv-torch/.built-* && touch $@
 
