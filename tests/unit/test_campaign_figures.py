@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from overnight.campaigns.figures import MOST_POINTS, Domain, Figures, by_chance, covered_at, curve, per_second, thinned
+from overnight.campaigns.figures import MOST_POINTS, Domain, Figures, by_chance, curve, needed_for, per_second, thinned
 
 NOTHING = Figures(
     target=100,
@@ -58,9 +58,8 @@ def test_what_is_refused_without_a_fault_is_told_from_what_has_one():
 def test_cells_are_counted_at_the_instant_of_their_first_accepted_sample():
     points = curve([(10, 4), (20, 6), (30, 5)], firsts=[10, 30, 10])
     assert points == [(0, 0), (4, 2), (10, 2), (15, 3)]
-    assert [covered_at(points, judged) for judged in (0, 3, 4, 14, 15, 16)] == [0, 0, 2, 2, 3, None]
-    assert covered_at([], 0) is None
-    assert covered_at([(3, 1)], 2) is None
+    assert [needed_for(points, cells) for cells in (0, 1, 2, 2.7, 3, 4)] == [0, 4, 4, 15, 15, None]
+    assert needed_for([], 0) is None
 
 
 instants = some.lists(some.tuples(some.integers(1, 50), some.integers(1, 9)), unique_by=lambda one: one[0]).map(sorted)
@@ -85,7 +84,8 @@ def test_thinning_keeps_both_ends_and_all_that_a_line_through_the_points_says_wh
     assert [kept[0], kept[-1]] == [points[0], points[-1]]
     assert set(kept) <= set(points)
     whole = thinned(points, 100)
-    assert [covered_at(whole, total) for total, _ in points] == [cells for _, cells in points]
+    for cells in {cells for _, cells in points}:
+        assert needed_for(whole, cells) == needed_for(points, cells)
 
 
 def test_a_long_curve_has_no_more_points_than_a_plot_shows():
@@ -96,10 +96,11 @@ def test_what_is_expected_of_chance_is_what_chance_gives_on_average():
     draw = Random(3)
     cells = [("a", 40, round(40 * rate)) for rate in (0.05, 0.3, 0.9, 0.0)] + [("b", 20, 10)] * 6
     points = by_chance(cells)
-    assert (points[0], points[-1][0]) == ((0, 0), 160 + 120)
-    for part in (0.1, 0.3, 1.0):
+    assert points[0] == (0, 0) and points[-1][0] == 280 and points == sorted(points)
+    for place in (60, 120, -1):
+        part = points[place][0] / 280
         found = [covered_by_drawing(cells, part, draw) for _ in range(2000)]
-        mean, told = sum(found) / len(found), covered_at(points, round(part * 280))
+        mean, told = sum(found) / len(found), points[place][1]
         assert told <= mean + 0.1 and mean < told + 1.2, (part, told, mean)
     assert by_chance([]) == []
 

@@ -211,9 +211,9 @@ def test_the_text_keeps_its_width_where_it_has_a_box_and_compares_coverages():
     box = [line for line in told.splitlines() if line[:1] in "┌│├└" and line]
     assert len(box) > 12 and {len(line) for line in box} == {WIDTH}
     rows = {line[:28].strip(): line[28:].split() for line in told.splitlines() if line.startswith("  ")}
-    assert rows["candidates judged"] == ["30", "60", "90", "120"]
-    assert rows["this campaign"] == ["0", "8", "8", "12"]
-    assert rows["random choice"] == ["0", "0", "7", "-"]
+    assert rows["12 cells"] == ["50%", "75%", "90%", "99%"]
+    assert rows["this campaign"] == ["60", "120", "120", "120"]
+    assert rows["random choice"] == ["90", "-", "-", "-"]
 
 
 def test_the_histogram_of_the_text_shows_what_was_accepted_of_each_bin():

@@ -171,13 +171,14 @@ def by_chance(cells: Sequence[tuple[str, int, int]]) -> list[Point]:
     domains: dict[str, list[tuple[int, int]]] = {}
     for domain, judged, accepted in cells:
         domains.setdefault(domain, []).append((judged, accepted))
-    total = sum(judged for _, judged, _ in cells)
+    every = sum(judged for _, judged, _ in cells)
     points = []
-    for place in range(MOST_POINTS) if total else ():
-        part = place / (MOST_POINTS - 1)
-        covered = sum(_expected(some, part * sum(judged for judged, _ in some)) for some in domains.values())
-        points.append((round(part * total), int(covered)))
-    return thinned(points)
+    for place in range(MOST_POINTS) if every else ():
+        # Closer to each other at the beginning, where most cells are reached.
+        total = round(every * (place / (MOST_POINTS - 1)) ** 3)
+        parts = (_expected(some, total / every * sum(judged for judged, _ in some)) for some in domains.values())
+        points.append((total, int(sum(parts))))
+    return points
 
 
 def _expected(cells: Sequence[tuple[int, int]], candidates: float) -> float:
@@ -197,7 +198,6 @@ def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [kept[place * (len(kept) - 1) // (most - 1)] for place in range(most)]
 
 
-def covered_at(points: Sequence[Point], judged: int) -> int | None:
-    """Return how many cells a curve has after so many candidates; None where it says nothing of that many."""
-    known = [cells for total, cells in points if total <= judged]
-    return known[-1] if known and judged <= points[-1][0] else None
+def needed_for(points: Sequence[Point], cells: float) -> int | None:
+    """Return after how many candidates a curve has so many cells; None where it has them nowhere."""
+    return next((total for total, covered in points if covered >= cells), None)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from overnight.base.instants import to_datetime
-from overnight.campaigns.figures import BINS, RECENT_S, Domain, Figures, Point, Registered, Sample, covered_at
+from overnight.campaigns.figures import BINS, RECENT_S, Domain, Figures, Point, Registered, Sample, needed_for
 from overnight.campaigns.gate import NOT_PLANTED, Specification, Verdict
 from overnight.campaigns.quality import WEIGHTS
 from overnight.reports.boxes import WIDTH, fit, indented, row, rule, shown, shown_lines, span
@@ -18,7 +18,8 @@ MOST_REASONS = 12
 SHOWN_CHARACTERS = 400
 """Of a message of a sample."""
 LEGEND = "of judged, no fault: accepted of all candidates judged, and of those in which the check found no fault."
-QUARTERS = (0.25, 0.5, 0.75, 1.0)
+COVERED = (0.5, 0.75, 0.9, 0.99)
+"""Parts of the cells."""
 THIS = "this campaign"
 _BAR = 30
 
@@ -80,7 +81,7 @@ def text(report: CampaignReport) -> str:
         *_section("Terms of the quality, over the pilot", term_lines(report.figures)),
         *_raw("Quality of the candidates judged (█ accepted, ░ refused)", _histogram(report.figures)),
         *_section("Rejection reasons, of the candidates judged", _reasons(report.figures)),
-        *_raw("Coverage: cells that have an accepted sample, by candidates judged", _coverage(report)),
+        *_raw("Coverage: candidates judged until so many of the cells had an accepted sample", _coverage(report)),
         *_samples(report.figures),
     ]
     return "\n".join(lines) + "\n"
@@ -287,14 +288,15 @@ def _reasons(figures: Figures) -> list[str]:
 
 
 def _coverage(report: CampaignReport) -> list[str]:
-    """Return how many cells each curve has after quarters of what was judged here."""
-    at = [round(report.figures.judged * quarter) for quarter in QUARTERS]
+    """Return how many candidates each curve needs for parts of the cells that have an accepted sample by now."""
     if not report.figures.judged:
         return [f"  {NOT_MEASURED}"]
-    lines = [f"  {'candidates judged':<26}" + "".join(f"{total:>12,}" for total in at)]
+    cells = report.figures.coverage[-1][1]
+    lines = [f"  {f'{cells:,} cells':<26}" + "".join(f"{part:>12.0%}" for part in COVERED)]
     for name, points in compared(report):
-        cells = [covered_at(points, total) for total in at]
-        lines.append(f"  {fit(shown(name), 26)}" + "".join("           -" if n is None else f"{n:>12,}" for n in cells))
+        needed = [needed_for(points, part * cells) if cells else None for part in COVERED]
+        told = ("           -" if count is None else f"{count:>12,}" for count in needed)
+        lines.append(f"  {fit(shown(name), 26)}" + "".join(told))
     return lines
 
 
