@@ -18,7 +18,7 @@ TORCH_ONLY := src/overnight/training/models/torch_*
 # Two workers leave two cores idle for nearly half of the time, while tests wait; an idle one takes tests from the others.
 PYTEST := $(PY) -m pytest -n 3 --dist worksteal
 
-.PHONY: help setup demo test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets mutants bench docs fmt
+.PHONY: help setup demo demo-learn test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets mutants bench docs fmt
 
 help: ## list these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ $(BUILT):
 demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions
 	@test -d demo || .venv/bin/overnight init --example music_video demo
 	cd demo && ../.venv/bin/overnight train
+
+demo-learn: $(BUILT) ## have three strategies train models in ./demo-learn, and the best one proven
+	@test -d demo-learn || .venv/bin/overnight init demo-learn
+	cd demo-learn && ../.venv/bin/overnight learn run --complexity medium --iterations 2
 
 test: $(BUILT) ## run all tests
 	$(PYTEST)
