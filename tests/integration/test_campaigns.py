@@ -442,6 +442,21 @@ def test_a_launch_that_is_noted_again_after_a_crash_is_there_once(tmp_path):
         assert [one["forced"] for one in campaigns.status(project, "sums")["launches"]] == [None, "why"]
 
 
+def test_a_campaign_asks_for_memory_by_its_workers_where_nothing_else_is_set(tmp_path):
+    with project_of(tmp_path / "p", table()) as project:
+        assert project.campaigns.plan("sums", {})[2] == 1.5
+        assert project.campaigns.plan("sums", {"workers": 16})[2] == 8.5
+    with project_of(tmp_path / "p", table(memory_gb=3.0)) as project:
+        assert project.campaigns.plan("sums", {"workers": 16})[2] == 3.0
+
+
+def test_a_campaign_that_needs_more_memory_than_it_may_have_says_which_setting_that_is(tmp_path):
+    with project_of(tmp_path / "p", table(memory_gb=0.02)) as project:
+        found = see(project)
+    assert found["phase"] == "launch_failed"
+    assert "reserved 0.02 GB; set campaigns.sums.memory_gb, or take fewer workers" in found["reason"], found["reason"]
+
+
 def test_killed_again_and_again_a_campaign_ends_with_each_sample_once(tmp_path, chance):
     target, log = 600, tmp_path / "drafted"
     write(tmp_path / "p", table(target=target, settings="pause_s = 0.002, wrong = 1"))

@@ -44,6 +44,10 @@ WISHES = (
 ASKED = "what this run asks for"
 
 
+_BASE_GB, _EACH_GB = 0.5, 0.5
+"""Of a campaign, and of each process that makes samples: of Python code it takes 0.4 GB, and more for moments."""
+
+
 def settings_of(config: Config, known: Sequence[str], name: str, wishes: Mapping[str, Any]) -> CampaignSettings:
     """Return the settings of a campaign, with the wishes of one run.
 
@@ -109,7 +113,7 @@ def plan_of(
         then=_then(name, settings.then, None if external is not None else [one.name for one in domains]),
         external=external,
     )
-    return campaign, specification, settings.memory_gb
+    return campaign, specification, settings.memory_gb or _BASE_GB + _EACH_GB * workers
 
 
 def _targets(name: str, settings: CampaignSettings) -> dict[str, int]:

@@ -111,8 +111,8 @@ class CampaignSettings(Table):
     max_candidates: Annotated[int, Ge(1)] | None = None
     """Candidates that are made at the most, refused ones included; without it, ten times the target."""
 
-    memory_gb: Annotated[float, Gt(0)] = 1.5
-    """Gigabytes (10^9 bytes) that its processes may take together."""
+    memory_gb: Annotated[float, Gt(0)] | None = None
+    """Gigabytes (10^9 bytes) that its processes may take together; without it, 0.5, and 0.5 for each worker."""
 
     budget_usd: Annotated[float, Gt(0)] | None = None
     """US dollars that its language models may cost in all; a hard stop."""

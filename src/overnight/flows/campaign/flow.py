@@ -142,7 +142,9 @@ class _Work:
         if seen["stopping"]:
             return {"ended": STOPPED, "why": "somebody stopped it"}
         if seen["error"] is not None:
-            self._failed(seen["error"])
+            # What an executor calls the setting of a task is here one of the campaign.
+            here = f"campaigns.{self.campaign.name}.memory_gb, or take fewer workers"
+            self._failed(seen["error"].replace("needs.memory_gb", here))
         return dict(seen["result"])
 
     def _refused(self) -> bool:
