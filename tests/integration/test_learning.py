@@ -240,7 +240,7 @@ def test_killed_it_goes_on_and_executes_nothing_twice(tmp_path):
         assert one.wait() == -signal.SIGKILL
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert again.returncode == 0, again.stderr
-    assert "going on with run 1" in again.stderr
+    assert "going on with the learning (run 1)" in again.stderr
     with Project.open(folder) as project:
         rows = rows_of(project)
         assert len(rows) == len({(row.exercise, row.strategy) for row in rows}) == 24

@@ -203,20 +203,15 @@ def _perform(
 def perform(project: "Project", name: str, wish: dict[str, Any], *, as_json: bool) -> int:
     """Begin or go on with the campaign, see it through, say how it ended, and return the exit code."""
     from overnight.app import campaigns
-    from overnight.app.signals import stopping
-    from overnight.cli.progress import watching_one
-    from overnight.cli.reading import with_children
-    from overnight.cli.running import begin_work, leave, see_through
+    from overnight.cli.running import see_flow_through
 
-    with stopping() as stop:
-        run_id, resumed = campaigns.begin(project, name, wish)
-        here = begin_work(project)
-        if resumed:
-            note(f"going on with campaign {name} (run {run_id})" + ("" if here else ", which another process works on"))
-        with watching_one(project, quiet=as_json, sum_up=_sum_up) as show:
-            runs = see_through(project, lambda: with_children(project, run_id), stop, show)
-    leave(project, interrupted=not runs[0].state.final)
-    run = project.get(run_id)
+    run = see_flow_through(
+        project,
+        lambda: campaigns.begin(project, name, wish),
+        what=f"campaign {name}",
+        quiet=as_json,
+        sum_up=_sum_up,
+    )
     if not run.state.final:
         note(f"interrupted; `overnight campaign resume {name}` goes on with it, with all that it has made")
         return 130

@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         epilog="Example: overnight learn run --complexity medium",
-        help="Find out which strategy executes which type of task best, and apply what is proven.",
+        help="Find out which strategy executes best, and apply it.",
     )
     group.callback()(_group)
     group.command("run", epilog="Example: overnight learn run --complexity medium --iterations 3")(_run)
@@ -53,9 +53,9 @@ def _run(
     focus: Focus = None,
     as_json: Json = False,
 ) -> None:
-    """Execute exercises by each strategy; if the best is proven to be better than the default, it becomes that.
+    """Have strategies execute exercises; apply the best if it is proven.
 
-    Exit code: 0 when it was seen through, whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
+    It becomes the default where fresh exercises show that it is better. Exit code: 0 when it was seen through, whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
     """
     wish = {"complexity": _level(complexity), "iterations": iterations, "validate": validate, "focus": focus}
     found = _perform(ctx, wish, as_json=as_json)
@@ -63,9 +63,9 @@ def _run(
 
 
 def _validate(ctx: typer.Context, *, complexity: Level = "medium", focus: Focus = None, as_json: Json = False) -> None:
-    """Compare the strategy with the best average score with the default, on fresh exercises.
+    """Compare the best strategy with the default, on fresh exercises.
 
-    Exit code: 0 it is better, and the default now, or is that already; 1 it is not; 3 that could not be told.
+    The best one has the best average score so far. Exit code: 0 it is better, and the default now, or is that already; 1 it is not; 3 that could not be told.
     """
     wish = {"complexity": _level(complexity), "iterations": 0, "validate": True, "focus": focus}
     found = _perform(ctx, wish, as_json=as_json)
@@ -89,30 +89,21 @@ def _level(complexity: str) -> "Complexity":
 def _perform(ctx: typer.Context, wish: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
     """Learn, see it through, say what came of it, and return that; {} where it failed."""
     from overnight.app import learning
-    from overnight.app.signals import stopping
-    from overnight.cli.progress import watching_one
-    from overnight.cli.reading import with_children
-    from overnight.cli.running import begin_work, leave, see_through
+    from overnight.cli.running import see_flow_through
 
     with place_of(ctx).open() as project:
-        with stopping() as stop:
-            run_id, resumed = learning.begin(project, wish)
-            here = begin_work(project)
-            if resumed:
-                note(f"going on with run {run_id}" + ("" if here else ", which another process works on"))
-            with watching_one(project, quiet=as_json, sum_up=_sum_up) as show:
-                runs = see_through(project, lambda: with_children(project, run_id), stop, show)
-        leave(project, interrupted=not runs[0].state.final)
-        run = project.get(run_id)
+        run = see_flow_through(
+            project, lambda: learning.begin(project, wish), what="the learning", quiet=as_json, sum_up=_sum_up
+        )
         if not run.state.final:
             note("interrupted; the same command goes on with it, with all that was measured")
             raise typer.Exit(130)
         if run.error is not None:
             note(f"it failed: {run.error.message}")
             return {}
-        found: dict[str, Any] = project.result(run_id)
+        found: dict[str, Any] = project.result(run.run_id)
         if as_json:
-            print_json({"run_id": run_id, **found})
+            print_json({"run_id": run.run_id, **found})
         else:
             _show(learning.status(project))
             _show_outcome(found)
@@ -164,7 +155,7 @@ def _generate(
 
 
 def _status(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Show what was measured of each strategy, and which of them execute."""
+    """Show what was measured of each strategy, and which execute."""
     from overnight.app import learning
 
     with place_of(ctx).open() as project:
@@ -228,7 +219,7 @@ def _unset(ctx: typer.Context, *, type_: Type = None) -> None:
 
 
 def _rollback(ctx: typer.Context, *, type_: Type = None) -> None:
-    """Go back to what executed before the newest strategy that was learned."""
+    """Go back to the default before the newest that was learned."""
     from overnight.app import learning
 
     with place_of(ctx).open() as project:

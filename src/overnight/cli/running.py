@@ -12,8 +12,8 @@ from overnight.base.errors import ProjectLocked
 from overnight.base.ids import RunId
 from overnight.cli.describe import reason, shortened
 from overnight.cli.printing import STYLES, note, print_json, say, span_us
-from overnight.cli.progress import watching
-from overnight.cli.reading import runs_of_cycle
+from overnight.cli.progress import SumUp, watching, watching_one
+from overnight.cli.reading import runs_of_cycle, with_children
 from overnight.engine import store
 from overnight.engine.model import Run, State
 
@@ -88,6 +88,24 @@ def see_through(project: Project, current: Callable[[], list[Run]], stop: Stop, 
         project.wait(unfinished[0], timeout_s=LOOK_EVERY_S)
         if not project.is_worked_on and begin_work(project):
             note("the process that worked on the project is gone; going on here")
+
+
+def see_flow_through(
+    project: Project, begin: Callable[[], tuple[RunId, bool]], *, what: str, quiet: bool, sum_up: SumUp
+) -> Run:
+    """Begin a flow, see it through with what it starts, or until somebody asks to stop; return it as it stands then.
+
+    `begin` returns its run, and whether that was under way already; `what` it is called in words.
+    """
+    with stopping() as stop:
+        run_id, resumed = begin()
+        here = begin_work(project)
+        if resumed:
+            note(f"going on with {what} (run {run_id})" + ("" if here else ", which another process works on"))
+        with watching_one(project, quiet=quiet, sum_up=sum_up) as show:
+            runs = see_through(project, lambda: with_children(project, run_id), stop, show)
+    leave(project, interrupted=not runs[0].state.final)
+    return project.get(run_id)
 
 
 def _current(project: Project, run_id: RunId, with_dependants: bool) -> list[Run]:
