@@ -53,9 +53,10 @@ def _run(
     focus: Focus = None,
     as_json: Json = False,
 ) -> None:
-    """Have strategies execute exercises; apply the best if it is proven.
+    """Have strategies execute exercises; apply what is proven.
 
-    It becomes the default where fresh exercises show that it is better. Exit code: 0 when it was seen through, whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
+    The best becomes the default where fresh exercises show that it is better. Exit code: 0 when it was seen through,
+    whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
     """
     wish = {"complexity": _level(complexity), "iterations": iterations, "validate": validate, "focus": focus}
     found = _perform(ctx, wish, as_json=as_json)
@@ -65,7 +66,8 @@ def _run(
 def _validate(ctx: typer.Context, *, complexity: Level = "medium", focus: Focus = None, as_json: Json = False) -> None:
     """Compare the best strategy with the default, on fresh exercises.
 
-    The best one has the best average score so far. Exit code: 0 it is better, and the default now, or is that already; 1 it is not; 3 that could not be told.
+    The best one has the best average score so far. Exit code: 0 it is better, and the default now, or is that already;
+    1 it is not; 3 that could not be told.
     """
     wish = {"complexity": _level(complexity), "iterations": 0, "validate": True, "focus": focus}
     found = _perform(ctx, wish, as_json=as_json)
