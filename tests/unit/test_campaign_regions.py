@@ -49,6 +49,7 @@ def listed(asked):
     return [name for name, count in asked.items() for _ in range(count)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(5))
 def test_rare_regions_are_filled_with_far_fewer_candidates_than_by_chance_or_by_cells_alone(seed):
     mine = needed(seed, lambda regions, cells, _: listed(regions.ask(cells, 10_000, 8)))

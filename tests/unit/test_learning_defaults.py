@@ -46,3 +46,7 @@ def test_a_rollback_goes_back_one_step_and_then_another():
         before_last(again, ALL)
     with pytest.raises(UserMistake, match="nothing was learned for noisy"):
         before_last(changes, "noisy")
+
+
+def test_a_rollback_of_nothing_that_is_left_in_the_history_changes_nothing():
+    assert strategy_of([change("rolled_back"), change("learned", "aggressive", verdict_id=1)]) == "aggressive"

@@ -225,6 +225,7 @@ def test_early_stopping_gives_back_the_weights_of_the_best_epoch():
     assert all(np.array_equal(a, b) for a, b in zip(stopped.model.coefs_, short.model.coefs_, strict=True))
 
 
+@pytest.mark.no_cover
 def test_an_ensemble_has_members_of_their_own_seeds_whose_answers_depend_less_on_chance():
     noisy = {**DIGITS, "column_noise": 1.5, "training_items": 45}
     found = run(noisy, ensemble=3).facts
@@ -260,6 +261,7 @@ def test_three_members_fit_into_the_memory_of_an_exercise_and_twelve_do_not(comp
         assert not many.checks["within_memory"].passed
 
 
+@pytest.mark.no_cover
 def test_harder_exercises_are_harder_for_the_same_parameters():
     reached, ways = {}, {}
     for complexity in COMPLEXITIES:
