@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from overnight.campaigns.ports import Checked, Draft, Origin
@@ -103,16 +103,22 @@ class Intake:
         Raises:
             ValueError: a check is at fault; see `quality.terms_of`.
         """
-        return [self._judge(candidate) for candidate in candidates]
+        texts = [text_of(candidate.draft) for candidate in candidates]
+        folded = [fold(text) for text in texts]
+        # Of what is refused for its length, as much as is needed to have some.
+        keys = self._near.keys_of([text[:MOST_CHARACTERS] for text in folded])
+        return [self._judge(*one) for one in zip(candidates, texts, folded, keys, strict=True)]
 
-    def _judge(self, candidate: Candidate) -> Judged:
-        text, skeleton = text_of(candidate.draft), skeleton_of(candidate.draft)
+    def _judge(self, candidate: Candidate, text: str, folded: str, keys: Sequence[int]) -> Judged:
+        skeleton = skeleton_of(candidate.draft)
         terms = terms_of(candidate.checked, 1.0 / (1 + self._skeletons[skeleton]))
         fault, detail = _fault(candidate.checked, text)
         worth = 0.0 if fault is not None else quality(terms, self._asked.weights)
-        digest = digest_of(text)
+        digest = _digest(folded or text)
         if fault is None:
             fault, detail = next(self._wrong(worth, text, digest, skeleton), (None, None))
+        if fault is None and self._near.take_folded(folded, keys) is not None:
+            fault = NEAR
         if fault is None:
             self._digests.add(digest)
             self._skeletons[skeleton] += 1
@@ -127,7 +133,7 @@ class Intake:
         )
 
     def _wrong(self, worth: float | None, text: str, digest: str, skeleton: str) -> Iterator[tuple[str, str | None]]:
-        """Yield what keeps a sample without a fault from being accepted, in the order in which it is asked."""
+        """Yield what keeps a sample without a fault from being accepted, in order; texts nearly the same come after."""
         if worth is None:
             yield UNMEASURED, None
         elif worth < self._asked.accept_from:
@@ -139,9 +145,6 @@ class Intake:
         where = self._contaminated(text)
         if where:
             yield CONTAMINATED, where
-        # The last one, because it adds the text where it is new.
-        if self._near.take([text]) != [None]:
-            yield NEAR, None
 
 
 def _fault(checked: Checked, text: str) -> tuple[str | None, str | None]:
@@ -173,7 +176,11 @@ def _said(messages: Iterable[tuple[str, str]]) -> str:
 
 def digest_of(text: str) -> str:
     """Return what texts have in common that a person would call the same: 32 hexadecimal digits."""
-    return hashlib.blake2b((fold(text) or text).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return _digest(fold(text) or text)
+
+
+def _digest(folded: str) -> str:
+    return hashlib.blake2b(folded.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def skeleton_of(draft: Draft) -> str:
@@ -189,7 +196,7 @@ def escaped(text: str) -> str:
 def body_of(judged: Judged) -> str:
     """Return messages and source of a sample as JSON; of one that is no text, or too long, as much as can be kept."""
     draft = judged.candidate.draft
-    messages = [asdict(one) for one in draft.messages]
+    messages = [{"role": one.role, "content": one.content} for one in draft.messages]
     if judged.reason in (NOT_TEXT, TOO_LONG):
         messages = [{**one, "content": escaped(one["content"][:KEPT_CHARACTERS])} for one in messages]
     told: dict[str, Any] = {"messages": messages, "source": dict(draft.source)}

@@ -16,7 +16,6 @@ from overnight.campaigns.intake import REPLACED, Judged, body_of
 from overnight.campaigns.planning import WINDOW, Known
 from overnight.campaigns.spool import CellLine, TextLine
 from overnight.campaigns.tables import ACCEPTED, campaigns, gates, samples
-from overnight.db.dialect import Dialect
 from overnight.db.prepared import Prepared
 from overnight.db.writer import Tx
 
@@ -70,15 +69,8 @@ def gate_of(connection: sa.Connection, campaign_id: int) -> Specification | None
     return None if found is None else Specification(**json.loads(found))
 
 
-def _build_insert(dialect: Dialect) -> sa.Executable:
-    given = dialect.rows("rows", [(name, samples.c[name].type) for name in COLUMNS])
-    campaign = sa.bindparam("campaign_id", type_=sa.BigInteger)
-    known = sa.exists().where(samples.c.campaign_id == campaign, samples.c.sample_id == given.c.sample_id)
-    new = sa.select(given, campaign.label("campaign_id"), sa.bindparam("at_us", type_=sa.BigInteger)).where(~known)
-    return sa.insert(samples).from_select([*COLUMNS, "campaign_id", "at_us"], new)
-
-
-_INSERT = Prepared(_build_insert)
+# Not as one JSON text: bodies are large, and the database took as long to read them from it as to store them.
+_INSERT = Prepared(lambda dialect: dialect.insert_new(samples))
 _text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -88,8 +80,8 @@ def take(tx: Tx, campaign_id: int, rows: Sequence[Sequence[object]]) -> int:
     Raises:
         DBAPIError: a text is accepted that is there already; whoever judged did not know it.
     """
-    text = _text(list(rows))
-    return _INSERT(tx.connection, tx.dialect, rows=text, campaign_id=campaign_id, at_us=tx.now_us).rowcount
+    given = {"campaign_id": campaign_id, "at_us": tx.now_us}
+    return _INSERT.each(tx.connection, tx.dialect, [{**given, **dict(zip(COLUMNS, row, strict=True))} for row in rows])
 
 
 def row_of(one: Judged, *, pilot: bool) -> list[object]:

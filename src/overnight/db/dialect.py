@@ -35,6 +35,9 @@ class Dialect(Protocol):
     def rows(self, parameter: str, columns: Sequence[ColumnSpec]) -> sa.Subquery:
         """Return the JSON array of arrays in `parameter` as a table with these columns."""
 
+    def insert_new(self, table: sa.Table) -> sa.Executable:
+        """Return the insert of a row, a parameter for each column; it leaves a row with the same primary key alone."""
+
     def allocate(self, connection: sa.Connection, table: sa.Table, count: int) -> range | list[int]:
         """Return `count` new ids of `table`, ascending, that nobody else gets."""
 

@@ -1,6 +1,6 @@
 """Statements that are built and compiled once, for the paths where every microsecond counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -34,18 +34,33 @@ class Prepared:
 
     def __call__(self, connection: sa.Connection, dialect: Dialect, **parameters: object) -> Cursor:
         """Execute the statement in the connection's transaction."""
+        sql, order, constants = self._text(connection, dialect)
+        values = {**constants, **parameters} if constants else parameters
+        given = values if order is None else tuple(values[name] for name in order)
+        return self._run(connection, "execute", sql, given)
+
+    def each(self, connection: sa.Connection, dialect: Dialect, rows: Iterable[Mapping[str, object]]) -> int:
+        """Execute the statement with the parameters of each row, all of them; return how many rows it changed."""
+        sql, order, constants = self._text(connection, dialect)
+        values = [{**constants, **row} for row in rows] if constants else list(rows)
+        given = values if order is None else [tuple(row[name] for name in order) for row in values]
+        return self._run(connection, "executemany", sql, given).rowcount
+
+    def _text(self, connection: sa.Connection, dialect: Dialect) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
         text = self._texts.get(dialect.name)
         if text is None:
             text = self._texts[dialect.name] = self._compile(connection, dialect)
-        sql, order, constants = text
-        values = {**constants, **parameters} if constants else parameters
-        given = values if order is None else tuple(values[name] for name in order)
+        return text
+
+    def _run(self, connection: sa.Connection, how: str, sql: str, given: object) -> Cursor:
         driver = connection.connection.driver_connection
         assert driver is not None
+        cursor: Cursor = driver.cursor()
         try:
-            return driver.execute(sql, given)  # type: ignore[no-any-return]  # the driver's own cursor
+            getattr(cursor, how)(sql, given)
         except connection.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # every dialect in use has a driver
             raise sa.exc.DBAPIError(sql, None, error) from error
+        return cursor
 
     def _compile(
         self, connection: sa.Connection, dialect: Dialect

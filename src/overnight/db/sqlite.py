@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from overnight.base.errors import CommitInDoubt, DatabaseBroken, DatabaseBusy
 from overnight.db.dialect import ColumnSpec
@@ -58,6 +59,11 @@ class Sqlite:
             for index, (name, kind) in enumerate(columns)
         ]
         return sa.select(*picked).select_from(each).subquery("given")
+
+    def insert_new(self, table: sa.Table) -> sa.Executable:
+        """Return the insert of a row, a parameter for each column; it leaves a row with the same primary key alone."""
+        values = {column.name: sa.bindparam(column.name, type_=column.type) for column in table.columns}
+        return sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[*table.primary_key])
 
     def allocate(self, connection: sa.Connection, table: sa.Table, count: int) -> range | list[int]:
         """Return the next ids; the write lock is held, so nobody else can take them."""

@@ -1,6 +1,7 @@
 """Which new texts are almost the same as one that is there, as they come; compared as in `text.duplicates`."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from overnight.base.errors import UserMistake
@@ -9,11 +10,37 @@ from overnight.text.normalise import fold
 from overnight.text.shingles import SHORTEST, alike, shingles
 
 MOST_MET = 32
-"""Texts of one bucket that a new one is compared with: so a phrase that very many share costs no more."""
+"""Texts with a key in common that a new one is compared with: so a phrase that very many share costs no more."""
+
+
+class _Band:
+    """The texts by one of their keys: for each key the newest text, and for each text the one before it.
+
+    A list for each key would be as many objects as texts, which Python's collector walks through again and again.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[int, int] = {}
+        self._before = array("q")
+
+    def add(self, number: int, key: int | None) -> None:
+        """Add the text of this number, which is one more than that of the text before; `key` is None without one."""
+        self._before.append(-1 if key is None else self._newest.get(key, -1))
+        if key is not None:
+            self._newest[key] = number
+
+    def of(self, key: int) -> Iterator[int]:
+        """Yield the numbers of the newest `MOST_MET` texts with the key."""
+        number = self._newest.get(key, -1)
+        for _ in range(MOST_MET):
+            if number < 0:
+                return
+            yield number
+            number = self._before[number]
 
 
 class NearIndex:
-    """Texts of which no two are near duplicates, but for what a full bucket hides.
+    """Texts of which no two are near duplicates, but for what a key that very many share hides.
 
     A text that folds to one that is there, or whose Jaccard similarity with one reaches the threshold, is not taken. No
     text is refused wrongly; a pair at the threshold is missed with a probability of at most 0.05. The same texts in the
@@ -30,7 +57,7 @@ class NearIndex:
             raise UserMistake(f"threshold must be above 0 and below 1, got {threshold!r}")
         self._threshold, self._seed = threshold, seed
         self._bands = bands_for(threshold)
-        self._buckets: list[dict[int, list[int]]] = [{} for _ in range(self._bands.count)]
+        self._by_key = [_Band() for _ in range(self._bands.count)]
         self._texts: list[str] = []
         self._known: dict[str, int] = {}
         self._shingles = lru_cache(4 * MOST_MET)(shingles)
@@ -47,12 +74,21 @@ class NearIndex:
             MissingExtra: rensa is not installed.
         """
         folded = [fold(text) for text in texts]
+        return [self.take_folded(text, keys) for text, keys in zip(folded, self.keys_of(folded), strict=True)]
+
+    def keys_of(self, folded: Sequence[str]) -> list[Sequence[int]]:
+        """Return for each folded text what `take_folded` needs; for many texts at once it takes less time.
+
+        Raises:
+            MissingExtra: rensa is not installed.
+        """
         long = [place for place, text in enumerate(folded) if len(text) >= SHORTEST]
         columns = band_keys([folded[place] for place in long], self._bands, self._seed)
         keys = dict(zip(long, zip(*columns, strict=True), strict=True))
-        return [self._take(text, keys.get(place, ())) for place, text in enumerate(folded)]
+        return [keys.get(place, ()) for place in range(len(folded))]
 
-    def _take(self, folded: str, keys: Sequence[int]) -> int | None:
+    def take_folded(self, folded: str, keys: Sequence[int]) -> int | None:
+        """Add a folded text with its keys where it is new; return the number of the one that is there, or None."""
         found = self._known.get(folded) if folded else None
         if found is None:
             found = self._similar(folded, keys)
@@ -62,8 +98,8 @@ class NearIndex:
 
     def _similar(self, folded: str, keys: Sequence[int]) -> int | None:
         met = set[int]()
-        for bucket, key in zip(self._buckets, keys, strict=False):
-            for number in bucket.get(key, ()):
+        for band, key in zip(self._by_key, keys, strict=False):
+            for number in band.of(key):
                 if number not in met and self._alike(folded, self._texts[number]):
                     return number
                 met.add(number)
@@ -76,7 +112,5 @@ class NearIndex:
         number = len(self._texts)
         self._texts.append(folded)
         self._known[folded] = number
-        for bucket, key in zip(self._buckets, keys, strict=False):
-            some = bucket.setdefault(key, [])
-            if len(some) < MOST_MET:
-                some.append(number)
+        for place, band in enumerate(self._by_key):
+            band.add(number, keys[place] if keys else None)

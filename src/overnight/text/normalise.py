@@ -22,7 +22,8 @@ def fold(text: str) -> str:
     accents, digits, and symbols such as "+", "€" or an emoji: they carry meaning. Folding twice changes nothing.
     """
     if text.isascii():
-        return " ".join(text.translate(_ascii()).split())
+        # As bytes, which are translated some ten times faster than characters.
+        return " ".join(text.encode().translate(*_ascii()).decode().split())
     # Twice, because folding the case may undo the normal form, and a dropped character may have kept two apart.
     for _ in range(2):
         text = normalize("NFKC", _NOT_WORD.sub(_folded, text)).casefold()
@@ -45,6 +46,9 @@ def _instead(character: str) -> str:
 
 
 @cache
-def _ascii() -> dict[int, str]:
-    """Return the same folding for the characters of ASCII, as a table: most texts need no more, and it is fast."""
-    return {code: chr(code).lower() if chr(code).isalnum() else _instead(chr(code)) for code in range(128)}
+def _ascii() -> tuple[bytes, bytes]:
+    """Return the same folding for ASCII: a table of what stands for each byte, and the bytes that are left out."""
+    known = map(chr, range(128))
+    folded = {one: one.lower() if one.isalnum() else _instead(one) for one in known}
+    table = "".join(instead or " " for instead in folded.values()).encode().ljust(256)
+    return table, "".join(one for one, instead in folded.items() if not instead).encode()

@@ -79,4 +79,4 @@ def _words(folded: str) -> list[str] | None:
 
 
 def _runs(words: list[str]) -> list[str]:
-    return [" ".join(words[at : at + _WORDS]) for at in range(len(words) - _WORDS + 1)]
+    return list(map(" ".join, zip(*(words[start:] for start in range(_WORDS)), strict=False)))
