@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from overnight.processes import table, tree
+from overnight.processes import linux, table, tree
 from overnight.processes.limits import Limits
 from overnight.processes.probe import process_facts, sandbox_level
-from overnight.processes.sandbox import Sandbox
+from overnight.processes.sandbox import Sandbox, enter
 from overnight.processes.spawn import scrubbed, spawn
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
@@ -310,6 +310,24 @@ def test_the_sandbox_cuts_the_child_off_from_this_machines_loopback():
         assert outcome_of(CONNECT, port)[0] == "reached\n"
         printed, child = outcome_of(CONNECT, port, sandbox=Sandbox())
     assert (printed, child.sandboxed) == ("cut off\n", True)
+
+
+def test_a_sandbox_with_the_network_reaches_what_this_process_reaches():
+    if not sandbox_works():
+        pytest.skip("this kernel allows no user, network and mount namespaces")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        printed, child = outcome_of(CONNECT, str(server.getsockname()[1]), sandbox=Sandbox(network=True))
+    assert (printed, child.sandboxed) == ("reached\n", True)
+
+
+def test_without_namespaces_a_sandbox_is_left_out_or_if_it_is_required_there_is_no_child(monkeypatch):
+    def refuse(_flags):
+        raise OSError("not here")
+
+    monkeypatch.setattr(linux, "unshare", refuse)
+    assert enter(Sandbox()) is False
+    with pytest.raises(OSError, match="it runs in namespaces only, and this kernel gives this user none"):
+        enter(Sandbox(required=True))
 
 
 def test_the_sandbox_hides_a_folder_but_for_what_is_put_back(tmp_path):

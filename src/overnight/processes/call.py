@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from overnight.base.clock import SystemClock
 from overnight.base.errors import TransientError
+from overnight.processes.limits import Limits
+from overnight.processes.sandbox import Sandbox
 from overnight.processes.spawn import Child, spawn
 
 _LOOK_EVERY_S = 0.1
@@ -47,14 +49,21 @@ def call(
 
 
 @contextmanager
-def started(argv: Sequence[str], *, env: Mapping[str, str], cwd: str = ".") -> Iterator[tuple[Child, Iterator[bytes]]]:
+def started(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str = ".",
+    limits: Limits | None = None,
+    sandbox: Sandbox | None = None,
+) -> Iterator[tuple[Child, Iterator[bytes]]]:
     """Start a program; give it, and what it prints, in pieces until it and its keeper are gone.
 
     A piece is empty where nothing was printed for a moment. After the block nothing of the program is left.
     """
     output, theirs = os.pipe()
     try:
-        child = spawn(argv, env=env, cwd=cwd, stdout=theirs, stderr=theirs)
+        child = spawn(argv, env=env, cwd=cwd, stdout=theirs, stderr=theirs, limits=limits, sandbox=sandbox)
     except BaseException:
         os.close(output)
         raise

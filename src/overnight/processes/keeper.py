@@ -205,9 +205,9 @@ def _set_up(spec: dict[str, Any], report: int, keeper: int) -> None:
 
         apply_limits(Limits(**spec["limits"]))
     if spec["sandbox"] is not None:
-        from overnight.processes.sandbox import Sandbox, enter
+        from overnight.processes.sandbox import enter, from_told
 
-        inside = enter(Sandbox(**{name: tuple(folders) for name, folders in spec["sandbox"].items()}))
+        inside = enter(from_told(spec["sandbox"]))
         os.write(report, json.dumps({"sandbox": inside}).encode() + b"\n")
     os.chdir(spec["cwd"])
     if sys.platform == "linux":

@@ -1,7 +1,7 @@
 """A child in namespaces of its own: no network, no sight of the hidden folders, no rights to win back.
 
 Where the kernel allows it (user, network and mount namespaces), the child cannot reach any address, not even loopback
-of this machine, nor an abstract Unix socket; the hidden folders are empty and read-only; it has no capabilities and
+of this machine, nor an abstract Unix socket, unless it is given the network; the hidden folders are empty and read-only; it has no capabilities and
 gains none. Where it does not, the child has its limits and a scrubbed environment only; `probe.sandbox_level` tries
 it out.
 
@@ -10,11 +10,14 @@ files there (a Docker socket, say), other processes of the same user (signals, /
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from overnight.processes import linux
 
+NONE_HERE = "runs in namespaces only, and this kernel gives this user none"
 _LAST_CAPABILITY = 63
 
 
@@ -23,25 +26,36 @@ class Sandbox:
     """What the child sees, as absolute folders.
 
     The `hidden` ones are covered. `visible` ones become read-only; those and the `writable` ones inside hidden folders
-    are put back: the interpreter and the project often live in the home folder.
+    are put back: the interpreter and the project often live in the home folder. With `network`, it reaches what this
+    process reaches. A `required` one is entered, or there is no child.
     """
 
     hidden: tuple[str, ...] = ()
     visible: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+    network: bool = False
+    required: bool = False
+
+
+def from_told(told: Mapping[str, Any]) -> Sandbox:  # Any: JSON
+    """Return the sandbox of which `asdict` has told as JSON."""
+    return Sandbox(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
 
 
 def enter(sandbox: Sandbox) -> bool:
     """Move this single-threaded process into the sandbox; False when the kernel allows no namespaces.
 
     Raises:
-        OSError: namespaces are there, but a folder could not be covered or put back: better no child than a leak.
+        OSError: namespaces are there, but a folder could not be covered or put back: better no child than a leak; or
+            the kernel allows none, and the sandbox is required.
     """
     user, group = os.getuid(), os.getgid()
     try:
-        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNET | linux.CLONE_NEWNS)
+        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS | (0 if sandbox.network else linux.CLONE_NEWNET))
         _map_ids(user, group)
-    except OSError:
+    except OSError as error:
+        if sandbox.required:
+            raise OSError(f"it {NONE_HERE}") from error
         return False
     _cover(sandbox)
     for capability in range(_LAST_CAPABILITY + 1):

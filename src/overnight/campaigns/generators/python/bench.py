@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from overnight.base.errors import TransientError, UserMistake
-from overnight.campaigns.generators.python.views import View, everything, walled
-from overnight.processes import table
+from overnight.processes import sandbox, table
 from overnight.processes.spawn import Child, spawn
+from overnight.processes.views import View, everything, walled
 
 CPU_S = 1.0
 """Processor time of a trial that does not say how much it may take."""
@@ -212,7 +212,7 @@ class Bench:
             pass
         if not child.sandboxed:
             self.close()
-            raise NoSandbox("code from a language model runs in namespaces only, and this kernel gives this user none")
+            raise NoSandbox(f"code from a language model {sandbox.NONE_HERE}")
 
     def _hear(self, line: socket.socket) -> bytes:
         told = b""

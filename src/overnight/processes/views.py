@@ -1,11 +1,11 @@
-"""What a child that tries code out sees of the files: all of them, or the interpreter and its libraries alone.
+"""What a child sees of the files: all of them, or the interpreter and its libraries alone.
 
-Nothing can be written in either.
+Nothing can be written in either, but for folders that are named as writable.
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,17 +30,21 @@ def everything() -> View:
     return View(paths=[*filter(None, sys.path), ROOT], sandbox=Sandbox(visible=_mount_points()))
 
 
-def walled() -> View:
-    """Return the view of code from elsewhere: the system, the interpreter with its libraries, and this package."""
+def walled(*, visible: Sequence[str] = (), writable: Sequence[str] = (), network: bool = False) -> View:
+    """Return the view of code from elsewhere: the system, the interpreter with its libraries, and this package.
+
+    Beside these it sees the folders that are `visible`, and those that are `writable`, in which it may write.
+    """
     homes = {Path(one).resolve() for one in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
-    kept = [*homes, Path(ROOT)]
+    kept = [*homes, Path(ROOT), *(Path(one).resolve() for one in visible)]
     found = [one for one in sys.path if one and any(Path(one).resolve().is_relative_to(home) for home in homes)]
     hidden = tuple(str(one) for one in Path("/").iterdir() if one.is_dir() and one.name not in _SYSTEM)
     # Shared memory holds what other processes of this user left there.
     hidden += tuple(filter(_is_folder, ("/dev/shm",)))  # noqa: S108 -- hidden, not used
     shown = (point for point in _mount_points() if not any(Path(point).is_relative_to(one) for one in hidden))
-    visible = (*shown, *(str(one) for one in _outermost(kept) if one != Path("/")))
-    return View(paths=[*found, ROOT], sandbox=Sandbox(hidden=hidden, visible=visible))
+    seen = (*shown, *(str(one) for one in _outermost(kept) if one != Path("/")))
+    sandbox = Sandbox(hidden=hidden, visible=seen, writable=tuple(writable), network=network)
+    return View(paths=[*found, ROOT], sandbox=sandbox)
 
 
 def _outermost(folders: list[Path]) -> Iterator[Path]:
