@@ -25,7 +25,7 @@ from overnight.learning.items import load, one_core
 from overnight.learning.parameters import TrainingParameters
 from overnight.learning.recipes import Recipe
 from overnight.learning.reference import Reference, reference
-from overnight.learning.work import execute
+from overnight.learning.trainings import execute
 
 SETS = {
     "idle": TrainingParameters(epochs=1, learning_rate=1e-5),
@@ -47,7 +47,7 @@ def measure(count: int) -> dict[str, dict[str, dict[str, float]]]:
     for exercise in (one for complexity in COMPLEXITIES for one in generate(complexity, count, SEED)):
         far = known(exercise)
         for name, parameters in SETS.items():
-            done, figures = execute(exercise, parameters, 1), found[exercise.type][name]
+            done, figures = execute(exercise, [parameters], 1), found[exercise.type][name]
             for check, judged in done.checks.items():
                 figures[check].append(float(judged.passed))
             value = done.checks["accuracy"].value

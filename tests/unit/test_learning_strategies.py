@@ -1,13 +1,13 @@
 """Strategies are their parameters, and what the settings describe stands in for what is built in."""
 
-from dataclasses import asdict
+import json
 
 import pytest
 
 from overnight.base.errors import ConfigError, UnknownName
 from overnight.base.learning_settings import LearningSettings, StrategySettings
-from overnight.learning.parameters import TrainingParameters
-from overnight.learning.strategies import Strategy, named, strategies_of
+from overnight.learning.parameters import AgentParameters, TrainingParameters
+from overnight.learning.strategies import Strategy, Way, named, strategies_of
 
 
 def test_the_built_in_ones_are_there_and_those_of_the_settings_stand_in_for_them():
@@ -19,15 +19,30 @@ def test_the_built_in_ones_are_there_and_those_of_the_settings_stand_in_for_them
     )
     found = strategies_of(settings)
     assert set(found) == {"conservative", "balanced", "aggressive", "mine"}
-    assert found["balanced"].training == TrainingParameters()
-    assert found["aggressive"].training == TrainingParameters(epochs=3), "and has nothing of the built-in one"
-    assert named(found, "mine").training.ensemble == 2
+    assert found["balanced"].ways[0].training == TrainingParameters()
+    assert found["aggressive"].ways[0].training == TrainingParameters(epochs=3), "and has nothing of the built-in one"
+    assert named(found, "mine").ways[0].training.ensemble == 2
+
+
+def way(**training):
+    return Way(training=TrainingParameters(**training), agent=AgentParameters())
 
 
 def test_a_name_has_no_part_in_what_a_strategy_is():
-    one, other = (Strategy(name=name, training=TrainingParameters(epochs=7)) for name in ("conservative", "aggressive"))
-    assert one.digest == other.digest != Strategy(name="conservative", training=TrainingParameters(epochs=8)).digest
-    assert Strategy.from_dict(asdict(one)) == one
+    one, other = (Strategy(name=name, ways=(way(epochs=7),)) for name in ("conservative", "aggressive"))
+    assert one.digests == other.digests
+    longer = Strategy(name="conservative", ways=(way(epochs=8),))
+    assert longer.digest("training") != one.digest("training")
+    assert longer.digest("workspace") == one.digest("workspace"), "a coding agent is asked in the same way"
+    assert Strategy.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_an_ensemble_has_the_ways_of_its_members():
+    both = StrategySettings(members=("conservative", "aggressive"))
+    found = strategies_of(LearningSettings(default="both", strategies={"both": both}))
+    assert found["both"].ways == (*found["conservative"].ways, *found["aggressive"].ways)
+    assert found["both"].members == ("conservative", "aggressive")
+    assert Strategy.from_dict(json.loads(json.dumps(found["both"].to_dict()))) == found["both"]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +55,18 @@ def test_a_name_has_no_part_in_what_a_strategy_is():
         (
             LearningSettings(strategies={"x": StrategySettings(training={"epochs": 0})}),
             "learning.strategies.x.training: epochs",
+        ),
+        (
+            LearningSettings(strategies={"x": StrategySettings(agent={"attemps": 2})}),
+            "learning.strategies.x.agent: there is no parameter 'attemps' of agents; did you mean attempts?",
+        ),
+        (
+            LearningSettings(strategies={"x": StrategySettings(members=("conservativ",))}),
+            "learning.strategies.x.members: there is no strategy 'conservativ' that is no ensemble; did you mean",
+        ),
+        (
+            LearningSettings(strategies={"x": StrategySettings(members=("balanced",), training={"epochs": 3})}),
+            "learning.strategies.x: an ensemble has the parameters of its members, and none of its own",
         ),
     ],
 )

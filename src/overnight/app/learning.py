@@ -53,14 +53,14 @@ def status(project: Project) -> Json:
     settings = project.config.learning
     strategies = strategies_of(settings)
     with project.database.read() as connection:
-        executions = store.executed(connection, {name: one.digest for name, one in strategies.items()})
+        executions = store.executed(connection, {name: one.digests for name, one in strategies.items()})
         changes = store.changes(connection)
         verdict = store.newest_verdict(connection)
     told = {"strategies": strategies, "rate": settings.rate, "minimum": settings.minimum_samples}
     types = sorted({one.type for one in executions})
     return {
         "strategies": profiles_json(told, executions),
-        "parameters": {name: asdict(one.training) for name, one in strategies.items()},
+        "parameters": {name: one.to_dict() for name, one in strategies.items()},
         "default": asdict(chosen(changes, ALL, settings.default)),
         "types": {type_: asdict(chosen(changes, type_, settings.default)) for type_ in types},
         "verdict": None if verdict is None else {**verdict["verdict"], "at": iso(verdict["at_us"])},

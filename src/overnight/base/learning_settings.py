@@ -1,6 +1,6 @@
 """The tables of `overnight.toml` about strategy learning; see `base.config`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -16,6 +16,39 @@ class StrategySettings(Table):
     training: Mapping[str, float | int] = field(default_factory=dict)
     """Parameters of a training that are others than those of "balanced": learning_rate, regularisation, early_stopping
     (epochs without a gain; 0: never), ensemble (members), epochs."""
+
+    agent: Mapping[str, str | bool | int | float] = field(default_factory=dict)
+    """The same for a coding agent: model, temperature, attempts, self_review, verification_depth (0 to 3)."""
+
+    members: Sequence[str] = ()
+    """Makes it an ensemble: of these strategies, which all execute and answer together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentCommandSettings(Table):
+    """`[learning.agent]`: the coding agent that executes exercises in a workspace of its own, in a sandbox."""
+
+    command: Sequence[str] = ()
+    """Its command line, word by word; {prompt}, {workspace}, {model} and {temperature} are put in. It works in the
+    folder {workspace}, and has nothing else to write to but a home folder that goes away with it."""
+
+    environment: Sequence[str] = ()
+    """Names of the environment variables that it gets, such as that of a key; their values are never stored."""
+
+    visible: Sequence[str] = ()
+    """Folders that it may read, beside the system's and Python's: where it is installed, and its own settings."""
+
+    network: bool = False
+    """Whether it reaches the network. What it leaves is checked without."""
+
+    timeout_s: Annotated[float, Gt(0)] = 600.0
+    """How long it may take each time that it is asked."""
+
+    memory_gb: Annotated[float, Gt(0)] = 1.0
+    """What a run needs in which it works and its work is checked."""
+
+    cost_pattern: str | None = None
+    """Finds what it says to have cost, in US dollars, in what it prints: `cost: (?P<usd>[0-9.]+)`, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +79,9 @@ class LearningSettings(Table):
 
     minimum_gain: Annotated[float, Gt(0), Lt(1)] = 0.05
     """Share by which a new default has to be better: of the score, or of what is left to 100 where that is above 50."""
+
+    agent: AgentCommandSettings = field(default_factory=AgentCommandSettings)
+    """The coding agent, where there is one; without, exercises train models."""
 
     strategies: Mapping[str, StrategySettings] = field(default_factory=dict)
     """Strategies, by name."""

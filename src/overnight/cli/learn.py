@@ -153,7 +153,7 @@ def _generate(
     for one in made:
         say(f"{one.type}: {one.task}")
         for check in one.checks:
-            say(f"  {check.name}: {check.metric} {'at least' if check.at_least else 'at most'} {check.bound:g}")
+            say(f"  {check.name}: {check.said}")
 
 
 def _status(ctx: typer.Context, *, as_json: Json = False) -> None:

@@ -19,7 +19,8 @@ from math import sqrt
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
 from overnight.learning.calibration import BINS
-from overnight.learning.exercises import COMPLEXITIES, Complexity, Exercise, Expected
+from overnight.learning.checks import Expected
+from overnight.learning.exercises import COMPLEXITIES, Complexity, Exercise
 from overnight.learning.items import load, one_core
 from overnight.learning.makers import MAKERS, Draw
 from overnight.learning.members import HIDDEN

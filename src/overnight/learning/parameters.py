@@ -1,8 +1,8 @@
-"""How a model is trained: the named parameters of which a strategy for training consists. Pure."""
+"""How a model is trained, and how a coding agent is asked: the named parameters of which a strategy consists. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
@@ -35,31 +35,18 @@ _RANGES: Mapping[str, _Range] = {
     "early_stopping": _Range(least=0, most=1000, whole=True),
     "ensemble": _Range(least=1, most=64, whole=True),
     "epochs": _Range(least=1, most=1000, whole=True),
+    "temperature": _Range(least=0, most=2),
+    "attempts": _Range(least=1, most=16, whole=True),
+    "verification_depth": _Range(least=0, most=3, whole=True),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingParameters:
-    """How a model is trained; each of these changes what an execution does and records.
-
-    `learning_rate` is that of Adam, `regularisation` the weight of the squared weights in the loss, `early_stopping`
-    how many epochs without a better loss on items set apart end the training (0: none), `ensemble` how many models are
-    trained from other seeds and asked together, `epochs` how often, at most, each of them sees all its items.
-
-    Raises:
-        UserMistake: a value is outside its range; the message names the parameter.
-    """
-
-    learning_rate: float = 0.003
-    regularisation: float = 1e-4
-    early_stopping: int = 0
-    ensemble: int = 1
-    epochs: int = 30
-
+class _Parameters:
     def __post_init__(self) -> None:
-        for name, allowed in _RANGES.items():
-            value = getattr(self, name)
-            if not allowed.holds(value):
+        for name, value in self.to_dict().items():
+            allowed = _RANGES.get(name)
+            if allowed is not None and not allowed.holds(value):
                 raise UserMistake(f"{name}: {value!r} is not {allowed}")
 
     @classmethod
@@ -72,9 +59,62 @@ class TrainingParameters:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                raise UserMistake(f"there is no parameter {name!r} of training{suggestion(str(name), known)}")
+                raise UserMistake(f"there is no parameter {name!r} of {cls.OF}{suggestion(str(name), known)}")
         return cls(**values)
 
-    def to_dict(self) -> dict[str, float]:
+    OF: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:  # Any: JSON
         """Return all parameters as JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingParameters(_Parameters):
+    """How a model is trained; each of these changes what an execution does and records.
+
+    `learning_rate` is that of Adam, `regularisation` the weight of the squared weights in the loss, `early_stopping`
+    how many epochs without a better loss on items set apart end the training (0: none), `ensemble` how many models are
+    trained from other seeds and asked together, `epochs` how often, at most, each of them sees all its items.
+
+    Raises:
+        UserMistake: a value is outside its range; the message names the parameter.
+    """
+
+    OF: ClassVar[str] = "training"
+
+    learning_rate: float = 0.003
+    regularisation: float = 1e-4
+    early_stopping: int = 0
+    ensemble: int = 1
+    epochs: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentParameters(_Parameters):
+    """How a coding agent is asked; each of these changes what an execution does and records.
+
+    `model` and `temperature` are handed to the agent's command. `attempts` is how often, at most, it is asked for the
+    same: again where its command fails or where what it left does not pass. `verification_depth` is how much of what it
+    left is looked at before the next attempt: nothing (0), whether all is there and Python can read it (1), and the
+    first one or two of the exercise's own checks for that (2, 3). With `self_review` it is asked once more, to go
+    through its work.
+
+    Raises:
+        UserMistake: a value is outside its range; the message names the parameter.
+    """
+
+    OF: ClassVar[str] = "agents"
+
+    model: str = ""
+    temperature: float = 0.2
+    attempts: int = 2
+    self_review: bool = False
+    verification_depth: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.model, str):
+            raise UserMistake(f"model: {self.model!r} is not a text")
+        if not isinstance(self.self_review, bool):
+            raise UserMistake(f"self_review: {self.self_review!r} is neither true nor false")

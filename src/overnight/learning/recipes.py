@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
+from overnight.learning.checks import table
+from overnight.learning.exercises import TRAINING
 
 GENERATED = "generated"
 MOST_ITEMS = 20_000
@@ -63,13 +65,8 @@ class Recipe:
             UserMistake: a key is missing or unknown, or a value cannot be; the message names it.
         """
         known = [field.name for field in fields(cls)]
-        for key in work:
-            if key not in known:
-                raise UserMistake(f"work: there is no {key!r}{suggestion(str(key), known)}")
-        for key in known[:5]:
-            if key not in work:
-                raise UserMistake(f"work.{key}: missing")
-        recipe = cls(**work)
+        given = table(work, "work", known[:5], [*known[5:], "kind"])
+        recipe = cls(**{key: value for key, value in given.items() if key != "kind"})
         recipe._check()
         return recipe
 
@@ -77,7 +74,8 @@ class Recipe:
         """Return the recipe as JSON."""
         values = asdict(self)
         own = ("columns", "informative", "clusters", "separation")
-        return {key: value for key, value in values.items() if self.data == GENERATED or key not in own}
+        told = {key: value for key, value in values.items() if self.data == GENERATED or key not in own}
+        return {"kind": TRAINING, **told}
 
     @property
     def width(self) -> int:

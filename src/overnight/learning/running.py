@@ -1,32 +1,50 @@
 """The run in which one exercise is executed by one strategy, several times with different seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from overnight.base.argv import names_in
 from overnight.base.errors import said_by
 from overnight.base.ports import RunContext
-from overnight.learning.exercises import Exercise
+from overnight.base.settings import environment
+from overnight.learning import agents, trainings
+from overnight.learning.desk import AgentCommand
+from overnight.learning.executed import CannotExecute, Executed
+from overnight.learning.exercises import WORKSPACE, Exercise
 from overnight.learning.scoring import agreement_of, score
 from overnight.learning.strategies import Strategy
-from overnight.learning.work import Executed, execute
 
 Json = dict[str, Any]
 
 
 def run_exercise(
-    ctx: RunContext, *, exercise: Json, strategy: Json, seed: int, repeats: int, weights: Mapping[str, float]
+    ctx: RunContext,
+    *,
+    exercise: Json,
+    strategy: Json,
+    seed: int,
+    repeats: int,
+    weights: Mapping[str, float],
+    agent: Json,
 ) -> Json:
     """Execute an exercise `repeats` times and return what it is worth, with all that was measured.
 
     A repeat that raises has passed no check and given no answer; what it raised stands beside it. Repeats that fail in
-    the same way do not agree in anything.
+    the same way do not agree in anything. `agent` are the settings of `[learning.agent]`.
+
+    Raises:
+        CannotExecute: there is no agent, or nothing can be executed here, whatever the strategy.
     """
     what, how = Exercise.from_dict(exercise), Strategy.from_dict(strategy)
+    execute = _by_agent(agent) if what.kind == WORKSPACE else _by_training
     done: list[Executed | str] = []
     for repeat in range(repeats):
         ctx.progress(repeat, repeats)
         try:
-            done.append(execute(what, how.training, seed + repeat))
+            done.append(execute(what, how, seed + repeat))
+        except CannotExecute:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever an execution raises, it has failed
             done.append(said_by(error))
     good = [one for one in done if not isinstance(one, str)]
@@ -38,7 +56,51 @@ def run_exercise(
     return {
         "success_rate": success,
         "time_s": time_s,
+        "cost_usd": _mean([one.cost_usd for one in good]) if len(good) == repeats else None,
         "score": found.total,
         "parts": {"success": found.success, "speed": found.speed, "reliability": found.reliability},
         "repeats": [{"error": one} if isinstance(one, str) else one.to_dict() for one in done],
     }
+
+
+def _by_training(exercise: Exercise, strategy: Strategy, seed: int) -> Executed:
+    return trainings.execute(exercise, [way.training for way in strategy.ways], seed)
+
+
+def _by_agent(settings: Json) -> Callable[[Exercise, Strategy, int], Executed]:
+    agent = agent_of(settings, environment())
+    return lambda exercise, strategy, seed: agents.execute(
+        exercise, [way.agent for way in strategy.ways], agent, seed=seed
+    )
+
+
+def agent_of(settings: Json, variables: Mapping[str, str]) -> AgentCommand:
+    """Return the agent that `[learning.agent]` describes; `variables` are those of this process.
+
+    Raises:
+        CannotExecute: there is none, its prompt is not put in, or a variable is not set.
+    """
+    if not settings["command"]:
+        raise CannotExecute("learning.agent.command: missing; exercises of this type are executed by a coding agent")
+    known = ("prompt", "workspace", "model", "temperature", "role", "python")
+    for name in names_in(settings["command"]):
+        if name not in known:
+            raise CannotExecute(f"learning.agent.command: there is no {{{name}}}; known are {', '.join(known)}")
+    if "prompt" not in names_in(settings["command"]):
+        raise CannotExecute("learning.agent.command: names no {prompt}, without which the agent knows of no task")
+    for name in settings["environment"]:
+        if name not in variables:
+            raise CannotExecute(f"learning.agent.environment: the variable {name} is not set")
+    return AgentCommand(
+        argv=tuple(settings["command"]),
+        environment={name: variables[name] for name in settings["environment"]},
+        visible=tuple(str(Path(one).expanduser()) for one in settings["visible"]),
+        network=settings["network"],
+        timeout_s=settings["timeout_s"],
+        cost=settings["cost_pattern"],
+    )
+
+
+def _mean(costs: Sequence[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) / len(known) if known and len(known) == len(costs) else None

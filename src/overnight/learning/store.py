@@ -1,7 +1,7 @@
 """Strategy learning in the database: what was executed, judged and applied."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +24,8 @@ def note(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
         tx.connection.execute(sa.insert(executions), new)
 
 
-def executed(connection: sa.Connection, parameters: Mapping[str, str] | None = None) -> list[Execution]:
-    """Return all executions, oldest first; with `parameters` (by strategy, as hashes) only those that had them."""
+def executed(connection: sa.Connection, parameters: Mapping[str, Collection[str]] | None = None) -> list[Execution]:
+    """Return all executions, oldest first; with `parameters` (hashes, by strategy) only those that had some of them."""
     query = sa.select(executions).order_by(executions.c.at_us, executions.c.run_id)
     return [
         Execution(
@@ -38,7 +38,7 @@ def executed(connection: sa.Connection, parameters: Mapping[str, str] | None = N
             at_us=row.at_us,
         )
         for row in connection.execute(query)
-        if parameters is None or parameters.get(row.strategy) == row.parameters
+        if parameters is None or row.parameters in parameters.get(row.strategy, ())
     ]
 
 

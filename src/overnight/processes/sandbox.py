@@ -1,9 +1,9 @@
 """A child in namespaces of its own: no network, no sight of the hidden folders, no rights to win back.
 
 Where the kernel allows it (user, network and mount namespaces), the child cannot reach any address, not even loopback
-of this machine, nor an abstract Unix socket, unless it is given the network; the hidden folders are empty and read-only; it has no capabilities and
-gains none. Where it does not, the child has its limits and a scrubbed environment only; `probe.sandbox_level` tries
-it out.
+of this machine, nor an abstract Unix socket, unless it is given the network; the hidden folders are empty and read-
+only; it has no capabilities and gains none. Where it does not, the child has its limits and a scrubbed environment
+only; `probe.sandbox_level` tries it out.
 
 Not protected: files outside the hidden folders (what the user may write, the child may write), Unix sockets that are
 files there (a Docker socket, say), other processes of the same user (signals, /proc), and the kernel itself.
@@ -39,7 +39,8 @@ class Sandbox:
 
 def from_told(told: Mapping[str, Any]) -> Sandbox:  # Any: JSON
     """Return the sandbox of which `asdict` has told as JSON."""
-    return Sandbox(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in told.items()}
+    return Sandbox(**values)
 
 
 def enter(sandbox: Sandbox) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from overnight.base.argv import filled, names_in
 from overnight.base.errors import ConfigError, PermanentError, TransientError
 from overnight.processes.call import started
 from overnight.processes.spawn import Child
@@ -33,7 +34,6 @@ ALIASES = {
 }
 """What training programs call the figures of a job."""
 _KNOWN = frozenset({"epoch", "loss", "val_loss", "val_metric", "total_epochs"})
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _LONGEST_LINE = 65_536
 _LOOK_EVERY_S = 0.2
 LEAVE_S = 50.0
@@ -64,7 +64,7 @@ class Program:
             ConfigError: the message names the setting.
         """
         for key, words in (("command", self.argv), ("resume", self.resume)):
-            for name in (name for word in words for name in _PLACEHOLDER.findall(word)):
+            for name in names_in(words):
                 if name not in WORDS:
                     raise ConfigError(f"{where}.{key}: there is no {{{name}}}; known are {', '.join(WORDS)}")
         if self.pattern is not None:
@@ -76,11 +76,6 @@ class Program:
                 raise ConfigError(
                     f"{where}.pattern: names no figure; name groups, such as (?P<epoch>\\d+) and (?P<loss>[\\d.]+)"
                 )
-
-
-def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
-    """Return the words with what they name in braces put in; each stays one word, whatever it holds."""
-    return [_PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), word) for word in words]
 
 
 def figures_in(line: str, pattern: "re.Pattern[str] | None") -> Figures:

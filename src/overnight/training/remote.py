@@ -21,6 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from overnight.base.argv import filled
 from overnight.base.clock import SystemClock
 from overnight.base.errors import OvernightError, PermanentError, TransientError, UserMistake, family_of, said_by
 from overnight.base.files import sync_folder
@@ -31,7 +32,6 @@ from overnight.training.checkpoints import Checkpoints
 from overnight.training.experiences import paths_in
 from overnight.training.freight import Broken, Message, Receiver, Sender, digest_of, inside
 from overnight.training.model_job import EPOCHS, EXPERIENCES, MODEL
-from overnight.training.program import filled
 from overnight.training.remote_child import JOB, program_version
 
 ORDER = "remote.json"

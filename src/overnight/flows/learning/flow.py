@@ -89,6 +89,7 @@ def _begin(parts: Learning, run_id: int, wish: Json) -> Json:
         "default": settings.default,
         "changes": [asdict(one) for one in changes],
         "weights": weights_of(settings.weights),
+        "agent": asdict(settings.agent),
         "rate": settings.rate,
         "minimum": settings.minimum_samples,
         "repeats": settings.repeats,
@@ -119,6 +120,7 @@ def _execute(flow: Flow, begun: Json, exercises: Sequence[Json], ways: Sequence[
                 "seed": 1000 * place,
                 "repeats": begun["repeats"],
                 "weights": begun["weights"],
+                "agent": begun["agent"],
             }
             run_id = flow.start(EXERCISE, args, name=f"{exercise['name']} by {strategy}", needs=_NEEDS)
             asked.append({"run_id": run_id, "place": place, "way": way, "strategy": strategy})
@@ -166,7 +168,7 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
         "type": exercise["type"],
         "complexity": exercise["complexity"],
         "strategy": one["strategy"],
-        "parameters": Strategy.from_dict(begun["strategies"][one["strategy"]]).digest,
+        "parameters": Strategy.from_dict(begun["strategies"][one["strategy"]]).digest(exercise["work"]["kind"]),
         "success_rate": result["success_rate"],
         "score": result["score"],
         "time_s": result["time_s"],
@@ -174,8 +176,8 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
     }
 
 
-def _digests(begun: Json) -> dict[str, str]:
-    return {name: Strategy.from_dict(one).digest for name, one in begun["strategies"].items()}
+def _digests(begun: Json) -> dict[str, frozenset[str]]:
+    return {name: Strategy.from_dict(one).digests for name, one in begun["strategies"].items()}
 
 
 def _choose(parts: Learning, begun: Json) -> Json:

@@ -1,13 +1,15 @@
 """Executes an exercise in the training of models: trains for real, and measures on items that were held out."""
 
 import tracemalloc
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from overnight.base.clock import Clock, SystemClock
 from overnight.learning.calibration import calibration_error
-from overnight.learning.exercises import Exercise, Judged
+from overnight.learning.checks import Expected
+from overnight.learning.executed import Executed, judged
+from overnight.learning.exercises import Exercise
 from overnight.learning.items import Items, load, one_core
 from overnight.learning.members import Member, answer, train_members
 from overnight.learning.parameters import TrainingParameters
@@ -21,29 +23,10 @@ REHEARSED = 2
 """Epochs of the rehearsal in which memory is measured: in the second one all that training holds is there."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Executed:
-    """What an execution was.
-
-    `checks` holds for each check of the exercise, by its name, what it says. `time_s` is the time that training and
-    answering took, `memory_mb` the most that they held at once, see `execute`. `answers` are the labels that were given
-    to the held-out items, always in the same order, for comparison between seeds. `facts` are what the training was,
-    read from the models that were trained.
-    """
-
-    checks: Mapping[str, Judged]
-    time_s: float
-    memory_mb: float
-    answers: tuple[str, ...]
-    facts: Mapping[str, Any]  # Any: JSON
-
-    def to_dict(self) -> dict[str, Any]:  # Any: JSON
-        """Return it as JSON."""
-        return {**asdict(self), "answers": list(self.answers)}
-
-
-def execute(exercise: Exercise, parameters: TrainingParameters, seed: int, *, clock: Clock | None = None) -> Executed:
-    """Train with the parameters, answer the held-out items, and judge what was measured.
+def execute(
+    exercise: Exercise, ways: Sequence[TrainingParameters], seed: int, *, clock: Clock | None = None
+) -> Executed:
+    """Train with the parameters of each way, answer the held-out items together, and judge what was measured.
 
     `seed` decides where training starts and in which order it sees the items, and nothing about which items there are.
     Time is that of the wall, without the making of the items and the loading of libraries. Memory is that which Python
@@ -60,9 +43,9 @@ def execute(exercise: Exercise, parameters: TrainingParameters, seed: int, *, cl
     clock = clock or SystemClock()
     with one_core():
         items = load(recipe)
-        memory_mb = _most_mb(items, parameters, seed)
+        memory_mb = _most_mb(items, ways, seed)
         began_s = clock.monotonic()
-        members, given = _performed(items, parameters, seed)
+        members, given = _performed(items, ways, seed)
         time_s = clock.monotonic() - began_s
         answers = given.argmax(axis=1)
     measured = {
@@ -72,31 +55,34 @@ def execute(exercise: Exercise, parameters: TrainingParameters, seed: int, *, cl
         "accuracy": figure("accuracy", items.held_out.labels, answers),
         "macro_f1": figure("macro_f1", items.held_out.labels, answers),
     }
+    told = [_facts(some, items) for some in members]
     return Executed(
-        checks={check.name: check.judge(measured[check.metric]) for check in exercise.checks},
+        checks={check.name: judged(check, measured) for check in exercise.checks if isinstance(check, Expected)},
         time_s=time_s,
         memory_mb=memory_mb,
         answers=tuple(items.labels[place] for place in answers.tolist()),
-        facts=_facts(members, items),
+        facts=told[0] if len(told) == 1 else {"ways": told},
     )
 
 
-def _performed(items: Items, parameters: TrainingParameters, seed: int) -> "tuple[list[Member], Columns]":
-    members = train_members(items.training, len(items.labels), parameters, seed)
-    return members, answer(members, items.held_out.columns)
+def _performed(items: Items, ways: Sequence[TrainingParameters], seed: int) -> "tuple[list[list[Member]], Columns]":
+    """Return the models that each way has trained, and the mean of what the ways answer."""
+    members = [train_members(items.training, len(items.labels), way, seed) for way in ways]
+    given = [answer(some, items.held_out.columns) for some in members]
+    return members, sum(given[1:], given[0]) / len(ways)
 
 
-def _most_mb(items: Items, parameters: TrainingParameters, seed: int) -> float:
+def _most_mb(items: Items, ways: Sequence[TrainingParameters], seed: int) -> float:
     """Return the most memory that a rehearsal has allocated at once."""
     # What a library loads and keeps at its first use is not the training's.
-    _performed(items, replace(parameters, epochs=1, ensemble=1), seed)
+    _performed(items, [replace(ways[0], epochs=1, ensemble=1)], seed)
     traced = tracemalloc.is_tracing()
     if not traced:
         tracemalloc.start()
     try:
         tracemalloc.reset_peak()
         before, _ = tracemalloc.get_traced_memory()
-        _performed(items, replace(parameters, epochs=min(REHEARSED, parameters.epochs)), seed)
+        _performed(items, [replace(way, epochs=min(REHEARSED, way.epochs)) for way in ways], seed)
         return (tracemalloc.get_traced_memory()[1] - before) / 1e6
     finally:
         if not traced:

@@ -7,15 +7,16 @@ from statistics import mean
 import pytest
 
 from overnight.base.errors import UserMistake
-from overnight.learning import work
-from overnight.learning.exercises import COMPLEXITIES, Exercise, Expected
+from overnight.learning import trainings
+from overnight.learning.checks import Expected
+from overnight.learning.exercises import COMPLEXITIES, Exercise
 from overnight.learning.generation import TYPES, generate
 from overnight.learning.items import load
 from overnight.learning.members import SET_APART, train_members
 from overnight.learning.parameters import TrainingParameters
 from overnight.learning.recipes import Recipe
 from overnight.learning.reference import reference
-from overnight.learning.work import execute
+from overnight.learning.trainings import execute
 from overnight.testing.clock import FakeClock
 
 DIGITS = {
@@ -37,7 +38,7 @@ def exercise(recipe=DIGITS, **bounds):
 
 
 def run(recipe=DIGITS, seed=1, **parameters):
-    return execute(exercise(recipe), TrainingParameters(**parameters), seed)
+    return execute(exercise(recipe), [TrainingParameters(**parameters)], seed)
 
 
 # -- what is measured
@@ -65,23 +66,23 @@ def test_each_check_passes_and_fails_by_what_was_measured(metric):
     apart = {"time_s": 20.0, "memory_mb": 1.1}.get(metric, 1.01)
     more = metric in ("accuracy", "macro_f1")
     for bound, passes in ((value * apart, not more), (value / apart, more)):
-        found = execute(exercise(**{metric: bound}), TrainingParameters(), 1).checks[metric]
+        found = execute(exercise(**{metric: bound}), [TrainingParameters()], 1).checks[metric]
         assert found.passed is passes
         assert (found.score >= 50) is passes
 
 
 def test_time_is_that_of_training_and_answering_on_the_clock(monkeypatch):
     clock = FakeClock()
-    trained = work.train_members
+    trained = trainings.train_members
 
     def slow(training, labels, parameters, seed):
         clock.advance(1.5 if parameters.epochs == 30 else 100)  # rehearsals have fewer epochs
         return trained(training, labels, parameters, seed)
 
-    loaded = work.load
-    monkeypatch.setattr(work, "load", lambda recipe: (clock.advance(100), loaded(recipe))[1])
-    monkeypatch.setattr(work, "train_members", slow)
-    found = execute(exercise(time_s=1.0), TrainingParameters(), 1, clock=clock)
+    loaded = trainings.load
+    monkeypatch.setattr(trainings, "load", lambda recipe: (clock.advance(100), loaded(recipe))[1])
+    monkeypatch.setattr(trainings, "train_members", slow)
+    found = execute(exercise(time_s=1.0), [TrainingParameters()], 1, clock=clock)
     assert found.time_s == found.checks["time_s"].value == 1.5
     assert not found.checks["time_s"].passed
 
@@ -90,20 +91,20 @@ def test_memory_is_what_training_allocates(monkeypatch):
     import numpy as np
 
     before = run().memory_mb
-    trained = work.train_members
+    trained = trainings.train_members
 
     def greedy(*arguments):
         found = trained(*arguments)
         assert np.ones(10**6).sum() == 10**6
         return found
 
-    monkeypatch.setattr(work, "train_members", greedy)
+    monkeypatch.setattr(trainings, "train_members", greedy)
     assert 7.5 < run().memory_mb < before + 8.5
 
 
 def test_a_rehearsal_of_two_epochs_holds_as_much_as_the_whole_training(monkeypatch):
     short = run(ensemble=3, early_stopping=50, epochs=12).memory_mb
-    monkeypatch.setattr(work, "REHEARSED", 1000)
+    monkeypatch.setattr(trainings, "REHEARSED", 1000)
     assert short == pytest.approx(run(ensemble=3, early_stopping=50, epochs=12).memory_mb, rel=0.1)
 
 
@@ -125,7 +126,7 @@ def test_an_execution_is_json_and_names_a_label_for_each_held_out_item():
     found = run()
     told = json.loads(json.dumps(found.to_dict()))
     assert told["answers"] == list(found.answers)
-    assert set(told["checks"]["accuracy"]) == {"passed", "score", "value"}
+    assert set(told["checks"]["accuracy"]) == {"passed", "score", "value", "detail"}
     truths = load(Recipe.from_dict(DIGITS)).held_out.labels
     right = mean(answer == ("3", "5", "8")[place] for answer, place in zip(found.answers, truths, strict=True))
     assert right == pytest.approx(found.checks["accuracy"].value)
@@ -140,7 +141,7 @@ def test_the_same_seed_gives_the_same_answers_and_another_one_a_few_others():
 
 
 def test_work_that_is_no_recipe_is_refused_before_anything_is_trained(monkeypatch):
-    monkeypatch.setattr(work, "train_members", None)
+    monkeypatch.setattr(trainings, "train_members", None)
     with pytest.raises(UserMistake, match=r"work\.data: there is no 'digit'"):
         run({**DIGITS, "data": "digit"})
 
@@ -170,7 +171,7 @@ def test_other_labels_of_the_held_out_items_change_no_answer(monkeypatch, early_
     before = run(early_stopping=early_stopping)
     found = load(Recipe.from_dict(DIGITS))
     turned = replace(found, held_out=replace(found.held_out, labels=(found.held_out.labels + 1) % 3))
-    monkeypatch.setattr(work, "load", lambda recipe: turned)
+    monkeypatch.setattr(trainings, "load", lambda recipe: turned)
     after = run(early_stopping=early_stopping)
     assert after.answers == before.answers
     assert after.facts == before.facts
@@ -256,7 +257,7 @@ def test_epochs_are_run_as_often_as_they_are_asked_for():
 @pytest.mark.parametrize("complexity", COMPLEXITIES)
 def test_three_members_fit_into_the_memory_of_an_exercise_and_twelve_do_not(complexity):
     for one in generate(complexity, len(TYPES[complexity]), 2):
-        few, many = (execute(one, TrainingParameters(ensemble=n, epochs=2), 1) for n in (3, 12))
+        few, many = (execute(one, [TrainingParameters(ensemble=n, epochs=2)], 1) for n in (3, 12))
         assert few.checks["within_memory"].passed
         assert not many.checks["within_memory"].passed
 
@@ -267,7 +268,7 @@ def test_harder_exercises_are_harder_for_the_same_parameters():
     for complexity in COMPLEXITIES:
         values, shares = [], []
         for one in generate(complexity, 6, 4):
-            value = execute(one, TrainingParameters(), 1).checks["accuracy"].value
+            value = execute(one, [TrainingParameters()], 1).checks["accuracy"].value
             far = reference(load(Recipe.from_dict(one.work)), one.checks[0].metric)
             values.append(value)
             shares.append((value - far.majority) / (far.best - far.majority))

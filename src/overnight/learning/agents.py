@@ -1,0 +1,175 @@
+"""Executes an exercise by a coding agent: asks it, looks at what it leaves, asks it again, and judges what it has left.
+
+Each way of a strategy works at a desk of its own; of an ensemble, what passes most of the exercise's open checks
+counts, of equal ones that of the first member.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from overnight.base.clock import Clock, SystemClock
+from overnight.learning.checks import Expected, Judged, ProgramCheck, unmeasured
+from overnight.learning.desk import AgentCommand, Desk, cost_of
+from overnight.learning.executed import Executed, judged
+from overnight.learning.exercises import Exercise
+from overnight.learning.parameters import AgentParameters
+from overnight.learning.workspaces import Workspace
+
+REVIEW = "Read what you have written once more as its strictest reviewer would, and mend what is wrong or missing."
+MOST_DEPTH = 3
+_REVIEWING = ", reviewing"
+_FEEDBACK = 2000
+"""Characters of what a check has printed that the agent is told."""
+
+
+def execute(
+    exercise: Exercise,
+    ways: Sequence[AgentParameters],
+    agent: AgentCommand,
+    *,
+    clock: Clock | None = None,
+    seed: int = 0,
+) -> Executed:
+    """Have the agent work, and judge what it leaves.
+
+    Time is that which the agent's command has taken in all its calls, and not that of the checks; memory is the most
+    that one call with all its processes has held, in MB of 10^6 bytes; cost is the sum of what the calls say. `seed`
+    tells repeats apart: the agent finds it in the variable OVERNIGHT_SEED.
+
+    Raises:
+        UserMistake: the exercise's `work` is no workspace.
+        CannotExecute: the agent, or a check, cannot be started here.
+    """
+    work = Workspace.from_dict(exercise.work)
+    clock = clock or SystemClock()
+    with tempfile.TemporaryDirectory(prefix="overnight-", ignore_cleanup_errors=True) as folder:
+        told = replace(agent, environment={**agent.environment, "OVERNIGHT_SEED": str(seed)})
+        done = [_Session(work, way, told, Path(folder) / f"way-{at}", clock) for at, way in enumerate(ways)]
+        for one in done:
+            one.work()
+        best = max(done, key=lambda one: one.passed)
+        checked = _checked(exercise, work, best, Path(folder), clock)
+    calls = [call for one in done for call in one.calls]
+    measured = {
+        "time_s": sum(call["time_s"] for call in calls),
+        "memory_mb": _most_mb([peak for one in done for peak in one.peak_bytes]),
+        "cost_usd": _sum([cost for one in done for cost in one.costs]),
+    }
+    checked |= {one.name: judged(one, measured) for one in exercise.checks if isinstance(one, Expected)}
+    facts = [one.facts() for one in done]
+    return Executed(
+        checks={check.name: checked[check.name] for check in exercise.checks},
+        time_s=measured["time_s"],
+        memory_mb=measured["memory_mb"],
+        cost_usd=measured["cost_usd"],
+        answers=tuple(f"{name}: {one.passed}" for name, one in checked.items()),
+        facts=facts[0] if len(facts) == 1 else {"ways": facts, "chosen": done.index(best)},
+    )
+
+
+class _Session:
+    """One way of working: what was done, and what is left of it."""
+
+    def __init__(self, work: Workspace, way: AgentParameters, agent: AgentCommand, folder: Path, clock: Clock) -> None:
+        self._work, self._way, self._agent, self._folder, self._clock = work, way, agent, folder, clock
+        self._desk = Desk(folder / "desk", clock)
+        self._verifications = 0
+        self.calls: list[dict[str, Any]] = []  # Any: JSON
+        self.costs: list[float | None] = []
+        self.peak_bytes: list[int | None] = []
+        self.answer: Mapping[str, str] = {}
+        self.missing: Sequence[str] = ()
+        self.passed = 0
+
+    def work(self) -> None:
+        """Ask for each stage as often as the parameters say, and take what is left in the end."""
+        self._desk.lay_out(self._work.files)
+        for stage in self._work.stages:
+            prompt, wrong = f"{stage.prompt}\n\nLeave these files: {', '.join(self._work.answer)}", ""
+            for attempt in range(1, self._way.attempts + 1):
+                succeeded = self._ask(stage.role, attempt, prompt + wrong)
+                why = self._wrong()
+                if succeeded and not why:
+                    break
+                wrong = f"\n\nThe last attempt did not succeed. {why}"
+            if self._way.self_review:
+                self._ask(f"{stage.role}{_REVIEWING}", 1, f"{prompt}\n\n{REVIEW}")
+        self._collect()
+        self.passed = 0 if self.missing else sum(one.passed for _, one, _ in self._looked(MOST_DEPTH))
+
+    def facts(self) -> dict[str, Any]:  # Any: JSON
+        """Return what was done."""
+        return {
+            "calls": self.calls,
+            "attempts": max((call["attempt"] for call in self.calls), default=0),
+            "reviews": sum(call["role"].endswith(_REVIEWING) for call in self.calls),
+            "verifications": self._verifications,
+            "open_checks_passed": self.passed,
+            "missing": list(self.missing),
+            "answer_characters": {name: len(content) for name, content in self.answer.items()},
+        }
+
+    def _ask(self, role: str, attempt: int, prompt: str) -> bool:
+        way = self._way
+        values = {"prompt": prompt, "model": way.model, "temperature": f"{way.temperature:g}", "role": role}
+        called = self._desk.ask(self._agent, values)
+        what = {"role": role, "attempt": attempt, "model": way.model, "temperature": way.temperature}
+        self.calls.append({**what, "exit": called.exit, "time_s": called.time_s})
+        self.costs.append(cost_of(called.printed, self._agent.cost))
+        self.peak_bytes.append(called.peak_bytes)
+        return called.succeeded
+
+    def _wrong(self) -> str:
+        """Return what is wrong with what the agent has left so far, as far as is looked; "" for nothing."""
+        if self._way.verification_depth == 0:
+            return ""
+        self._collect()
+        self._verifications += 1
+        if self.missing:
+            return f"{'; '.join(self.missing)}."
+        for name, one, printed in self._looked(self._way.verification_depth):
+            self._verifications += 1
+            if not one.passed:
+                return f"The check {name!r} fails: {one.detail or ''}\n{printed[-_FEEDBACK:]}"
+        return ""
+
+    def _collect(self) -> None:
+        found = {name: self._desk.answer(name) for name in self._work.answer}
+        self.answer = {name: content for name, (content, _) in found.items() if content is not None}
+        self.missing = [why for _, why in found.values() if why is not None]
+
+    def _looked(self, depth: int) -> Iterator[tuple[str, Judged, str]]:
+        """Yield the checks that need nothing hidden, up to a depth, with what they say and print."""
+        programs = [name for name in self._work.answer if name.endswith(".py")]
+        readable = ProgramCheck(name="Python can read it", command=("{python}", "-m", "py_compile", *programs))
+        for check in (*([readable] if programs else []), *self._work.verify[: depth - 1]):
+            desk = Desk(Path(tempfile.mkdtemp(dir=self._folder)), self._clock)
+            desk.lay_out(self._work.files, self.answer)
+            yield check.name, *desk.look(check)
+
+
+def _checked(exercise: Exercise, work: Workspace, done: _Session, folder: Path, clock: Clock) -> dict[str, Judged]:
+    """Return what the checks by programs say, each in a fresh folder: what one writes, another one does not see."""
+    found: dict[str, Judged] = {}
+    for place, check in enumerate(one for one in exercise.checks if isinstance(one, ProgramCheck)):
+        if done.missing:
+            found[check.name] = unmeasured("; ".join(done.missing))
+            continue
+        desk = Desk(folder / f"check-{place}", clock)
+        desk.lay_out(work.files, done.answer, work.hidden)
+        found[check.name], _ = desk.look(check)
+    return found
+
+
+def _most_mb(peaks: Sequence[int | None]) -> float | None:
+    known = [peak for peak in peaks if peak is not None]
+    return max(known) / 1e6 if known and len(known) == len(peaks) else None
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    """Return the sum where all are known: what nobody has said is not 0."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known and len(known) == len(costs) else None

@@ -1,0 +1,40 @@
+"""What an execution of an exercise was, whoever has executed it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from overnight.base.errors import UserMistake
+from overnight.learning.checks import Expected, Judged, unmeasured
+
+
+class CannotExecute(UserMistake):
+    """Nothing can be executed here: it says nothing about the strategy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """What was measured.
+
+    `checks` holds for each check of the exercise, by its name, what it says. `time_s` is the time that the work took,
+    `memory_mb` the most that it held at once, `cost_usd` what it cost; None: not measured. `answers` are comparable
+    with those of another execution of the exercise, one by one: labels of held-out items, or whether each check was
+    passed. `facts` are what the work was, read from what was really done.
+    """
+
+    checks: Mapping[str, Judged]
+    time_s: float
+    memory_mb: float | None
+    answers: tuple[str, ...]
+    facts: Mapping[str, Any]  # Any: JSON
+    cost_usd: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:  # Any: JSON
+        """Return it as JSON."""
+        return {**asdict(self), "answers": list(self.answers)}
+
+
+def judged(check: Expected, measured: Mapping[str, float | None]) -> Judged:
+    """Return what a check says of what was measured."""
+    value = measured[check.metric]
+    return unmeasured(f"{check.metric} was not measured") if value is None else check.judge(value)
