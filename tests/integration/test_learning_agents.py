@@ -104,7 +104,11 @@ def test_a_wrong_answer_fails_the_hidden_check_and_a_program_that_ends_early_has
 
 
 def test_what_an_agent_puts_beside_its_answer_is_not_there_when_it_is_judged(agent):
-    cheat = "write('double.py', 'x = 1'); write('sitecustomize.py', 'print(\"5 right\")'); write('hidden.py', 'print(\"5 right\")')"
+    cheat = """
+    write("double.py", "x = 1")
+    for name in ("sitecustomize.py", "hidden.py"):
+        write(name, "print('5 right')")
+    """
     assert passed(run(agent(cheat))) == {"parses", "within_time"}
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from overnight.app.project import Project
-from overnight.base.errors import UserMistake
+from overnight.base.errors import UserMistake, said_by
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import iso
@@ -16,7 +17,7 @@ from overnight.db.writer import Tx
 from overnight.engine import store as runs
 from overnight.engine.submit import Request, submit
 from overnight.flows.learning.files import profiles_json
-from overnight.learning import store
+from overnight.learning import custom, store
 from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
 from overnight.learning.generation import TYPES
 from overnight.learning.scoring import weights_of
@@ -33,8 +34,10 @@ def begin(project: Project, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     """
     strategies_of(project.config.learning)
     weights_of(project.config.learning.weights)
+    tasks = wish.get("tasks")
     if wish.get("focus") is not None:
-        _check_type(str(wish["focus"]), TYPES[wish["complexity"]])
+        own = None if tasks is None else sorted({str(one["type"]) for one in tasks})
+        _check_type(str(wish["focus"]), TYPES[wish["complexity"]] if own is None else own)
     args = to_json({"by": user(), **wish}, what="what is to be learned")
 
     def change(tx: Tx) -> tuple[RunId, bool]:
@@ -46,6 +49,22 @@ def begin(project: Project, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
         return RunId(run_id), False
 
     return project.database.writer.do(change)
+
+
+def tasks_of(path: Path) -> list[Json]:
+    """Return the exercises of a file, JSON or (where it ends in .toml) TOML.
+
+    Raises:
+        UserMistake: it cannot be read, or an exercise of it cannot be executed; the message names file and place.
+    """
+    try:
+        told = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserMistake(f"{path}: cannot be read: {said_by(error)}") from None
+    try:
+        return [one.to_dict() for one in custom.read(told, toml=path.suffix == ".toml")]
+    except UserMistake as error:
+        raise UserMistake(f"{path}: {error}") from None
 
 
 def status(project: Project) -> Json:

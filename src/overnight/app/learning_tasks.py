@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from overnight.base.learning import EXERCISE, LEARN
+from overnight.base.learning import CODING_EXERCISE, EXERCISE, LEARN
 from overnight.engine.model import BUILT_IN, Task
 
 if TYPE_CHECKING:
     from overnight.engine.flow import Flow
-    from overnight.flows.learning.flow import Learning
+    from overnight.flows.learning.parts import Learning
 
 _LONGEST_S = 600.0
 """Of one exercise with all its repeats, which take seconds."""
@@ -28,6 +28,13 @@ def tasks(learning: "Callable[[], Learning]") -> list[Task]:
             task_id=EXERCISE,
             action="overnight.learning.running:run_exercise",
             timeout_s=_LONGEST_S,
+            max_concurrent=None,
+            tags=(BUILT_IN,),
+        ),
+        Task(
+            task_id=CODING_EXERCISE,
+            action="overnight.learning.running:run_exercise",
+            timeout_s=None,
             max_concurrent=None,
             tags=(BUILT_IN,),
         ),

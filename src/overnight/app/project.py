@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from overnight.base.refs import Bump
     from overnight.data.experiences import Held
     from overnight.flows.campaign.flow import Campaigns
-    from overnight.flows.learning.flow import Learning
+    from overnight.flows.learning.parts import Learning
     from overnight.registry.deployments import Deployment
     from overnight.registry.versions import Version
 
@@ -74,7 +74,7 @@ class Project(Workplace):
     @property
     def learning(self) -> "Learning":
         """What the flow of strategy learning works with."""
-        from overnight.flows.learning.flow import Learning
+        from overnight.flows.learning.parts import Learning
 
         return Learning(
             database=self.database, folder=self.state_dir / "learning", settings=lambda: self.config.learning

@@ -19,7 +19,7 @@ from overnight.training import tables as training_tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (

@@ -1,5 +1,6 @@
 """`overnight learn`: which strategy executes which type of task best, measured by exercises, proven, applied."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Level = Annotated[str, typer.Option("--complexity", metavar="easy|medium|hard", help="How hard the exercises are.")]
 Focus = Annotated[str | None, typer.Option("--focus", metavar="TYPE", help="Only exercises of this type of task.")]
+Tasks = Annotated[
+    Path | None, typer.Option("--tasks", metavar="FILE", help="Exercises of your own, as JSON or TOML, instead.")
+]
+Budget = Annotated[str | None, typer.Option("--budget", metavar="TIME", help="Time for all of it, such as 30m.")]
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type of task alone.")]
 EXIT_CODES = {"ACCEPT": 0, "REJECT": 1, "UNDERPOWERED": 3}
 
@@ -51,31 +56,65 @@ def _run(
     iterations: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds of fresh exercises.")] = 3,
     validate: Annotated[bool, typer.Option(help="Compare the best strategy with the default, and apply it.")] = True,
     focus: Focus = None,
+    tasks: Tasks = None,
+    budget: Budget = None,
     as_json: Json = False,
 ) -> None:
     """Have strategies execute exercises; apply what is proven.
 
-    The best becomes the default where fresh exercises show that it is better. Exit code: 0 when it was seen through,
-    whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
+    The best becomes the default where fresh exercises show that it is better. Within a budget, at most half of it is
+    for learning, and what cannot be told is compared again as long as time is left. Exit code: 0 when it was seen
+    through, whatever came of it; 1 failed; 130 interrupted, and the same command goes on.
     """
-    wish = {"complexity": _level(complexity), "iterations": iterations, "validate": validate, "focus": focus}
+    wish = {**_wish(complexity, focus, tasks, budget), "iterations": iterations, "validate": validate}
     found = _perform(ctx, wish, as_json=as_json)
     raise typer.Exit(0 if found else 1)
 
 
-def _validate(ctx: typer.Context, *, complexity: Level = "medium", focus: Focus = None, as_json: Json = False) -> None:
+def _validate(
+    ctx: typer.Context,
+    *,
+    complexity: Level = "medium",
+    focus: Focus = None,
+    tasks: Tasks = None,
+    budget: Budget = None,
+    as_json: Json = False,
+) -> None:
     """Compare the best strategy with the default, on fresh exercises.
 
     The best one has the best average score so far. Exit code: 0 it is better, and the default now, or is that already;
     1 it is not; 3 that could not be told.
     """
-    wish = {"complexity": _level(complexity), "iterations": 0, "validate": True, "focus": focus}
+    wish = {**_wish(complexity, focus, tasks, budget), "iterations": 0, "validate": True}
     found = _perform(ctx, wish, as_json=as_json)
     if not found:
         raise typer.Exit(1)
     if found["verdict"] is None:
         raise typer.Exit(0 if found["measured"] else 3)
     raise typer.Exit(EXIT_CODES[found["verdict"]["decision"]])
+
+
+def _wish(complexity: str, focus: str | None, tasks: Path | None, budget: str | None) -> dict[str, Any]:
+    from overnight.app.learning import tasks_of
+
+    return {
+        "complexity": _level(complexity),
+        "focus": focus,
+        "tasks": None if tasks is None else tasks_of(tasks),
+        "budget_s": None if budget is None else _seconds(budget),
+    }
+
+
+def _seconds(budget: str) -> float:
+    from overnight.base.errors import InvalidTask
+    from overnight.engine.cron import parse_every
+
+    try:
+        return parse_every(budget).period_us / 1e6
+    except InvalidTask:
+        raise UserMistake(
+            f"budget: {budget!r} is no time; write a whole number and s, m, h or d, such as 30m"
+        ) from None
 
 
 def _level(complexity: str) -> "Complexity":

@@ -48,10 +48,10 @@ def candidate_of(
     return Candidate(name=best, reason=f"{best} has the best average score, {scores[best]:.1f}", measured=True)
 
 
-def verdict_of(pairs: Sequence[Pair], *, minimum_gain: float) -> Verdict | None:
-    """Return what the gate says of the candidate; None where there are fewer than LEAST_PAIRS."""
+def verdict_of(pairs: Sequence[Pair], *, minimum_gain: float, alpha: float = 0.05) -> Verdict | None:
+    """Return what the gate says of the candidate, at a level; None where there are fewer than LEAST_PAIRS."""
     if len(pairs) < LEAST_PAIRS:
         return None
-    spec = GateSpec(form=Form.MINIMUM_GAIN, minimum_gain=minimum_gain, bounds=(0.0, 100.0))
+    spec = GateSpec(form=Form.MINIMUM_GAIN, minimum_gain=minimum_gain, alpha=alpha, bounds=(0.0, 100.0))
     ours, theirs = [one.candidate for one in pairs], [one.champion for one in pairs]
     return judge(ours, theirs, spec, groups=[one.type for one in pairs])

@@ -35,6 +35,7 @@ def executed(connection: sa.Connection, parameters: Mapping[str, Collection[str]
             success_rate=row.success_rate,
             score=row.score,
             time_s=row.time_s,
+            cost_usd=row.cost_usd,
             at_us=row.at_us,
         )
         for row in connection.execute(query)
@@ -48,18 +49,18 @@ def of_session(connection: sa.Connection, session_id: int) -> list[Json]:
     return [{**row._mapping, "detail": json.loads(row.detail)} for row in connection.execute(query)]
 
 
-def judged(tx: Tx, session_id: int, *, candidate: str, champion: str, verdict: Json) -> int:
-    """Keep a verdict, once for each session, and return its id."""
-    mine = sa.select(verdicts.c.verdict_id).where(verdicts.c.session_id == session_id)
-    found: int | None = tx.connection.execute(mine).scalar()
+def judged(tx: Tx, session_id: int, look: int, verdict: Json) -> int:
+    """Keep a verdict, once for each look (1, 2, ...) of a session, and return its id."""
+    mine = sa.select(verdicts.c.verdict_id).where(verdicts.c.session_id == session_id).order_by(verdicts.c.verdict_id)
+    found: int | None = tx.connection.execute(mine.offset(look - 1)).scalar()
     if found is not None:
         return found
     [verdict_id] = tx.dialect.allocate(tx.connection, verdicts, 1)
     row = {
         "verdict_id": verdict_id,
         "session_id": session_id,
-        "candidate": candidate,
-        "champion": champion,
+        "candidate": verdict["candidate"],
+        "champion": verdict["champion"],
         "decision": verdict["decision"],
         "verdict": to_json(verdict),
         "at_us": tx.now_us,

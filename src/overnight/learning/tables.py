@@ -27,6 +27,10 @@ executions = sa.Table(
     # The parts of the score, the checks of each repeat, and the facts that were recorded, as JSON.
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("at_us", _BIG, nullable=False),
+    # None: nobody has measured it.
+    sa.Column("cost_usd", sa.Double),
+    # The chance by which this strategy was drawn for this exercise; None where it was not drawn.
+    sa.Column("propensity", sa.Double),
 )
 sa.Index("learning_executions_strategy", executions.c.strategy, executions.c.type, executions.c.at_us)
 sa.Index("learning_executions_session", executions.c.session_id)
@@ -58,5 +62,55 @@ defaults = sa.Table(
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("verdict_id", _BIG),
     sa.Column("at_us", _BIG, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Append-only: what came of work that was no exercise. Each is there once, by its key.
+outcomes = sa.Table(
+    "learning_outcomes",
+    metadata,
+    sa.Column("outcome_id", _BIG, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    # "fed" by a file, of "production", or "verified" on somebody's wish.
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    # Who did it, and by which strategy with which parameters (a hash), where that is known.
+    sa.Column("agent", sa.Text),
+    sa.Column("strategy", sa.Text),
+    sa.Column("parameters", sa.Text),
+    # 0 to 1; score 0 to 100.
+    sa.Column("success", sa.Double, nullable=False),
+    sa.Column("score", sa.Double),
+    sa.Column("time_s", sa.Double),
+    sa.Column("cost_usd", sa.Double),
+    sa.Column("propensity", sa.Double),
+    # What was predicted before it was known, 0 to 1.
+    sa.Column("predicted", sa.Double),
+    # Numbers by name, as JSON.
+    sa.Column("features", sa.Text),
+    sa.Column("run_id", _BIG),
+    sa.Column("at_us", _BIG, nullable=False),
+    sa.UniqueConstraint("key", name="learning_outcomes_key"),
+    sqlite_autoincrement=True,
+)
+sa.Index("learning_outcomes_type", outcomes.c.type, outcomes.c.agent, outcomes.c.outcome_id)
+
+# Append-only: what another project has measured, a row for each strategy and type. It is never counted as measured.
+priors = sa.Table(
+    "learning_priors",
+    metadata,
+    sa.Column("prior_id", _BIG, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("strategy", sa.Text, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("uses", sa.Integer, nullable=False),
+    # Mean and standard deviation of the scores, 0 to 100.
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("spread", sa.Double, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at_us", _BIG, nullable=False),
+    sa.UniqueConstraint("key", name="learning_priors_key"),
     sqlite_autoincrement=True,
 )

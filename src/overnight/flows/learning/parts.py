@@ -1,0 +1,234 @@
+"""The steps of strategy learning: each reads and writes the database, and returns what the next one needs, as JSON."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overnight.base.learning_settings import LearningSettings
+from overnight.db.database import Database
+from overnight.db.writer import Tx
+from overnight.flows.learning.files import Files
+from overnight.learning import custom, store
+from overnight.learning.budget import Budget
+from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
+from overnight.learning.defaults import ALL, Change, chosen
+from overnight.learning.generation import generate
+from overnight.learning.scoring import weights_of
+from overnight.learning.strategies import Strategy, strategies_of
+from overnight.proof.gate import Decision, Verdict
+
+Json = dict[str, Any]
+Way = Mapping[str, Any]
+"""Of an execution: `strategy`, `way` (the strategy again, "candidate" or "champion"), and `propensity`, if drawn."""
+LEARN, VALIDATE = "learn", "validate"
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """What the flow works with; `settings` returns those of now."""
+
+    database: Database
+    folder: Path
+    settings: Callable[[], LearningSettings]
+
+
+def begin(learning: Learning, run_id: int, wish: Json) -> Json:
+    """Return all that a session goes by, as it was when it began."""
+    settings = learning.settings()
+    strategies = strategies_of(settings)
+    with learning.database.read() as connection:
+        changes = store.changes(connection)
+    begun = {
+        "session_id": run_id,
+        "complexity": wish["complexity"],
+        "focus": wish.get("focus"),
+        "tasks": wish.get("tasks"),
+        "budget_s": wish.get("budget_s"),
+        "by": str(wish.get("by") or "its schedule"),
+        "strategies": {name: one.to_dict() for name, one in strategies.items()},
+        "default": settings.default,
+        "changes": [asdict(one) for one in changes],
+        "weights": weights_of(settings.weights),
+        "agent": asdict(settings.agent),
+        "rate": settings.rate,
+        "minimum": settings.minimum_samples,
+        "repeats": settings.repeats,
+        "exercises": settings.exercises,
+        "validation_exercises": settings.validation_exercises,
+        "minimum_gain": settings.minimum_gain,
+    }
+    Files(learning.folder).begun(begun, learning.database.clock.now_us())
+    return begun
+
+
+def generate_to_learn(learning: Learning, begun: Json, number: int) -> list[Json]:
+    """Return the exercises of an iteration."""
+    count = begun["exercises"]
+    if begun["tasks"] is None:
+        return _fresh(begun, f"{LEARN} {number}", count)
+    mine, _ = custom.halves(_focused(begun))
+    return [dict(one) for one in custom.taken(mine, count, (number - 1) * count)]
+
+
+def generate_to_compare(learning: Learning, begun: Json, look: int, count: int) -> list[Json]:
+    """Return exercises that nothing was learned from; of one's own, those that no look before has used."""
+    if begun["tasks"] is None:
+        return _fresh(begun, VALIDATE if look == 1 else f"{VALIDATE} {look}", count)
+    _, kept = custom.halves(_focused(begun))
+    after = (look - 1) * begun["validation_exercises"]
+    return [dict(one) for one in kept[after : after + count]]
+
+
+def _fresh(begun: Json, part: str, count: int) -> list[Json]:
+    """Return exercises of no other session, and of no other part of this one."""
+    made = generate(begun["complexity"], count, _number(begun, part, 6), focus=begun["focus"])
+    return [one.to_dict() for one in made]
+
+
+def _focused(begun: Json) -> list[Json]:
+    return [one for one in begun["tasks"] if begun["focus"] in (None, one["type"])]
+
+
+def seed_of(begun: Json, part: str, place: int) -> int:
+    """Return the first of the seeds by which an exercise is executed, in each of its ways."""
+    return _number(begun, f"{part}/{place}", 3)
+
+
+def _number(begun: Json, told: str, size: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{begun['session_id']}/{told}".encode(), digest_size=size).digest(), "big")
+
+
+def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number: int) -> list[list[Json]]:
+    """Return by which strategies each exercise is executed: by all of them."""
+    return [[{"way": name, "strategy": name} for name in begun["strategies"]] for _ in exercises]
+
+
+def champion(begun: Json, type_: str) -> str:
+    """Return the strategy that executes a type of task by default."""
+    changes = [Change(**one) for one in begun["changes"]]
+    name = chosen(changes, type_, begun["default"]).strategy
+    # A strategy that was learned may have been taken out of the settings since.
+    return name if name in begun["strategies"] else str(begun["default"])
+
+
+def learn(learning: Learning, begun: Json, exercises: Sequence[Json], ended: Sequence[Json]) -> int:
+    """Keep what was executed to learn from it; return how many executions count."""
+    return _keep(learning, begun, exercises, ended, LEARN)
+
+
+def _keep(learning: Learning, begun: Json, exercises: Sequence[Json], ended: Sequence[Json], purpose: str) -> int:
+    """Keep what was executed, and write it and the profiles for others; return how many executions count."""
+    rows = [_row(begun, exercises[one["place"]], one, purpose) for one in ended if one["result"] is not None]
+    learning.database.writer.do(lambda tx: store.note(tx, rows))
+    with learning.database.read() as connection:
+        executions = store.executed(connection, _digests(begun))
+        session = store.of_session(connection, begun["session_id"])
+    files = Files(learning.folder)
+    files.executed(begun, exercises, session, learning.database.clock.now_us())
+    files.profiles(begun, executions)
+    return len(rows)
+
+
+def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
+    result = one["result"]
+    detail = {"parts": result["parts"], "repeats": result["repeats"], "way": one["way"]}
+    return {
+        "run_id": one["run_id"],
+        "session_id": begun["session_id"],
+        "purpose": purpose,
+        "exercise": exercise["name"],
+        "type": exercise["type"],
+        "complexity": exercise["complexity"],
+        "strategy": one["strategy"],
+        "parameters": Strategy.from_dict(begun["strategies"][one["strategy"]]).digest(exercise["work"]["kind"]),
+        "success_rate": result["success_rate"],
+        "score": result["score"],
+        "time_s": result["time_s"],
+        "cost_usd": result["cost_usd"],
+        "propensity": one.get("propensity"),
+        "detail": json.dumps(detail, separators=(",", ":")),
+    }
+
+
+def _digests(begun: Json) -> dict[str, frozenset[str]]:
+    return {name: Strategy.from_dict(one).digests for name, one in begun["strategies"].items()}
+
+
+def choose(learning: Learning, begun: Json) -> Json:
+    """Return the strategy with the best average score of those that are measured, where it is not the default."""
+    with learning.database.read() as connection:
+        executions = store.executed(connection, _digests(begun))
+    types = None if begun["tasks"] is None else {one["type"] for one in begun["tasks"]}
+    counted = [one for one in executions if begun["focus"] in (None, one.type) and (types is None or one.type in types)]
+    found = candidate_of(counted, rate=begun["rate"], minimum=begun["minimum"], champion=partial(champion, begun))
+    return {"candidate": found.name, "reason": found.reason, "measured": found.measured}
+
+
+def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int) -> Json:
+    """Have the gate judge candidate and default on all exercises so far that nothing was learned from.
+
+    `more` says whether there are further ones.
+    """
+    mine = [one for one in looked if one["look"] == look]
+    by_place = {one["place"]: one["exercise"] for one in mine}
+    exercises = [by_place[place] for place in sorted(by_place)]
+    _keep(learning, begun, exercises, mine, VALIDATE)
+    alpha = Budget(total_s=begun["budget_s"]).alpha_of(look, ALPHA)
+    pairs = _pairs(looked)
+    told: Json = {
+        **_told(verdict_of(pairs, minimum_gain=begun["minimum_gain"], alpha=alpha), len(pairs)),
+        "candidate": begun["candidate"],
+        "champion": ", ".join(sorted({champion(begun, one["exercise"]["type"]) for one in looked})),
+        "exercises": len(pairs),
+        "look": look,
+        "more": begun["tasks"] is None or bool(generate_to_compare(learning, begun, look + 1, 1)),
+    }
+
+    def keep(tx: Tx) -> int:
+        return store.judged(tx, begun["session_id"], look, told)
+
+    told["verdict_id"] = learning.database.writer.do(keep)
+    with learning.database.read() as connection:
+        session = store.of_session(connection, begun["session_id"])
+    Files(learning.folder).validated(begun, told, session, learning.database.clock.now_us())
+    return told
+
+
+def _pairs(looked: Sequence[Json]) -> list[Pair]:
+    """Return the exercises that were executed and scored in both ways."""
+    scores: dict[str, dict[tuple[int, int], tuple[str, float]]] = {"candidate": {}, "champion": {}}
+    for one in looked:
+        if one["result"] is not None and one["result"]["score"] is not None:
+            key = one["look"], one["place"]
+            scores[one["way"]][key] = one["exercise"]["type"], one["result"]["score"]
+    ours, theirs = scores["candidate"], scores["champion"]
+    keys = sorted(ours.keys() & theirs.keys())
+    return [Pair(type=ours[key][0], candidate=ours[key][1], champion=theirs[key][1]) for key in keys]
+
+
+def _told(verdict: Verdict | None, pairs: int) -> Json:
+    if verdict is None:
+        reason = f"{pairs} exercises were executed in both ways; at least {LEAST_PAIRS} are needed"
+        return {"decision": str(Decision.UNDERPOWERED), "reason": reason, "worse_in": []}
+    return {**asdict(verdict), "decision": str(verdict.decision), "form": str(verdict.form)}
+
+
+def apply(learning: Learning, begun: Json, verdict: Json) -> None:
+    """Make the candidate of a verdict the default."""
+    one = Change(
+        type=begun["focus"] or ALL,
+        strategy=verdict["candidate"],
+        how="learned",
+        by=begun["by"],
+        at_us=0,
+        verdict_id=verdict["verdict_id"],
+    )
+    learning.database.writer.do(lambda tx: store.change(tx, one))
+    with learning.database.read() as connection:
+        executions, changes = store.executed(connection, _digests(begun)), store.changes(connection)
+    Files(learning.folder).defaults(begun, executions, changes, learning.database.clock.now_us())
