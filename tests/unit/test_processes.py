@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -344,6 +345,18 @@ def test_the_sandbox_hides_a_folder_but_for_what_is_put_back(tmp_path):
     assert outcome_of(LOOK, str(tmp_path), sandbox=sandbox, cwd="/")[0] == "False False True False True\n"
     assert (tmp_path / "work" / "new").exists()
     assert not (tmp_path / "new").exists()
+
+
+def test_a_writable_folder_on_a_root_that_is_read_only_can_be_written_to():
+    if not sandbox_works():
+        pytest.skip("this kernel allows no user, network and mount namespaces")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        for inside in ("data", "work"):
+            (folder / inside).mkdir()
+        sandbox = Sandbox(hidden=("/var",), visible=("/",), writable=(str(folder / "work"),))
+        assert outcome_of(LOOK, name, sandbox=sandbox, cwd="/")[0] == "False False False False True\n"
+        assert (folder / "work" / "new").exists()
 
 
 def test_a_sandboxed_child_has_no_capabilities():

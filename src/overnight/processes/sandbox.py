@@ -82,15 +82,16 @@ def _cover(sandbox: Sandbox) -> None:
     for folder in hidden:
         linux.mount("tmpfs", str(folder), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=755")
     for folder, handle, writable in kept:
-        if folder == Path("/"):
-            # Nobody would look into a mount upon the root, and who stands below one gets no further namespaces.
-            if not writable:
-                _make_read_only("/")
-        elif any(folder.is_relative_to(cover) for cover in hidden) or not writable:
+        # Nobody would look into a mount upon the root, and who stands below one gets no further namespaces.
+        covered = any(folder.is_relative_to(cover) for cover in hidden)
+        if folder != Path("/") and (covered or not writable):
             _put_back(folder, handle, writable)
         os.close(handle)
     for folder in hidden:
         _make_read_only(str(folder))
+    # Last: what is put back out of a read-only mount is read-only.
+    if "/" in sandbox.visible:
+        _make_read_only("/")
 
 
 def _put_back(folder: Path, handle: int, writable: bool) -> None:
