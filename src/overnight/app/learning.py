@@ -18,8 +18,9 @@ from overnight.engine import store as runs
 from overnight.engine.submit import Request, submit
 from overnight.flows.learning.files import profiles_json
 from overnight.learning import custom, store
+from overnight.learning.coding.families import FLEET
 from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
-from overnight.learning.generation import TYPES
+from overnight.learning.drawing import all_types, types_of
 from overnight.learning.scoring import weights_of
 from overnight.learning.strategies import named, strategies_of
 
@@ -37,7 +38,8 @@ def begin(project: Project, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     tasks = wish.get("tasks")
     if wish.get("focus") is not None:
         own = None if tasks is None else sorted({str(one["type"]) for one in tasks})
-        _check_type(str(wish["focus"]), TYPES[wish["complexity"]] if own is None else own)
+        known = (*types_of(wish["complexity"], agent=True), FLEET)
+        _check_type(str(wish["focus"]), known if own is None else own)
     args = to_json({"by": user(), **wish}, what="what is to be learned")
 
     def change(tx: Tx) -> tuple[RunId, bool]:
@@ -132,7 +134,7 @@ def rollback(project: Project, type_: str | None) -> None:
 
 def _change(project: Project, how: Any, strategy: str | None, type_: str | None) -> None:
     if type_ is not None:
-        _check_type(type_, [one for types in TYPES.values() for one in types])
+        _check_type(type_, all_types())
     one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0)
     project.database.writer.do(lambda tx: store.change(tx, one))
 

@@ -180,9 +180,11 @@ def _generate(
     as_json: Json = False,
 ) -> None:
     """Show exercises such as are executed; nothing is executed."""
-    from overnight.learning.generation import generate
+    from overnight.learning.drawing import draw
 
-    made = generate(_level(complexity), count, seed, focus=focus)
+    with place_of(ctx).open() as project:
+        agent = bool(project.config.learning.agent.command)
+    made = draw(_level(complexity), count, seed, agent=agent, focus=focus)
     if as_json:
         tasks = [
             {"type": one.type, "task": one.task, "expectedChecks": one.to_dict()["expectedChecks"]} for one in made

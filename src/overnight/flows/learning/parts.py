@@ -16,7 +16,7 @@ from overnight.learning import custom, store
 from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
 from overnight.learning.defaults import ALL, Change, chosen
-from overnight.learning.generation import generate
+from overnight.learning.drawing import draw
 from overnight.learning.scoring import weights_of
 from overnight.learning.strategies import Strategy, strategies_of
 from overnight.proof.gate import Decision, Verdict
@@ -86,7 +86,8 @@ def generate_to_compare(learning: Learning, begun: Json, look: int, count: int) 
 
 def _fresh(begun: Json, part: str, count: int) -> list[Json]:
     """Return exercises of no other session, and of no other part of this one."""
-    made = generate(begun["complexity"], count, _number(begun, part, 6), focus=begun["focus"])
+    agent = bool(begun["agent"]["command"])
+    made = draw(begun["complexity"], count, _number(begun, part, 6), agent=agent, focus=begun["focus"])
     return [one.to_dict() for one in made]
 
 
