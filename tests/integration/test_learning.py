@@ -275,6 +275,80 @@ class TestCommandLine:
         code, out, _ = self.run(folder, capsys, "generate", "--count", "1")
         assert code == 0 and "within_time: time_s at most" in out
 
+    def test_what_was_rolled_back_is_applied_again_by_its_verdict(self, mine, capsys):
+        config = mine / ".overnight" / "learning" / "swarm-config.json"
+        assert json.loads(config.read_text())["defaultStrategy"] == "aggressive"
+        code, _, err = self.run(mine, capsys, "apply")
+        assert code == 2 and "aggressive executes already" in err
+        assert self.run(mine, capsys, "rollback")[0] == 0
+        assert json.loads(config.read_text())["defaultStrategy"] == "idle"
+        code, out, _ = self.run(mine, capsys, "apply")
+        assert code == 0 and out.startswith("default: aggressive (learned, verdict ")
+        assert json.loads(config.read_text())["defaultStrategy"] == "aggressive"
+
+    def test_without_a_verdict_nothing_is_applied(self, tmp_path, capsys):
+        with project_of(tmp_path / "p"):
+            pass
+        code, _, err = self.run(tmp_path / "p", capsys, "apply")
+        assert code == 2 and "nothing was validated yet; `overnight learn run` does it" in err
+
+    def test_outcomes_are_fed_predicted_and_recommended(self, mine, capsys):
+        lines = [json.dumps({"type": "mail", "agent": "a", "success": True, "id": f"{n}"}) for n in range(40)]
+        lines += [json.dumps({"type": "mail", "agent": "b", "success": n % 4 == 0, "id": f"b{n}"}) for n in range(40)]
+        path = mine / "outcomes.jsonl"
+        path.write_text("\n".join([*lines, "", "{", json.dumps({"type": "mail", "success": 3})]))
+        code, out, err = self.run(mine, capsys, "feed", str(path))
+        assert (code, out) == (0, "80 new outcomes, 0 known, 2 lines set aside\n")
+        assert "line 82: it is no JSON" in err and "line 83: success: 3 is not a number from 0 to 1" in err
+        code, out, _ = self.run(mine, capsys, "feed", str(path))
+        assert out == "0 new outcomes, 80 known, 2 lines set aside\n"
+        code, out, _ = self.run(mine, capsys, "predict", "mail", "a", "--json")
+        found = json.loads(out)
+        assert (found["n"], found["recommendation"]) == (40, "proceed") and found["predicted"] > 0.98
+        code, out, _ = self.run(mine, capsys, "recommend", "--json")
+        mail = {one["agent"]: one["recommendation"] for one in json.loads(out) if one["type"] == "mail"}
+        assert mail == {"a": "proceed", "b": "use_different_agent"}
+        code, out, _ = self.run(mine, capsys, "recommend")
+        assert "use_different_agent" in out and "tabular_separable" in out, "exercises are among them"
+        code, _, err = self.run(mine, capsys, "predict", "mial")
+        assert code == 2 and "nothing is known of a type of task 'mial'; did you mean mail?" in err
+        (mine / "bad.jsonl").write_text("{\n")
+        assert self.run(mine, capsys, "feed", str(mine / "bad.jsonl"))[0] == 1
+        code, _, err = self.run(mine, capsys, "feed", str(mine / "none.jsonl"))
+        assert code == 2 and "none.jsonl: cannot be read" in err
+
+    def test_the_checks_of_a_run_are_made_again_and_count_once(self, mine, capsys):
+        with Project.open(mine) as project:
+            row = next(row for row in rows_of(project) if row.strategy == "aggressive")
+        code, out, _ = self.run(mine, capsys, "verify", str(row.run_id), "--json")
+        found = json.loads(out)
+        assert code == (0 if found["observed"] == 1 else 1) and found["counted"]
+        assert found["observed"] == pytest.approx(row.success_rate, abs=0.26), "only its time may come out otherwise"
+        assert 0 < found["predicted"] <= 1 and found["now"]["n"] == 19
+        again = json.loads(self.run(mine, capsys, "verify", str(row.run_id), "--json")[1])
+        assert not again["counted"] and again["now"]["n"] == 19
+        code, _, err = self.run(mine, capsys, "verify", "1")
+        assert code == 2 and "run 1 is one of overnight:learn: runs of exercises can be verified" in err
+        code, _, err = self.run(mine, capsys, "verify", "99999")
+        assert code == 2 and "there is no run 99999" in err
+
+    def test_what_was_measured_goes_to_another_project_and_is_never_measured_there(self, mine, tmp_path, capsys):
+        path = tmp_path / "evidence.json"
+        code, out, _ = self.run(mine, capsys, "export", str(path))
+        assert code == 0 and "4 figures of strategies at types of task" in out
+        other = tmp_path / "q"
+        with project_of(other):
+            pass
+        code, out, _ = self.run(other, capsys, "import", str(path))
+        assert (code, out) == (0, "from p: 4 new figures, 0 known, 4 usable here\n")
+        assert self.run(other, capsys, "import", str(path))[1] == "from p: 0 new figures, 4 known, 4 usable here\n"
+        found = json.loads(self.run(other, capsys, "status", "--json")[1])
+        assert len(found["imported"]) == 4 and all(one["uses"] == 0 for one in found["strategies"].values())
+        assert "imported, not measured here: aggressive at tabular_separable" in self.run(other, capsys, "status")[1]
+        (tmp_path / "bad.json").write_text("[]")
+        code, _, err = self.run(other, capsys, "import", str(tmp_path / "bad.json"))
+        assert code == 2 and "bad.json: it: [] is not a table" in err and err.count("\n") == 1
+
     @pytest.mark.parametrize(
         ("words", "why"),
         [

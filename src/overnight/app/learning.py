@@ -16,11 +16,12 @@ from overnight.base.vocabulary import suggestion
 from overnight.db.writer import Tx
 from overnight.engine import store as runs
 from overnight.engine.submit import Request, submit
-from overnight.flows.learning.files import profiles_json
+from overnight.flows.learning.files import Files, profiles_json
 from overnight.learning import custom, store
 from overnight.learning.coding.families import FLEET
 from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
 from overnight.learning.drawing import all_types, types_of
+from overnight.learning.evidence import from_file, to_file
 from overnight.learning.scoring import weights_of
 from overnight.learning.strategies import named, strategies_of
 
@@ -70,13 +71,17 @@ def tasks_of(path: Path) -> list[Json]:
 
 
 def status(project: Project) -> Json:
-    """Return what was measured of each strategy, which of them execute and why, and the newest verdict."""
+    """Return what was measured of each strategy, which of them execute and why, and the newest verdict.
+
+    What another project has measured stands apart, as `imported`.
+    """
     settings = project.config.learning
     strategies = strategies_of(settings)
     with project.database.read() as connection:
         executions = store.executed(connection, {name: one.digests for name, one in strategies.items()})
         changes = store.changes(connection)
         verdict = store.newest_verdict(connection)
+        imported = store.prior(connection, {name: one.digests for name, one in strategies.items()})
     told = {"strategies": strategies, "rate": settings.rate, "minimum": settings.minimum_samples}
     types = sorted({one.type for one in executions})
     return {
@@ -85,6 +90,7 @@ def status(project: Project) -> Json:
         "default": asdict(chosen(changes, ALL, settings.default)),
         "types": {type_: asdict(chosen(changes, type_, settings.default)) for type_ in types},
         "verdict": None if verdict is None else {**verdict["verdict"], "at": iso(verdict["at_us"])},
+        "imported": [{"project": origin, **asdict(one)} for origin, one in imported],
         "history": [{**asdict(one), "at_us": iso(one.at_us)} for one in changes],
     }
 
@@ -132,11 +138,69 @@ def rollback(project: Project, type_: str | None) -> None:
     _change(project, "rolled_back", before_last(changes, type_ or ALL), type_)
 
 
-def _change(project: Project, how: Any, strategy: str | None, type_: str | None) -> None:
+def apply(project: Project) -> Json:
+    """Make the candidate of the newest verdict the default, where it is ACCEPT; return the verdict.
+
+    Raises:
+        UserMistake: there is no verdict, its candidate is no strategy any more, or it executes already.
+    """
+    with project.database.read() as connection:
+        found, changes = store.newest_verdict(connection), store.changes(connection)
+    if found is None:
+        raise UserMistake("nothing was validated yet; `overnight learn run` does it")
+    verdict: Json = {**found["verdict"], "verdict_id": found["verdict_id"]}
+    if verdict["decision"] == "ACCEPT":
+        settings = project.config.learning
+        named(strategies_of(settings), verdict["candidate"])
+        if chosen(changes, verdict["type"], settings.default).strategy == verdict["candidate"]:
+            raise UserMistake(f"{verdict['candidate']} executes already")
+        _change(project, "learned", verdict["candidate"], verdict["type"] or None, verdict["verdict_id"])
+    return verdict
+
+
+def export(project: Project) -> Json:
+    """Return what was measured here, for another project."""
+    with project.database.read() as connection:
+        return to_file(project.config.project.name or project.folder.name, store.evidence(connection))
+
+
+def take_evidence(project: Project, path: Path) -> Json:
+    """Take the evidence of another project as a prior; return `project`, and how much is `new`, `known` and `usable`.
+
+    Evidence is usable for strategies that have the same parameters here.
+
+    Raises:
+        UserMistake: the file cannot be read, or is none of another project.
+    """
+    try:
+        origin, found = from_file(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserMistake(f"{path}: cannot be read: {said_by(error)}") from None
+    except UserMistake as error:
+        raise UserMistake(f"{path}: {error}") from None
+    new = project.database.writer.do(lambda tx: store.note_priors(tx, origin, found, user()))
+    strategies = strategies_of(project.config.learning)
+    usable = sum(one.strategy in strategies and one.parameters in strategies[one.strategy].digests for _, one in found)
+    return {"project": origin, "new": new, "known": len(found) - new, "usable": usable}
+
+
+def _change(project: Project, how: Any, strategy: str | None, type_: str | None, verdict_id: int | None = None) -> None:
     if type_ is not None:
         _check_type(type_, all_types())
-    one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0)
+    one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
     project.database.writer.do(lambda tx: store.change(tx, one))
+    settings = project.config.learning
+    strategies = strategies_of(settings)
+    with project.database.read() as connection:
+        executions = store.executed(connection, {name: one.digests for name, one in strategies.items()})
+        changes = store.changes(connection)
+    told = {
+        "strategies": strategies,
+        "rate": settings.rate,
+        "minimum": settings.minimum_samples,
+        "default": settings.default,
+    }
+    Files(project.state_dir / "learning").defaults(told, executions, changes, project.clock.now_us())
 
 
 def _check_type(type_: str, known: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.cli import learn_evidence
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, print_table, say
 
@@ -39,9 +40,11 @@ def add_to(app: typer.Typer) -> None:
     group.command("generate", epilog="Example: overnight learn generate --complexity hard --json")(_generate)
     group.command("validate", epilog="Example: overnight learn validate")(_validate)
     group.command("status", epilog="Example: overnight learn status")(_status)
+    group.command("apply", epilog="Example: overnight learn apply")(_apply)
     group.command("set", epilog="Example: overnight learn set conservative --type small_data")(_set)
     group.command("unset", epilog="Example: overnight learn unset --type small_data")(_unset)
     group.command("rollback", epilog="Example: overnight learn rollback")(_rollback)
+    learn_evidence.add_to(group)
     app.add_typer(group, name="learn", rich_help_panel="Learning")
 
 
@@ -221,6 +224,8 @@ def _show(found: dict[str, Any]) -> None:
     print_table(("STRATEGY", "USES", *_COLUMNS), rows)
     if any(one["pareto"] for one in found["strategies"].values()):
         say("  * no other one is better in score, time and cost")
+    for one in found["imported"]:
+        say(f"imported, not measured here: {one['strategy']} at {one['type']}: {one['score']:.1f} ({one['project']})")
     default = found["default"]
     say(f"default: {default['strategy']} ({default['why']})")
     for type_, choice in found["types"].items():
@@ -239,6 +244,26 @@ def _figure(one: dict[str, Any], key: str, form: str) -> str:
     if one[key] is None:
         return "not measured"
     return form.format(one[key]) + ("" if one["measured"] else " (too few)")
+
+
+def _apply(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Make the candidate of the newest verdict the default.
+
+    `learn run` does it by itself; this is for after a rollback. Exit code: 0 applied; 1 the verdict is REJECT, and 3
+    UNDERPOWERED: then nothing is changed.
+    """
+    from overnight.app import learning
+
+    with place_of(ctx).open() as project:
+        verdict = learning.apply(project)
+        if as_json:
+            print_json(verdict)
+        elif verdict["decision"] == "ACCEPT":
+            _say_default(project, verdict["type"] or None)
+        else:
+            say(f"no change: {verdict['candidate']} against {verdict['champion']}: {verdict['decision']}")
+            say(f"  {verdict['reason']}")
+    raise typer.Exit(EXIT_CODES[verdict["decision"]])
 
 
 def _set(

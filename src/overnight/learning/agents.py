@@ -20,6 +20,8 @@ from overnight.learning.workspaces import Workspace
 
 REVIEW = "Read what you have written once more as its strictest reviewer would, and mend what is wrong or missing."
 MOST_DEPTH = 3
+KEPT_CHARACTERS = 200_000
+"""Of an answer that is kept with the run, so that it can be judged again."""
 _REVIEWING = ", reviewing"
 _FEEDBACK = 2000
 """Characters of what a check has printed that the agent is told."""
@@ -51,7 +53,7 @@ def execute(
         for one in done:
             one.work()
         best = max(done, key=lambda one: one.passed)
-        checked = _checked(exercise, work, best, Path(folder), clock)
+        checked = _checked(exercise, work, best.answer, best.missing, Path(folder), clock)
     calls = [call for one in done for call in one.calls]
     measured = {
         "time_s": sum(call["time_s"] for call in calls),
@@ -67,6 +69,27 @@ def execute(
         cost_usd=measured["cost_usd"],
         answers=tuple(f"{name}: {one.passed}" for name, one in checked.items()),
         facts=facts[0] if len(facts) == 1 else {"ways": facts, "chosen": done.index(best)},
+    )
+
+
+def judge(exercise: Exercise, answer: Mapping[str, str], *, clock: Clock | None = None) -> Executed:
+    """Judge an answer that was kept, by the checks that programs make; no agent is asked.
+
+    Raises:
+        UserMistake: the exercise's `work` is no workspace.
+        CannotExecute: a check cannot be started here.
+    """
+    work, clock = Workspace.from_dict(exercise.work), clock or SystemClock()
+    began_s = clock.monotonic()
+    with tempfile.TemporaryDirectory(prefix="overnight-", ignore_cleanup_errors=True) as folder:
+        missing = [f"{name} is missing" for name in work.answer if name not in answer]
+        checked = _checked(exercise, work, answer, missing, Path(folder), clock)
+    return Executed(
+        checks=checked,
+        time_s=clock.monotonic() - began_s,
+        memory_mb=None,
+        answers=tuple(f"{name}: {one.passed}" for name, one in checked.items()),
+        facts={"answer": dict(answer)},
     )
 
 
@@ -109,7 +132,7 @@ class _Session:
             "verifications": self._verifications,
             "open_checks_passed": self.passed,
             "missing": list(self.missing),
-            "answer_characters": {name: len(content) for name, content in self.answer.items()},
+            "answer": dict(self.answer) if sum(map(len, self.answer.values())) <= KEPT_CHARACTERS else None,
         }
 
     def _ask(self, role: str, attempt: int, prompt: str) -> bool:
@@ -151,15 +174,22 @@ class _Session:
             yield check.name, *desk.look(check)
 
 
-def _checked(exercise: Exercise, work: Workspace, done: _Session, folder: Path, clock: Clock) -> dict[str, Judged]:
+def _checked(  # noqa: PLR0917
+    exercise: Exercise,
+    work: Workspace,
+    answer: Mapping[str, str],
+    missing: Sequence[str],
+    folder: Path,
+    clock: Clock,
+) -> dict[str, Judged]:
     """Return what the checks by programs say, each in a fresh folder: what one writes, another one does not see."""
     found: dict[str, Judged] = {}
     for place, check in enumerate(one for one in exercise.checks if isinstance(one, ProgramCheck)):
-        if done.missing:
-            found[check.name] = unmeasured("; ".join(done.missing))
+        if missing:
+            found[check.name] = unmeasured("; ".join(missing))
             continue
         desk = Desk(folder / f"check-{place}", clock)
-        desk.lay_out(work.files, done.answer, work.hidden)
+        desk.lay_out(work.files, answer, work.hidden)
         found[check.name], _ = desk.look(check)
     return found
 

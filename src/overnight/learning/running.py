@@ -1,6 +1,7 @@
 """The run in which one exercise is executed by one strategy, several times with different seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from overnight.base.errors import said_by
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.learning import agents, trainings
+from overnight.learning.checks import ProgramCheck
 from overnight.learning.desk import AgentCommand
 from overnight.learning.executed import CannotExecute, Executed
-from overnight.learning.exercises import WORKSPACE, Exercise
+from overnight.learning.exercises import TRAINING, Exercise
 from overnight.learning.scoring import agreement_of, score
 from overnight.learning.strategies import Strategy
 
@@ -27,17 +29,22 @@ def run_exercise(
     repeats: int,
     weights: Mapping[str, float],
     agent: Json,
+    answers: Sequence[Mapping[str, str]] | None = None,
 ) -> Json:
     """Execute an exercise `repeats` times and return what it is worth, with all that was measured.
 
     A repeat that raises has passed no check and given no answer; what it raised stands beside it. Repeats that fail in
-    the same way do not agree in anything. `agent` are the settings of `[learning.agent]`.
+    the same way do not agree in anything. `agent` are the settings of `[learning.agent]`. With `answers`, one for each
+    repeat, these are judged by the checks that programs make, and no agent is asked.
 
     Raises:
         CannotExecute: there is no agent, or nothing can be executed here, whatever the strategy.
     """
     what, how = Exercise.from_dict(exercise), Strategy.from_dict(strategy)
-    execute = _by_agent(agent) if what.kind == WORKSPACE else _by_training
+    execute = _by_training if what.kind == TRAINING else _by_agent(agent)
+    if answers is not None:
+        what = replace(what, checks=tuple(check for check in what.checks if isinstance(check, ProgramCheck)))
+        execute = lambda exercise, strategy, at: agents.judge(exercise, answers[at - seed])  # noqa: E731
     done: list[Executed | str] = []
     for repeat in range(repeats):
         ctx.progress(repeat, repeats)

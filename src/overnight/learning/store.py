@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from overnight.base.files import to_json
 from overnight.db.writer import Tx
 from overnight.learning.defaults import Change
+from overnight.learning.evidence import Evidence, evidence_of
 from overnight.learning.profiles import Execution
-from overnight.learning.tables import defaults, executions, verdicts
+from overnight.learning.tables import defaults, executions, outcomes, priors, verdicts
 
 Json = dict[str, Any]
 
@@ -28,19 +29,64 @@ def executed(connection: sa.Connection, parameters: Mapping[str, Collection[str]
     """Return all executions, oldest first; with `parameters` (hashes, by strategy) only those that had some of them."""
     query = sa.select(executions).order_by(executions.c.at_us, executions.c.run_id)
     return [
-        Execution(
-            run_id=row.run_id,
-            strategy=row.strategy,
-            type=row.type,
-            success_rate=row.success_rate,
-            score=row.score,
-            time_s=row.time_s,
-            cost_usd=row.cost_usd,
-            at_us=row.at_us,
-        )
+        _execution(row)
         for row in connection.execute(query)
         if parameters is None or row.parameters in parameters.get(row.strategy, ())
     ]
+
+
+def _execution(row: sa.Row[Any]) -> Execution:
+    return Execution(
+        run_id=row.run_id,
+        strategy=row.strategy,
+        type=row.type,
+        success_rate=row.success_rate,
+        score=row.score,
+        time_s=row.time_s,
+        cost_usd=row.cost_usd,
+        at_us=row.at_us,
+    )
+
+
+def note_outcomes(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Keep outcomes (the columns of the table, less its id; `at_us` None: now), each key once; return how many."""
+    there = sa.select(outcomes.c.key).where(outcomes.c.key.in_([row["key"] for row in rows]))
+    known = set(tx.connection.execute(there).scalars())
+    new = {row["key"]: row for row in rows if row["key"] not in known}
+    ids = tx.dialect.allocate(tx.connection, outcomes, len(new)) if new else ()
+    for outcome_id, row in zip(ids, new.values(), strict=True):
+        at_us = tx.now_us if row["at_us"] is None else row["at_us"]
+        tx.connection.execute(sa.insert(outcomes).values({**row, "at_us": at_us, "outcome_id": outcome_id}))
+    return len(new)
+
+
+def came_out(connection: sa.Connection, type_: str | None = None) -> list[Json]:
+    """Return what came of work of a type, or of all types, oldest first: `type`, `agent`, `success`, `key` or `run_id`.
+
+    Those of exercises have their strategy as the agent.
+    """
+    one = sa.select(
+        executions.c.type,
+        executions.c.strategy.label("agent"),
+        executions.c.strategy,
+        executions.c.success_rate.label("success"),
+        executions.c.run_id,
+        executions.c.at_us,
+        executions.c.run_id.label("place"),
+    )
+    other = sa.select(
+        outcomes.c.type,
+        outcomes.c.agent,
+        outcomes.c.strategy,
+        outcomes.c.success,
+        outcomes.c.run_id,
+        outcomes.c.at_us,
+        outcomes.c.outcome_id.label("place"),
+    )
+    if type_ is not None:
+        one, other = one.where(executions.c.type == type_), other.where(outcomes.c.type == type_)
+    both = sa.union_all(one, other).subquery()
+    return [dict(row._mapping) for row in connection.execute(sa.select(both).order_by(both.c.at_us, both.c.place))]
 
 
 def of_session(connection: sa.Connection, session_id: int) -> list[Json]:
@@ -76,13 +122,11 @@ def newest_verdict(connection: sa.Connection) -> Json | None:
 
 
 def change(tx: Tx, one: Change) -> None:
-    """Keep a change of a default; `at_us` is that of the transaction. One by a verdict is kept once."""
-    if one.how == "learned":
-        there = sa.select(defaults.c.default_id).where(
-            defaults.c.verdict_id == one.verdict_id, defaults.c.how == "learned"
-        )
-        if tx.connection.execute(there).fetchone() is not None:
-            return  # the step that applies it comes again after a crash
+    """Keep a change of a default, at the instant of the transaction; a verdict that is the newest one is kept once."""
+    newest = sa.select(defaults).where(defaults.c.type == one.type).order_by(defaults.c.default_id.desc()).limit(1)
+    found = tx.connection.execute(newest).fetchone()
+    if one.how == "learned" and found is not None and (found.how, found.verdict_id) == (one.how, one.verdict_id):
+        return  # the step that applies it comes again after a crash
     [default_id] = tx.dialect.allocate(tx.connection, defaults, 1)
     row = {**vars(one), "at_us": tx.now_us, "default_id": default_id}
     tx.connection.execute(sa.insert(defaults).values(row))
@@ -93,3 +137,32 @@ def changes(connection: sa.Connection) -> list[Change]:
     query = sa.select(defaults).order_by(defaults.c.default_id)
     names = Change.__dataclass_fields__
     return [Change(**{name: row._mapping[name] for name in names}) for row in connection.execute(query)]
+
+
+def evidence(connection: sa.Connection) -> list[Evidence]:
+    """Return what was measured here, for another project."""
+    query = sa.select(executions).order_by(executions.c.at_us, executions.c.run_id)
+    rows = connection.execute(query)
+    return evidence_of((row.parameters, _execution(row)) for row in rows)
+
+
+def note_priors(tx: Tx, origin: str, found: Sequence[tuple[str, Evidence]], by: str) -> int:
+    """Keep evidence of another project, each key once; return how many are new."""
+    there = sa.select(priors.c.key).where(priors.c.key.in_([key for key, _ in found]))
+    known = set(tx.connection.execute(there).scalars())
+    new = {key: one for key, one in found if key not in known}
+    ids = tx.dialect.allocate(tx.connection, priors, len(new)) if new else ()
+    for prior_id, (key, one) in zip(ids, new.items(), strict=True):
+        row = {**vars(one), "prior_id": prior_id, "key": key, "origin": origin, "by": by, "at_us": tx.now_us}
+        tx.connection.execute(sa.insert(priors).values(row))
+    return len(new)
+
+
+def prior(connection: sa.Connection, parameters: Mapping[str, Collection[str]]) -> list[tuple[str, Evidence]]:
+    """Return the evidence of other projects, with their names, of strategies with the same parameters here."""
+    names = Evidence.__dataclass_fields__
+    return [
+        (row.origin, Evidence(**{name: row._mapping[name] for name in names}))
+        for row in connection.execute(sa.select(priors).order_by(priors.c.prior_id))
+        if row.parameters in parameters.get(row.strategy, ())
+    ]

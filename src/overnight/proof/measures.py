@@ -72,6 +72,21 @@ def interval_of_mean(values: Sequence[float], *, alpha: float = 0.025) -> Estima
     return Estimate(value=middle, lower=lower, upper=upper, n=n, alpha=alpha)
 
 
+def interval_of_share(share: float, n: int, *, alpha: float = 0.025) -> Estimate:
+    """Return the mean of `n` values between 0 and 1 with Wilson's bounds, which are too wide for none of them.
+
+    Zeros and ones spread the most of all values with that mean.
+
+    Raises:
+        NotMeasured: there are no values.
+    """
+    check_alpha(alpha)
+    if n < 1:
+        raise NotMeasured("an interval needs at least 1 value, got 0")
+    lower, upper = _wilson_lower(share, n, alpha), 1 - _wilson_lower(1 - share, n, alpha)
+    return Estimate(value=share, lower=lower, upper=upper, n=n, alpha=alpha)
+
+
 def _wilson_lower(share: float, n: int, alpha: float) -> float:
     z = normal_quantile(alpha)
     spread = math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)

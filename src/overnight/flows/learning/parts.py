@@ -183,6 +183,7 @@ def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int)
     pairs = _pairs(looked)
     told: Json = {
         **_told(verdict_of(pairs, minimum_gain=begun["minimum_gain"], alpha=alpha), len(pairs)),
+        "type": begun["focus"] or ALL,
         "candidate": begun["candidate"],
         "champion": ", ".join(sorted({champion(begun, one["exercise"]["type"]) for one in looked})),
         "exercises": len(pairs),
