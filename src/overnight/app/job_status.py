@@ -64,6 +64,7 @@ class JobStatus:
     """The rule that submitted it, such as "experiences"; None where a person or a program did."""
     pool: str
     placed: str | None
+    strategy: str | None
     cost: float | None
 
     @property
@@ -147,6 +148,14 @@ class _Others:
         return Machine(shared_folder(environment()), self._project.clock).holder(SLOT)
 
 
+def _strategy(wish: jobs.Wish) -> str | None:
+    """Return the strategy by which a job trains, why that one, and what of it could not be used."""
+    if wish.strategy is None:
+        return None
+    unused = f"; not used: {', '.join(wish.strategy['unused'])}" if wish.strategy["unused"] else ""
+    return f"{wish.strategy['name']} ({wish.strategy['why']}){unused}"
+
+
 def status_of(project: Workplace, job: Job, others: _Others | None = None) -> JobStatus:
     """Return how a job stands, from its flow's run and that of its training; `others` serves for many jobs."""
     others = others or _Others(project)
@@ -190,6 +199,7 @@ def status_of(project: Workplace, job: Job, others: _Others | None = None) -> Jo
         submitted_by=job.submitted_by,
         pool=job.wish.pool or LOCAL,
         placed=job.wish.placed,
+        strategy=_strategy(job.wish),
         cost=None if training is None else training.usage.cost,
     )
 

@@ -53,6 +53,7 @@ def submit_training(
     gpu_memory_gb: float | None = None,
     settings: Mapping[str, Any] | None = None,
     bump: Bump | None = None,
+    strategy: str | None = None,
 ) -> JobStatus:
     """Ask for a training; see `Project.submit_training`.
 
@@ -75,6 +76,7 @@ def submit_training(
         gpu_memory_gb=gpu_memory_gb,
         settings=settings,
         bump=bump,
+        strategy=strategy,
     )
     with project.database.read() as connection:
         known = jobs.find(connection, wish.job_id)
@@ -214,6 +216,7 @@ def _wish(
     gpu_memory_gb: float | None = None,
     settings: Mapping[str, Any] | None = None,
     bump: Bump | None = None,
+    strategy: str | None = None,
 ) -> Wish:
     """Return what is asked for, with what the model_type's settings add.
 
@@ -228,6 +231,12 @@ def _wish(
     rank = priority.upper() if isinstance(priority, str) else priority
     if rank is not None and rank not in tuple(Priority):
         raise UserMistake(f"priority: {priority!r} is not one of {', '.join(Priority)}")
+    by = None
+    if strategy is not None:
+        from overnight.app.learning import for_training
+
+        by, epochs, own = for_training(project, kind, strategy, epochs)
+        settings = {**own, **(settings or {})}
     return Wish(
         job_id=f"{model_type[:80]}-{os.urandom(4).hex()}" if job_id is None else job_id,
         model_type=model_type,
@@ -242,6 +251,7 @@ def _wish(
         trainer=kind.trainer,
         program=None if kind.program is None else asdict(kind.program),
         bump=bump,
+        strategy=by,
     )
 
 

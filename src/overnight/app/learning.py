@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from overnight.app.project import Project
+from overnight.app.workplace import Workplace
 from overnight.base.errors import UserMistake, said_by
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
@@ -24,11 +24,17 @@ from overnight.learning.drawing import all_types, types_of
 from overnight.learning.evidence import from_file, to_file
 from overnight.learning.scoring import weights_of
 from overnight.learning.strategies import named, strategies_of
+from overnight.learning.transfer import transferred
+from overnight.training.kinds import BUILT_IN, Kind, load_trainer
 
 Json = dict[str, Any]
+LEARNED = "learned"
+"""Stands for whichever strategy executes a type of task."""
+JOBS = "job:"
+"""Begins the type of the trainings of a model_type: "job:nlu"."""
 
 
-def begin(project: Project, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
+def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     """Ask for a run that learns, or return the one that has not ended; and whether there was one already.
 
     Raises:
@@ -70,7 +76,7 @@ def tasks_of(path: Path) -> list[Json]:
         raise UserMistake(f"{path}: {error}") from None
 
 
-def status(project: Project) -> Json:
+def status(project: Workplace) -> Json:
     """Return what was measured of each strategy, which of them execute and why, and the newest verdict.
 
     What another project has measured stands apart, as `imported`.
@@ -95,13 +101,39 @@ def status(project: Project) -> Json:
     }
 
 
-def default_of(project: Project, type_: str | None) -> Choice:
+def default_of(project: Workplace, type_: str | None) -> Choice:
     """Return the strategy that executes a type of task, or what none was learned of, and why."""
     with project.database.read() as connection:
         return chosen(store.changes(connection), type_ or ALL, project.config.learning.default)
 
 
-def set_default(project: Project, strategy: str, type_: str | None) -> None:
+def for_training(project: Workplace, kind: Kind, strategy: str, epochs: int) -> tuple[Json, int, dict[str, float]]:
+    """Return a strategy as a job keeps it, and the epochs and settings that it means for a trainer.
+
+    "learned" is the one that executes trainings of the model_type, whether it was learned or set.
+
+    Raises:
+        UnknownName: there is no such strategy.
+        UserMistake: it is an ensemble, or the model_type is trained by a program, whose settings nobody knows.
+    """
+    strategies, why = strategies_of(project.config.learning), "it was asked for"
+    name = strategy
+    if strategy == LEARNED:
+        choice = default_of(project, f"{JOBS}{kind.model_type}")
+        name, why = choice.strategy, choice.why
+    one = named(strategies, name)
+    if one.members:
+        raise UserMistake(f"strategy: {name} is an ensemble, which executes exercises alone")
+    if kind.trainer is None:
+        raise UserMistake(
+            f"strategy: {kind.model_type} is trained by a program, and what its settings are is not known"
+        )
+    defaults = getattr(load_trainer(kind.model_type, kind.trainer), "DEFAULTS", {})
+    found = transferred(one.ways[0].training, {**defaults, **kind.settings}, epochs)
+    return {"name": name, "why": why, "unused": list(found.unused)}, found.epochs, dict(found.settings)
+
+
+def set_default(project: Workplace, strategy: str, type_: str | None) -> None:
     """Have a strategy execute, whatever is learned, until it is unset.
 
     Raises:
@@ -111,7 +143,7 @@ def set_default(project: Project, strategy: str, type_: str | None) -> None:
     _change(project, "set", strategy, type_)
 
 
-def unset(project: Project, type_: str | None) -> None:
+def unset(project: Workplace, type_: str | None) -> None:
     """Take back what a person has set.
 
     Raises:
@@ -127,7 +159,7 @@ def unset(project: Project, type_: str | None) -> None:
     _change(project, "unset", None, type_)
 
 
-def rollback(project: Project, type_: str | None) -> None:
+def rollback(project: Workplace, type_: str | None) -> None:
     """Go back to what executed before the newest strategy that was learned.
 
     Raises:
@@ -138,7 +170,7 @@ def rollback(project: Project, type_: str | None) -> None:
     _change(project, "rolled_back", before_last(changes, type_ or ALL), type_)
 
 
-def apply(project: Project) -> Json:
+def apply(project: Workplace) -> Json:
     """Make the candidate of the newest verdict the default, where it is ACCEPT; return the verdict.
 
     Raises:
@@ -158,13 +190,13 @@ def apply(project: Project) -> Json:
     return verdict
 
 
-def export(project: Project) -> Json:
+def export(project: Workplace) -> Json:
     """Return what was measured here, for another project."""
     with project.database.read() as connection:
         return to_file(project.config.project.name or project.folder.name, store.evidence(connection))
 
 
-def take_evidence(project: Project, path: Path) -> Json:
+def take_evidence(project: Workplace, path: Path) -> Json:
     """Take the evidence of another project as a prior; return `project`, and how much is `new`, `known` and `usable`.
 
     Evidence is usable for strategies that have the same parameters here.
@@ -184,9 +216,11 @@ def take_evidence(project: Project, path: Path) -> Json:
     return {"project": origin, "new": new, "known": len(found) - new, "usable": usable}
 
 
-def _change(project: Project, how: Any, strategy: str | None, type_: str | None, verdict_id: int | None = None) -> None:
+def _change(
+    project: Workplace, how: Any, strategy: str | None, type_: str | None, verdict_id: int | None = None
+) -> None:
     if type_ is not None:
-        _check_type(type_, all_types())
+        _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in {*BUILT_IN, *project.config.training.models})])
     one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
     project.database.writer.do(lambda tx: store.change(tx, one))
     settings = project.config.learning

@@ -140,6 +140,7 @@ class Project(Workplace):
         gpu_memory_gb: float | None = None,
         settings: Mapping[str, Any] | None = None,
         bump: "Bump | None" = None,
+        strategy: str | None = None,
     ) -> "JobStatus":
         """Ask for a training of a model and return how the job stands; whoever works on the project trains it.
 
@@ -173,6 +174,7 @@ class Project(Workplace):
             gpu_memory_gb=gpu_memory_gb,
             settings=settings,
             bump=bump,
+            strategy=strategy,
         )
 
     def add_experiences(

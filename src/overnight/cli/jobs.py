@@ -75,6 +75,9 @@ def _submit(
         str | None,
         typer.Option(metavar="PART", help="major, minor or patch of the version goes up; without it, as what changed."),
     ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A strategy, or learned: whichever executes such trainings.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -101,6 +104,7 @@ def _submit(
             gpu_memory_gb=gpu_memory_gb,
             settings=settings_of(setting, "learning_rate=0.01"),
             bump=cast("Bump | None", bump),
+            strategy=strategy,
         )
         if not as_json:
             _say_submitted(project, status)
@@ -162,6 +166,8 @@ def _say_submitted(project: "Project", status: "JobStatus") -> None:
     say(f"job {status.job_id}: {status.items} experiences, {status.total_epochs} epochs, priority {status.priority}")
     if status.placed is not None:
         say(f"  trains in {status.pool}: {status.placed}")
+    if status.strategy is not None:
+        say(f"  strategy {status.strategy}")
     found = expectation(project, status.job_id)
     for name, unit in (("seconds", "takes about"), ("memory_gb", "needs about")):
         if found[name] is not None:

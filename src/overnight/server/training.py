@@ -37,6 +37,8 @@ class Start(Sent):
     checkpoint_enabled: bool = True
     checkpoint_interval: int = Field(DEFAULT_INTERVAL, ge=1)
     """Epochs between two checkpoints."""
+    strategy: Plain | None = None
+    """The name of a strategy, or "learned"."""
 
 
 _JOB = shape(
@@ -45,7 +47,7 @@ _JOB = shape(
     val_metric="number?", submitted_at="string", started_at="string?", completed_at="string?", error="string?",
     waiting="string?", priority="string", model_version="string?", items="integer", items_per_s="number?",
     time_left_s="number?", run_id="integer", training_run_id="integer?", submitted_by="string?", pool="string",
-    placed="string?", cost="number?",
+    placed="string?", strategy="string?", cost="number?",
 )  # fmt: skip
 _STARTED = shape(job_id="string", status=choice("started", "queued"), estimated_duration_seconds="number?")
 
@@ -84,6 +86,7 @@ def add_to(app: FastAPI, daemon: "Daemon") -> None:
             epochs=wish.epochs,
             priority=wish.priority,
             checkpoint_interval=wish.checkpoint_interval if wish.checkpoint_enabled else 0,
+            strategy=wish.strategy,
         )
         status = jobs.begins(project, status.job_id)
         seconds = job_status.expectation(project, status.job_id)["seconds"]

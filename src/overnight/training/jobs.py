@@ -28,7 +28,8 @@ class Wish:
 
     `memory_gb` (10^9 bytes) None means that no limit is set, `gpu_memory_gb` None that it has its `gpus` for itself. It
     is trained by the class `trainer` or by `program`, in `pool` (None: on this machine), and `placed` says why there.
-    `bump` says which part of its version's number goes up; None: as what has changed asks for.
+    `bump` says which part of its version's number goes up; None: as what has changed asks for. `strategy` is the one of
+    strategy learning by which it trains: its `name`, `why` that one, and which of its parameters are `unused`.
 
     Raises:
         UserMistake: a field cannot work; the message names it.
@@ -49,6 +50,7 @@ class Wish:
     pool: str | None = None
     placed: str | None = None
     bump: Bump | None = None
+    strategy: Mapping[str, Any] | None = None  # Any: JSON
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, Mapping):
