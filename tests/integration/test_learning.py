@@ -212,6 +212,17 @@ def test_a_candidate_that_is_not_shown_to_be_better_changes_no_default_and_no_fi
         assert path.read_text() == "as it was\n" and (tmp_path / "p" / "overnight.toml").read_bytes() == toml
 
 
+def test_from_the_second_iteration_on_two_are_drawn_for_each_exercise_with_a_chance_that_is_kept(mine):
+    with project_of(mine) as project:
+        before = {row.run_id for row in rows_of(project)}
+        see(project, iterations=2, validate=False)
+        rows = [row for row in rows_of(project) if row.run_id not in before]
+    first, second = ([row for row in rows if (row.propensity is None) is drawn] for drawn in (True, False))
+    assert len(first) == 6 * 4 and len(second) == 6 * 2
+    assert all(0 < row.propensity <= 1 for row in second)
+    assert sum(row.strategy == "aggressive" for row in second) == 6, "it is by far the best of what was executed before"
+
+
 def test_where_nothing_can_be_executed_it_fails_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(program, "EXERCISE", "broken")
     with project_of(tmp_path / "p", '[tasks.broken]\naction = ["no_such_program"]\nmax_retries = 0\n') as project:

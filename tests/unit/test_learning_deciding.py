@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from overnight.learning.allocation import allocated, trials_of
 from overnight.learning.deciding import Pair, candidate_of, verdict_of
 from overnight.learning.profiles import Execution
 from overnight.proof.gate import Decision
@@ -45,6 +46,28 @@ class World:
                 )
         return found
 
+    def drawn(self, exercises, before):
+        """Return the executions of a later iteration, by the strategies that are drawn for each exercise."""
+        trials = trials_of([], [(one.strategy, one.score) for one in before])
+        found = []
+        for place, some in enumerate(allocated(NAMES, trials, exercises, self.draw)):
+            difficulty, type_ = self.draw.gauss(0, 10), TYPES[place % len(TYPES)]
+            for one in some:
+                self.count += 1
+                score = self.score(one.strategy, type_, difficulty)
+                found.append(
+                    Execution(
+                        run_id=self.count,
+                        strategy=one.strategy,
+                        type=type_,
+                        success_rate=0.5,
+                        score=score,
+                        time_s=1.0,
+                        at_us=self.count,
+                    )
+                )
+        return found
+
     def pairs(self, exercises, candidate, champion):
         found = []
         for place in range(exercises):
@@ -60,9 +83,12 @@ class World:
 
 
 def session(seed, skills, *, default="balanced"):
-    """Return the candidate of a session of 30 exercises, and what 60 fresh ones say of it."""
+    """Return the candidate of a session of 3 iterations of 10 exercises, and what 60 fresh ones say of it."""
     world = World(seed, skills)
-    found = candidate_of(world.executions(30), rate=0.3, minimum=5, champion=lambda _: default)
+    executions = world.executions(10)
+    for _ in range(2):
+        executions += world.drawn(10, executions)
+    found = candidate_of(executions, rate=0.3, minimum=5, champion=lambda _: default)
     if found.name is None:
         return None, None
     return found.name, verdict_of(world.pairs(60, found.name, default), minimum_gain=0.05)

@@ -89,6 +89,24 @@ def came_out(connection: sa.Connection, type_: str | None = None) -> list[Json]:
     return [dict(row._mapping) for row in connection.execute(sa.select(both).order_by(both.c.at_us, both.c.place))]
 
 
+def scores(
+    connection: sa.Connection, parameters: Mapping[str, Collection[str]], types: Collection[str]
+) -> list[tuple[str, float]]:
+    """Return the scores of strategies at types of task, oldest first: of exercises, and of work elsewhere."""
+    here = [
+        (one.at_us, one.strategy, one.score)
+        for one in executed(connection, parameters)
+        if one.type in types and one.score is not None
+    ]
+    query = sa.select(outcomes).where(outcomes.c.type.in_(sorted(types)), outcomes.c.source != "verified")
+    elsewhere = [
+        (row.at_us, row.strategy, row.score)
+        for row in connection.execute(query.order_by(outcomes.c.at_us, outcomes.c.outcome_id))
+        if row.strategy in parameters and row.score is not None
+    ]
+    return [(strategy, score) for _, strategy, score in sorted(here + elsewhere, key=lambda one: one[0])]
+
+
 def of_session(connection: sa.Connection, session_id: int) -> list[Json]:
     """Return the executions of a session as rows, `detail` read from its JSON."""
     query = sa.select(executions).where(executions.c.session_id == session_id).order_by(executions.c.run_id)

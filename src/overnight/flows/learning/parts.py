@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from overnight.base.learning_settings import LearningSettings
@@ -13,6 +14,7 @@ from overnight.db.database import Database
 from overnight.db.writer import Tx
 from overnight.flows.learning.files import Files
 from overnight.learning import custom, store
+from overnight.learning.allocation import allocated, trials_of
 from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
 from overnight.learning.defaults import ALL, Change, chosen
@@ -105,8 +107,17 @@ def _number(begun: Json, told: str, size: int) -> int:
 
 
 def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number: int) -> list[list[Json]]:
-    """Return by which strategies each exercise is executed: by all of them."""
-    return [[{"way": name, "strategy": name} for name in begun["strategies"]] for _ in exercises]
+    """Return by which strategies each exercise is executed: by all of them at first, then as `allocation` draws."""
+    strategies = list(begun["strategies"])
+    if number == 1:
+        return [[{"way": name, "strategy": name} for name in strategies] for _ in exercises]
+    types = {one["type"] for one in exercises}
+    with learning.database.read() as connection:
+        evidence = [one for _, one in store.prior(connection, _digests(begun)) if one.type in types]
+        scores = store.scores(connection, _digests(begun), types)
+    draw = Random(_number(begun, f"allocate {number}", 8))  # noqa: S311  # not a secret
+    drawn = allocated(strategies, trials_of(evidence, scores), len(exercises), draw)
+    return [[{"way": one.strategy, **asdict(one)} for one in some] for some in drawn]
 
 
 def champion(begun: Json, type_: str) -> str:

@@ -1,0 +1,1 @@
+"""Which strategy to try next, and what another choice would have brought."""
