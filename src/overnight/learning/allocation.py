@@ -2,8 +2,8 @@
 
 In the first iteration all do. From the second on, `EACH` of them are drawn for each exercise by discounted Thompson
 sampling (`selection.bandits`), so that those that may be the best are executed most; two, so that scores can be
-compared on one exercise. The chance that each had is kept with its execution. What came of work elsewhere counts as it does
-here; evidence of other projects comes before all that, and counts for less.
+compared on one exercise. The chance that each had is kept with its execution. What came of work elsewhere counts as
+it does here; evidence of other projects comes before all that, and counts for less.
 """
 
 from collections.abc import Iterable, Sequence
