@@ -1,4 +1,4 @@
-"""Makes exercises of all kinds: those that train models, and, where there is one, those for a coding agent. Pure."""
+"""Makes exercises of all kinds: those that train models, and, where there is one, those for a coding agent."""
 
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Self
 
 from overnight.base.errors import UserMistake
@@ -122,7 +121,7 @@ def _path(found: object, where: str) -> str:
     """Return a path that stays inside of the workspace, in its one form."""
     if not isinstance(found, str) or not found or "\x00" in found or len(found) > _LONGEST_PATH:
         raise UserMistake(f"{where}: {found!r} is no path")
-    path = PurePosixPath(found)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
+    parts = [part for part in found.split("/") if part not in ("", ".")]
+    if found.startswith("/") or ".." in parts or not parts:
         raise UserMistake(f"{where}: {found!r} leads out of the workspace")
-    return str(path)
+    return "/".join(parts)

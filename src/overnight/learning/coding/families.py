@@ -1,4 +1,4 @@
-"""All exercises for coding agents by their types: the same for the same seed, and fresh ones for each other seed. Pure.
+"""All exercises for coding agents by their types: the same for the same seed, and fresh ones for each other seed.
 
 Exercises of type "fleet" are flows over several agents: a designer, an author and a tester take turns in one workspace,
 and what each of them leaves is judged. They are made only where they are asked for.
