@@ -162,3 +162,9 @@ def test_the_settings_of_rate_and_minimum_are_heeded():
 
 def test_one_pair_says_nothing():
     assert verdict_of([Pair(type="noisy", candidate=100, champion=0)], minimum_gain=0.05) is None
+
+
+def test_the_level_of_a_verdict_is_that_of_its_look():
+    pairs = World(1, {"aggressive": everywhere(0.3)}).pairs(20, "aggressive", "balanced")
+    first, second = (verdict_of(pairs, minimum_gain=0.05, alpha=alpha) for alpha in (0.05, 0.0125))
+    assert (first.alpha, second.alpha) == (0.05, 0.0125) and second.lower < first.lower

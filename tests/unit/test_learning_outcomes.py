@@ -31,6 +31,7 @@ def test_an_outcome_is_what_its_line_says():
         {"lines": 3.0},
     )
     assert one.at_us == 1795723200 * 1_000_000 and one.propensity == 0.5 and one.strategy is None
+    assert outcome_of(told(features=...)).features is None
     assert outcome_of(told(success=0.25)).success == 0.25 and outcome_of(told(success=False)).success == 0.0
     assert outcome_of(told(timestamp="2026-11-26T20:00:00")).at_us == one.at_us, "without a zone it is UTC"
 
@@ -56,6 +57,7 @@ def test_the_same_line_or_id_is_the_same_outcome():
         (told(time_s=-1), r"^time_s: -1 is not a number of at least 0$"),
         (told(time_s=math.inf), r"^time_s: inf is not finite$"),
         (told(time_s=math.nan), r"^time_s: nan is not a number"),
+        (told(features={1: 2, "a": True}), r"^features\.a: True is not a number$"),
         (told(propensity=0), r"^propensity: 0\.0, but what was chosen had a chance$"),
         (told(features=[1]), r"^features: \[1\] is not a table of numbers$"),
         (told(features={"a": "b"}), r"^features\.a: 'b' is not a number$"),
