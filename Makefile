@@ -18,7 +18,7 @@ TORCH_ONLY := src/overnight/training/models/torch_*
 # Two workers leave two cores idle for nearly half of the time, while tests wait; an idle one takes tests from the others.
 PYTEST := $(PY) -m pytest -n 3 --dist worksteal
 
-.PHONY: help setup demo demo-learn test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets mutants bench docs fmt
+.PHONY: help setup demo demo-learn test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets interop-open-bandit mutants bench docs fmt
 
 help: ## list these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -118,6 +118,10 @@ $(DATASETS): | $(BUILT)
 	@.venv-datasets/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/datasets.txt
 	@.venv-datasets/bin/python -m pip install --quiet --disable-pip-version-check --no-deps trl==1.16.0
 	@rm -f .venv-datasets/.built-* && touch $@
+
+interop-open-bandit: $(BUILT) ## off-policy estimates on real logged choices, which are downloaded and not installed
+	@mkdir -p .interop && $(PY) -m pip download --quiet --disable-pip-version-check --no-deps --dest .interop obp==0.4.1
+	OVERNIGHT_TEST_OPEN_BANDIT=$(CURDIR)/.interop/obp-0.4.1-py3-none-any.whl $(PY) -m pytest -q tests/unit/test_open_bandit.py
 
 docs: $(BUILT) ## write the parts of the documentation that follow from the code and from a real training
 	$(PY) docs/build.py
