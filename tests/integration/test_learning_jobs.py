@@ -1,6 +1,7 @@
 """Trainings by a strategy: which one executes them, why, and what it changes."""
 
 import json
+import sys
 
 import pytest
 
@@ -85,3 +86,45 @@ def test_the_command_line_says_which_strategy_and_why(tmp_path, capsys):
     assert "strategy balanced (the default of the settings)" in capsys.readouterr().out
     assert main(["--project", str(tmp_path), *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["strategy"] == "balanced (the default of the settings)"
+
+
+PROGRAM = """
+import json, sys
+strategy = json.loads(sys.argv[1])
+print(json.dumps({"rate": strategy["training"]["learning_rate"], "attempts": strategy["agent"]["attempts"]}))
+sys.exit(strategy["name"] == "aggressive")
+"""
+
+
+def test_a_task_gets_the_strategy_as_an_argument_and_what_comes_of_it_counts(tmp_path, capsys):
+    (tmp_path / "work.py").write_text(PROGRAM)
+    toml = f'[tasks.mail]\naction = ["{sys.executable}", "work.py", "{{strategy}}"]\nmax_retries = 0\n'
+    (tmp_path / "overnight.toml").write_text(toml)
+
+    def run(*words):
+        code = main(["--project", str(tmp_path), *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    code, out, err = run("tasks", "run", "mail", "--strategy", "conservative", "--json")
+    assert code == 0 and "strategy conservative (it was asked for)" in err
+    assert json.loads(out)["result"] == {"rate": 0.001, "attempts": 3}
+    assert run("learn", "set", "aggressive", "--type", "task:mail")[0] == 0
+    assert run("tasks", "run", "mail", "--strategy", "learned")[0] == 1
+    found = json.loads(run("learn", "predict", "task:mail", "--json")[1])
+    assert (found["n"], found["success_rate"]) == (2, 0.5)
+    assert json.loads(run("learn", "predict", "task:mail", "--json")[1])["n"] == 2, "each run counts once"
+    code, _, err = run("tasks", "run", "mail", "--strategy", "agressive")
+    assert code == 2 and "did you mean aggressive?" in err
+
+
+def test_what_came_of_a_job_counts(tmp_path, capsys):
+    (tmp_path / "overnight.toml").write_text("")
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in texts()))
+    words = ["jobs", "submit", "nlu", "--data", str(path), "--epochs", "4", "--strategy", "aggressive", "--wait"]
+    assert main(["--project", str(tmp_path), *words]) == 0
+    capsys.readouterr()
+    assert main(["--project", str(tmp_path), "learn", "recommend", "--json"]) == 0
+    [one] = json.loads(capsys.readouterr().out)
+    assert (one["type"], one["agent"], one["success_rate"]) == ("job:nlu", "nlu", 1.0)

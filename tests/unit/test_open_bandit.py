@@ -1,8 +1,8 @@
 """What logged choices of a shop say of another policy, beside what that policy really brought there.
 
 The Open Bandit sample (Saito, Aihara, Matsutani and Narita 2020, arXiv:2008.07146) lies in the wheel of obp 0.4.1,
-which `make interop-open-bandit` downloads and does not install: 10,000 choices at random of campaign "all", and as many by
-Bernoulli Thompson sampling, with the priors by which that policy chose.
+which `make interop-open-bandit` downloads and does not install: 10,000 choices at random of campaign "all", and as
+many by Bernoulli Thompson sampling, with the priors by which that policy chose.
 """
 
 import csv

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from overnight.app.learning_production import JOBS, TASKS
 from overnight.app.workplace import Workplace
 from overnight.base.errors import UserMistake, said_by
 from overnight.base.files import to_json
@@ -23,15 +24,13 @@ from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
 from overnight.learning.drawing import all_types, types_of
 from overnight.learning.evidence import from_file, to_file
 from overnight.learning.scoring import weights_of
-from overnight.learning.strategies import named, strategies_of
+from overnight.learning.strategies import Strategy, named, strategies_of
 from overnight.learning.transfer import transferred
 from overnight.training.kinds import BUILT_IN, Kind, load_trainer
 
 Json = dict[str, Any]
 LEARNED = "learned"
 """Stands for whichever strategy executes a type of task."""
-JOBS = "job:"
-"""Begins the type of the trainings of a model_type: "job:nlu"."""
 
 
 def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
@@ -116,14 +115,7 @@ def for_training(project: Workplace, kind: Kind, strategy: str, epochs: int) -> 
         UnknownName: there is no such strategy.
         UserMistake: it is an ensemble, or the model_type is trained by a program, whose settings nobody knows.
     """
-    strategies, why = strategies_of(project.config.learning), "it was asked for"
-    name = strategy
-    if strategy == LEARNED:
-        choice = default_of(project, f"{JOBS}{kind.model_type}")
-        name, why = choice.strategy, choice.why
-    one = named(strategies, name)
-    if one.members:
-        raise UserMistake(f"strategy: {name} is an ensemble, which executes exercises alone")
+    name, why, one = _named(project, f"{JOBS}{kind.model_type}", strategy)
     if kind.trainer is None:
         raise UserMistake(
             f"strategy: {kind.model_type} is trained by a program, and what its settings are is not known"
@@ -131,6 +123,31 @@ def for_training(project: Workplace, kind: Kind, strategy: str, epochs: int) -> 
     defaults = getattr(load_trainer(kind.model_type, kind.trainer), "DEFAULTS", {})
     found = transferred(one.ways[0].training, {**defaults, **kind.settings}, epochs)
     return {"name": name, "why": why, "unused": list(found.unused)}, found.epochs, dict(found.settings)
+
+
+def for_task(project: Workplace, task_id: str, strategy: str) -> Json:
+    """Return a strategy as the argument `strategy` of a task's run: `name`, `why`, `training` and `agent`.
+
+    "learned" is the one that executes the task, whether it was learned or set.
+
+    Raises:
+        UnknownName: there is no such strategy.
+        UserMistake: it is an ensemble.
+    """
+    name, why, one = _named(project, f"{TASKS}{task_id}", strategy)
+    way = asdict(one.ways[0])
+    return {"name": name, "why": why, "training": way["training"], "agent": way["agent"]}
+
+
+def _named(project: Workplace, type_: str, strategy: str) -> tuple[str, str, Strategy]:
+    strategies, name, why = strategies_of(project.config.learning), strategy, "it was asked for"
+    if strategy == LEARNED:
+        choice = default_of(project, type_)
+        name, why = choice.strategy, choice.why
+    one = named(strategies, name)
+    if one.members:
+        raise UserMistake(f"strategy: {name} is an ensemble, which executes exercises alone")
+    return name, why, one
 
 
 def set_default(project: Workplace, strategy: str, type_: str | None) -> None:
@@ -220,7 +237,9 @@ def _change(
     project: Workplace, how: Any, strategy: str | None, type_: str | None, verdict_id: int | None = None
 ) -> None:
     if type_ is not None:
-        _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in {*BUILT_IN, *project.config.training.models})])
+        models = {*BUILT_IN, *project.config.training.models}
+        own = [f"{TASKS}{entry.task.task_id}" for entry in project.book.own()]
+        _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own])
     one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
     project.database.writer.do(lambda tx: store.change(tx, one))
     settings = project.config.learning

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from overnight.app.learning_production import note_production
 from overnight.app.project import Project
 from overnight.base.errors import UnknownName, UserMistake, said_by
 from overnight.base.files import to_json
@@ -54,6 +55,7 @@ def predict(project: Project, type_: str, agent: str | None = None) -> Predictio
     Raises:
         UnknownName: nothing is known of such a type or agent.
     """
+    note_production(project)
     with project.database.read() as connection:
         found = store.came_out(connection)
     types = sorted({one["type"] for one in found})
@@ -68,6 +70,7 @@ def predict(project: Project, type_: str, agent: str | None = None) -> Predictio
 
 def recommend(project: Project) -> list[Json]:
     """Return for each type of task and agent what is predicted and recommended, the least reliable first."""
+    note_production(project)
     with project.database.read() as connection:
         found = store.came_out(connection)
     pairs: dict[tuple[str, str], list[float]] = {}

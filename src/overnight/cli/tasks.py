@@ -10,7 +10,7 @@ from overnight.base.errors import UserMistake
 from overnight.base.instants import US, iso
 from overnight.base.zones import zone_of
 from overnight.cli.place import place_of
-from overnight.cli.printing import print_json, print_table, say, short_moment
+from overnight.cli.printing import note, print_json, print_table, say, short_moment
 
 
 def add_to(app: typer.Typer) -> None:
@@ -173,6 +173,10 @@ def _run(
     with_dependants: Annotated[
         bool, typer.Option("--with-dependants", help="Also run the tasks that come after it.")
     ] = False,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A strategy, or learned: what the run gets as the argument strategy."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would run, with which arguments and limits.")
     ] = False,
@@ -187,8 +191,14 @@ def _run(
     given = arguments(args, arg or [])
     from overnight.cli.running import Wish, perform
 
-    wish = Wish(task_id=name, args=given, wait=wait, with_dependants=with_dependants, as_json=as_json)
     with place_of(ctx).open() as project:
+        if strategy is not None:
+            from overnight.app.learning import for_task
+
+            project.book.get(name)
+            given = {**given, "strategy": for_task(project, name, strategy)}
+            note(f"strategy {given['strategy']['name']} ({given['strategy']['why']})")
+        wish = Wish(task_id=name, args=given, wait=wait, with_dependants=with_dependants, as_json=as_json)
         if dry_run:
             _show_plan(project, wish, as_json=as_json)
             return
