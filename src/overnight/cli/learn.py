@@ -269,7 +269,7 @@ def _apply(ctx: typer.Context, *, as_json: Json = False) -> None:
 def _set(
     ctx: typer.Context, strategy: Annotated[str, typer.Argument(metavar="STRATEGY")], *, type_: Type = None
 ) -> None:
-    """Have a strategy execute, whatever is learned, until it is unset."""
+    """Have a strategy execute until it is unset."""
     from overnight.app import learning
 
     with place_of(ctx).open() as project:

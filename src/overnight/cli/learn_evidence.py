@@ -106,9 +106,9 @@ def _recommend(ctx: typer.Context, *, as_json: Json = False) -> None:
 def _verify(
     ctx: typer.Context, run_id: Annotated[int, typer.Argument(metavar="RUN_ID", min=1)], *, as_json: Json = False
 ) -> None:
-    """Make the checks of an exercise's run again, now, and count what they say.
+    """Make the checks of an exercise's run again.
 
-    A model is trained again by the same seeds; what a coding agent has left was kept, and is judged again. Exit code: 0
+    They count, once for each run. A model is trained again by the same seeds; what a coding agent has left was kept, and is judged again. Exit code: 0
     all checks are passed, 1 they are not.
     """
     import json
