@@ -108,8 +108,8 @@ def _verify(
 ) -> None:
     """Make the checks of an exercise's run again.
 
-    They count, once for each run. A model is trained again by the same seeds; what a coding agent has left was kept, and is judged again. Exit code: 0
-    all checks are passed, 1 they are not.
+    They count, once for each run. A model is trained again by the same seeds; what a coding agent has left was
+    kept, and is judged again. Exit code: 0 all checks are passed, 1 they are not.
     """
     import json
 
