@@ -1,7 +1,9 @@
 """Five scenarios of algorithm selection, generated from seeds and written in the format of ASlib.
 
-They stand for what occurs in real ones, and were fixed before any policy was measured on them; what was tuned was tuned
-on others, of other seeds.
+They stand for what occurs in real ones. How extreme they are was set once, by how far the single best algorithm is
+from the oracle; figures of the default policy were not looked at for that. What the policy has that can be set was
+tuned on scenarios of the same makers with other seeds; that it notices an arm that has become worse was added after
+it had failed on `drift`.
 
 - `sat_like`: 8 algorithms, 800 instances. Log-normal running times from the hardness of an instance and how the
   algorithm bears four hidden properties of it; features are noisy nonlinear functions of these, and some are noise.

@@ -2,13 +2,13 @@
 
     python benchmarks/selection.py [FOLDER ...] [--seeds N] [--quick] [--json]
 
-The protocol of online algorithm selection (Tornede, Bengs and Hüllermeier 2022, "Machine learning for online algorithm
-selection under censored feedback", AAAI): the instances of a scenario come once each, in an order by chance (as they
-stand where that means something); the policy sees an instance's features, chooses one algorithm, and learns its cost
-alone (of running times PAR10). What is told is the sum of the costs divided by that of the oracle, which chooses the
-best algorithm each time: 1 is the best there is. "single best" is the one algorithm that would have been the best for
-all, which nobody knows before. Costs have a heavy tail: all policies get minus the
-square root of a cost as the reward. What of the default policy can be set was tuned on scenarios of other seeds.
+The protocol of online algorithm selection (Tornede, Bengs and Hüllermeier 2022, "Machine learning for online
+algorithm selection under censored feedback", AAAI): the instances of a scenario come once each, in an order by chance
+(as they stand where that means something); the policy sees an instance's features, chooses one algorithm, and learns
+its cost alone (of running times PAR10). What is told is the sum of the costs divided by that of the oracle, which
+chooses the best algorithm each time: 1 is the best there is. "single best" is the one algorithm that would have been
+the best for all, which nobody knows before. Costs have a heavy tail: all policies get minus the square root of a cost
+as the reward. What of the default policy can be set was tuned on scenarios of other seeds; see `scenarios.py`.
 
 FOLDERs are scenarios in the format of ASlib, or folders of such; without one, five that are generated (`scenarios.py`).
 Aims for these: the default's ratio is at least 10 % below that of the exponential average at the median of the
