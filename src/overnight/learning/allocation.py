@@ -8,11 +8,14 @@ it does here; evidence of other projects comes before all that, and counts for l
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from random import Random
+from typing import TYPE_CHECKING
 
 from overnight.learning.evidence import Evidence
 from overnight.learning.selection.bandits import Thompson
 from overnight.learning.selection.policy import Trial
+
+if TYPE_CHECKING:
+    from random import Random
 
 EACH = 2
 
@@ -25,7 +28,7 @@ class Drawn:
     propensity: float
 
 
-def allocated(strategies: Sequence[str], trials: Iterable[Trial], exercises: int, draw: Random) -> list[list[Drawn]]:
+def allocated(strategies: Sequence[str], trials: Iterable[Trial], exercises: int, draw: "Random") -> list[list[Drawn]]:
     """Return by which strategies each of the exercises is executed; `trials` is what is known, oldest first."""
     policy = Thompson(strategies)
     for trial in trials:
