@@ -16,6 +16,9 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Sequence[Any]]:  # Any: a database row
         """Return the rows that are left."""
 
+    def close(self) -> None:
+        """Let go of what the statement still holds."""
+
     def fetchone(self) -> Sequence[Any] | None:  # Any: a database row
         """Return the next row, or None."""
 
@@ -59,6 +62,8 @@ class Prepared:
         try:
             getattr(cursor, how)(sql, given)
         except connection.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # every dialect in use has a driver
+            # The traceback keeps it, and SQLite would wait for it before it takes the transaction back.
+            cursor.close()
             raise sa.exc.DBAPIError(sql, None, error) from error
         return cursor
 
