@@ -66,8 +66,7 @@ class Postgresql:
 
     def insert_new(self, table: sa.Table) -> sa.Executable:
         """Return the insert of a row, a parameter for each column; it leaves a row with the same primary key alone."""
-        values = {column.name: sa.bindparam(column.name, type_=column.type) for column in table.columns}
-        return postgresql.insert(table).values(values).on_conflict_do_nothing(index_elements=[*table.primary_key])
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=[*table.primary_key])
 
     def allocate(self, connection: sa.Connection, table: sa.Table, count: int) -> range | list[int]:
         """Return the next numbers of the table's sequence."""

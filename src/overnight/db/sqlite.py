@@ -62,8 +62,7 @@ class Sqlite:
 
     def insert_new(self, table: sa.Table) -> sa.Executable:
         """Return the insert of a row, a parameter for each column; it leaves a row with the same primary key alone."""
-        values = {column.name: sa.bindparam(column.name, type_=column.type) for column in table.columns}
-        return sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[*table.primary_key])
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=[*table.primary_key])
 
     def allocate(self, connection: sa.Connection, table: sa.Table, count: int) -> range | list[int]:
         """Return the next ids; the write lock is held, so nobody else can take them."""
