@@ -280,6 +280,13 @@ def test_a_run_counts_repeats_that_agree_and_has_no_score_for_an_agent_that_is_n
         run_exercise(_Context(), **told, agent={**settings, "command": ["no_such_agent", "{prompt}"]})
 
 
+def test_answers_that_were_kept_are_judged_where_there_is_no_agent():
+    strategy = {"name": "s", "members": [], "ways": [{"training": {}, "agent": {}}]}
+    told = {"exercise": EXERCISE.to_dict(), "strategy": strategy, "seed": 7, "repeats": 2, "weights": WEIGHTS}
+    found = run_exercise(_Context(), **told, agent={"command": []}, answers=[{"double.py": GOOD}, {}])
+    assert [len(one["checks"]) for one in found["repeats"]] == [2, 2] and found["success_rate"] == 0.5
+
+
 class _Context:
     def progress(self, done, total=None, **figures):
         """Tell nobody."""

@@ -199,6 +199,18 @@ def test_an_agent_that_cannot_be_called_is_refused_in_one_line(change, message):
         agent_of({**AGENT, **change}, {"KEY": "k"})
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("cost: (", r"^learning\.agent\.cost_pattern: 'cost: \(' is no pattern: "),
+        (r"cost: (\d+)", r"^learning\.agent\.cost_pattern: .* names no figure; write one as \(\?P<usd>\[0-9\.\]\+\)$"),
+    ],
+)
+def test_a_pattern_that_finds_no_cost_is_refused_before_anything_is_executed(pattern, message):
+    with pytest.raises(UserMistake, match=message):
+        agent_of({**AGENT, "cost_pattern": pattern}, {"KEY": "k"})
+
+
 def test_what_a_template_names_is_put_in_as_one_word_and_the_rest_is_left():
     assert filled(["{a}-{b}", "{c}", "{A}"], {"a": "1 2", "b": "{c}"}) == ["1 2-{c}", "{c}", "{A}"]
     assert list(names_in(["{a}-{b}", "x"])) == ["a", "b"]

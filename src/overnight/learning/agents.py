@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.clock import Clock, SystemClock
-from overnight.learning.checks import Expected, Judged, ProgramCheck, unmeasured
-from overnight.learning.desk import AgentCommand, Desk, cost_of
-from overnight.learning.executed import Executed, judged
+from overnight.learning.checks import Expected, Judged, ProgramCheck, last_figure, unmeasured
+from overnight.learning.desk import COST, AgentCommand, Desk
+from overnight.learning.executed import Executed, all_known, judged
 from overnight.learning.exercises import Exercise
 from overnight.learning.parameters import AgentParameters
 from overnight.learning.workspaces import Workspace
@@ -54,11 +54,12 @@ def execute(
             one.work()
         best = max(done, key=lambda one: one.passed)
         checked = _checked(exercise, work, best.answer, best.missing, Path(folder), clock)
-    calls = [call for one in done for call in one.calls]
+    peaks = all_known([peak for one in done for peak in one.peak_bytes])
+    costs = all_known([cost for one in done for cost in one.costs])
     measured = {
-        "time_s": sum(call["time_s"] for call in calls),
-        "memory_mb": _most_mb([peak for one in done for peak in one.peak_bytes]),
-        "cost_usd": _sum([cost for one in done for cost in one.costs]),
+        "time_s": sum(call["time_s"] for one in done for call in one.calls),
+        "memory_mb": None if peaks is None else max(peaks) / 1e6,
+        "cost_usd": None if costs is None else sum(costs),
     }
     checked |= {one.name: judged(one, measured) for one in exercise.checks if isinstance(one, Expected)}
     facts = [one.facts() for one in done]
@@ -67,7 +68,7 @@ def execute(
         time_s=measured["time_s"],
         memory_mb=measured["memory_mb"],
         cost_usd=measured["cost_usd"],
-        answers=tuple(f"{name}: {one.passed}" for name, one in checked.items()),
+        answers=_answers(checked),
         facts=facts[0] if len(facts) == 1 else {"ways": facts, "chosen": done.index(best)},
     )
 
@@ -88,7 +89,7 @@ def judge(exercise: Exercise, answer: Mapping[str, str], *, clock: Clock | None 
         checks=checked,
         time_s=clock.monotonic() - began_s,
         memory_mb=None,
-        answers=tuple(f"{name}: {one.passed}" for name, one in checked.items()),
+        answers=_answers(checked),
         facts={"answer": dict(answer)},
     )
 
@@ -141,7 +142,8 @@ class _Session:
         called = self._desk.ask(self._agent, values)
         what = {"role": role, "attempt": attempt, "model": way.model, "temperature": way.temperature}
         self.calls.append({**what, "exit": called.exit, "time_s": called.time_s})
-        self.costs.append(cost_of(called.printed, self._agent.cost))
+        pattern = self._agent.cost
+        self.costs.append(None if pattern is None else last_figure(pattern, COST, called.printed))
         self.peak_bytes.append(called.peak_bytes)
         return called.succeeded
 
@@ -194,12 +196,6 @@ def _checked(  # noqa: PLR0917
     return found
 
 
-def _most_mb(peaks: Sequence[int | None]) -> float | None:
-    known = [peak for peak in peaks if peak is not None]
-    return max(known) / 1e6 if known and len(known) == len(peaks) else None
-
-
-def _sum(costs: Sequence[float | None]) -> float | None:
-    """Return the sum where all are known: what nobody has said is not 0."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if known and len(known) == len(costs) else None
+def _answers(checked: Mapping[str, Judged]) -> tuple[str, ...]:
+    """Return what can be compared with another repeat: whether each check is passed."""
+    return tuple(f"{name}: {one.passed}" for name, one in checked.items())

@@ -140,9 +140,8 @@ class ProgramCheck:
         """
         if self.pattern is None:
             return Judged(passed=code == 0, score=0.0 if code else 100.0, value=float(code))
-        told = [found["value"] for found in re.finditer(self.pattern, printed, re.MULTILINE)]
-        value = _figure(told[-1]) if told else math.nan
-        if not math.isfinite(value):
+        value = last_figure(self.pattern, "value", printed)
+        if value is None:
             return unmeasured("it has printed no figure")
         passed = value >= self.bound if self.at_least else value <= self.bound
         near = 0.0 if passed else (value / self.bound if self.at_least else self.bound / value)
@@ -177,7 +176,7 @@ class ProgramCheck:
         told = {"name": values["name"], "command": tuple(command), "timeout_s": float(timeout_s)}
         if not given:
             return cls(**told)
-        _check_pattern(values["pattern"], f"{where}.pattern")
+        check_pattern(values["pattern"], "value", f"{where}.pattern")
         _positive(values["bound"], f"{where}.bound")
         if not isinstance(values["at_least"], bool):
             raise UserMistake(f"{where}.at_least: {values['at_least']!r} is neither true nor false")
@@ -206,20 +205,28 @@ def checks_of(found: object, where: str) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _figure(told: str | None) -> float:
+def last_figure(pattern: str, group: str, printed: str) -> float | None:
+    """Return the figure of the last match of a pattern in a text; None where there is none, or no finite number."""
+    told = [found[group] for found in re.finditer(pattern, printed, re.MULTILINE)]
     try:
-        return float(told or "nan")
+        value = float(told[-1] or "nan") if told else math.nan
     except ValueError:
-        return math.nan
+        return None
+    return value if math.isfinite(value) else None
 
 
-def _check_pattern(pattern: object, where: str) -> None:
+def check_pattern(pattern: object, group: str, where: str) -> None:
+    """Check a pattern by which a figure is found.
+
+    Raises:
+        UserMistake: it is no pattern, or has no group of that name.
+    """
     try:
         groups = re.compile(str(pattern), re.MULTILINE).groupindex
     except re.error as error:
         raise UserMistake(f"{where}: {pattern!r} is no pattern: {error}") from error
-    if "value" not in groups:
-        raise UserMistake(f"{where}: {pattern!r} names no figure; write one as (?P<value>[0-9.]+)")
+    if group not in groups:
+        raise UserMistake(f"{where}: {pattern!r} names no figure; write one as (?P<{group}>[0-9.]+)")
 
 
 def _positive(value: object, where: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
 from overnight.learning.checks import table
-from overnight.learning.exercises import COMPLEXITIES, Exercise
+from overnight.learning.exercises import COMPLEXITIES, WORKSPACE, Exercise
 from overnight.learning.recipes import Recipe
 from overnight.learning.workspaces import Workspace
 from overnight.proof.splits import position
@@ -45,7 +45,7 @@ def _exercise(found: object, place: int, complexity: str) -> Exercise:
     try:
         told = {"complexity": complexity, **found} if isinstance(found, Mapping) else found
         made = Exercise.from_dict(told)
-        (Workspace if made.kind == "workspace" else Recipe).from_dict(made.work)
+        (Workspace if made.kind == WORKSPACE else Recipe).from_dict(made.work)
     except UserMistake as error:
         raise UserMistake(f"tasks[{place}]: {error}") from None
     return made

@@ -6,7 +6,6 @@ folder of their own. Without namespaces nothing is run.
 """
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,8 @@ FILE_BYTES = 100_000_000
 """Of the largest file that an agent or a check may write."""
 ANSWER_BYTES = 1_000_000
 """Of the largest file that is taken for an answer."""
+COST = "usd"
+"""The group of a pattern in which an agent says what it has cost."""
 _KEPT = 65_536
 """Of what a program prints, the end."""
 _GRACE_S = 2.0
@@ -155,12 +156,3 @@ class Desk:
             time_s=self._clock.monotonic() - began_s,
             peak_bytes=child.peak_bytes,
         )
-
-
-def cost_of(printed: str, pattern: str | None) -> float | None:
-    """Return what a call says to have cost, in US dollars: the last figure; None where it says nothing."""
-    told = [found["usd"] for found in re.finditer(pattern, printed)] if pattern else []
-    try:
-        return float(told[-1]) if told else None
-    except (TypeError, ValueError):
-        return None

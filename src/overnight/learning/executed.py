@@ -1,6 +1,6 @@
 """What an execution of an exercise was, whoever has executed it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +32,12 @@ class Executed:
     def to_dict(self) -> dict[str, Any]:  # Any: JSON
         """Return it as JSON."""
         return {**asdict(self), "answers": list(self.answers)}
+
+
+def all_known(values: Sequence[float | None]) -> list[float] | None:
+    """Return the values where all are known; None where there are none, or one is not: it does not count as 0."""
+    known = [value for value in values if value is not None]
+    return known if known and len(known) == len(values) else None
 
 
 def judged(check: Expected, measured: Mapping[str, float | None]) -> Judged:

@@ -10,9 +10,9 @@ from overnight.base.errors import said_by
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.learning import agents, trainings
-from overnight.learning.checks import ProgramCheck
-from overnight.learning.desk import AgentCommand
-from overnight.learning.executed import CannotExecute, Executed
+from overnight.learning.checks import ProgramCheck, check_pattern
+from overnight.learning.desk import COST, AgentCommand
+from overnight.learning.executed import CannotExecute, Executed, all_known
 from overnight.learning.exercises import TRAINING, Exercise
 from overnight.learning.scoring import agreement_of, score
 from overnight.learning.strategies import Strategy
@@ -41,10 +41,11 @@ def run_exercise(
         CannotExecute: there is no agent, or nothing can be executed here, whatever the strategy.
     """
     what, how = Exercise.from_dict(exercise), Strategy.from_dict(strategy)
-    execute = _by_training if what.kind == TRAINING else _by_agent(agent)
     if answers is not None:
         what = replace(what, checks=tuple(check for check in what.checks if isinstance(check, ProgramCheck)))
-        execute = lambda exercise, strategy, at: agents.judge(exercise, answers[at - seed])  # noqa: E731
+        execute = _kept(answers, seed)
+    else:
+        execute = _by_training if what.kind == TRAINING else _by_agent(agent)
     done: list[Executed | str] = []
     for repeat in range(repeats):
         ctx.progress(repeat, repeats)
@@ -59,22 +60,30 @@ def run_exercise(
     success = sum(passed) / repeats
     time_s = sum(one.time_s for one in good) / len(good) if len(good) == repeats else what.limit_s
     agreement = agreement_of([one.answers for one in good]) if len(good) == repeats else 0.0
+    costs = all_known([None if isinstance(one, str) else one.cost_usd for one in done])
     found = score(success_rate=success, time_s=time_s, limit_s=what.limit_s, agreement=agreement, weights=weights)
     return {
         "success_rate": success,
         "time_s": time_s,
-        "cost_usd": _mean([one.cost_usd for one in good]) if len(good) == repeats else None,
+        "cost_usd": None if costs is None else sum(costs) / repeats,
         "score": found.total,
         "parts": {"success": found.success, "speed": found.speed, "reliability": found.reliability},
         "repeats": [{"error": one} if isinstance(one, str) else one.to_dict() for one in done],
     }
 
 
+Execute = Callable[[Exercise, Strategy, int], Executed]
+
+
+def _kept(answers: Sequence[Mapping[str, str]], first: int) -> Execute:
+    return lambda exercise, strategy, seed: agents.judge(exercise, answers[seed - first])
+
+
 def _by_training(exercise: Exercise, strategy: Strategy, seed: int) -> Executed:
     return trainings.execute(exercise, [way.training for way in strategy.ways], seed)
 
 
-def _by_agent(settings: Json) -> Callable[[Exercise, Strategy, int], Executed]:
+def _by_agent(settings: Json) -> Execute:
     agent = agent_of(settings, environment())
     return lambda exercise, strategy, seed: agents.execute(
         exercise, [way.agent for way in strategy.ways], agent, seed=seed
@@ -86,6 +95,7 @@ def agent_of(settings: Json, variables: Mapping[str, str]) -> AgentCommand:
 
     Raises:
         CannotExecute: there is none, its prompt is not put in, or a variable is not set.
+        UserMistake: the pattern that finds its cost cannot be used.
     """
     if not settings["command"]:
         raise CannotExecute("learning.agent.command: missing; exercises of this type are executed by a coding agent")
@@ -98,6 +108,8 @@ def agent_of(settings: Json, variables: Mapping[str, str]) -> AgentCommand:
     for name in settings["environment"]:
         if name not in variables:
             raise CannotExecute(f"learning.agent.environment: the variable {name} is not set")
+    if settings["cost_pattern"] is not None:
+        check_pattern(settings["cost_pattern"], COST, "learning.agent.cost_pattern")
     return AgentCommand(
         argv=tuple(settings["command"]),
         environment={name: variables[name] for name in settings["environment"]},
@@ -106,8 +118,3 @@ def agent_of(settings: Json, variables: Mapping[str, str]) -> AgentCommand:
         timeout_s=settings["timeout_s"],
         cost=settings["cost_pattern"],
     )
-
-
-def _mean(costs: Sequence[float | None]) -> float | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) / len(known) if known and len(known) == len(costs) else None

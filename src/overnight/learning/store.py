@@ -50,13 +50,21 @@ def _execution(row: sa.Row[Any]) -> Execution:
 
 def note_outcomes(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> int:
     """Keep outcomes (the columns of the table, less its id; `at_us` None: now), each key once; return how many."""
-    there = sa.select(outcomes.c.key).where(outcomes.c.key.in_([row["key"] for row in rows]))
+    return _keep_new(
+        tx, outcomes, [{**row, "at_us": tx.now_us if row["at_us"] is None else row["at_us"]} for row in rows]
+    )
+
+
+def _keep_new(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Add rows, less their ids, whose `key` is not there yet, each key once; return how many."""
+    there = sa.select(table.c.key).where(table.c.key.in_([row["key"] for row in rows]))
     known = set(tx.connection.execute(there).scalars())
     new = {row["key"]: row for row in rows if row["key"] not in known}
-    ids = tx.dialect.allocate(tx.connection, outcomes, len(new)) if new else ()
-    for outcome_id, row in zip(ids, new.values(), strict=True):
-        at_us = tx.now_us if row["at_us"] is None else row["at_us"]
-        tx.connection.execute(sa.insert(outcomes).values({**row, "at_us": at_us, "outcome_id": outcome_id}))
+    if new:
+        [number] = table.primary_key
+        ids = tx.dialect.allocate(tx.connection, table, len(new))
+        numbered = [{**row, number.name: one} for one, row in zip(ids, new.values(), strict=True)]
+        tx.connection.execute(sa.insert(table), numbered)
     return len(new)
 
 
@@ -166,14 +174,8 @@ def evidence(connection: sa.Connection) -> list[Evidence]:
 
 def note_priors(tx: Tx, origin: str, found: Sequence[tuple[str, Evidence]], by: str) -> int:
     """Keep evidence of another project, each key once; return how many are new."""
-    there = sa.select(priors.c.key).where(priors.c.key.in_([key for key, _ in found]))
-    known = set(tx.connection.execute(there).scalars())
-    new = {key: one for key, one in found if key not in known}
-    ids = tx.dialect.allocate(tx.connection, priors, len(new)) if new else ()
-    for prior_id, (key, one) in zip(ids, new.items(), strict=True):
-        row = {**vars(one), "prior_id": prior_id, "key": key, "origin": origin, "by": by, "at_us": tx.now_us}
-        tx.connection.execute(sa.insert(priors).values(row))
-    return len(new)
+    rows = [{**vars(one), "key": key, "origin": origin, "by": by, "at_us": tx.now_us} for key, one in found]
+    return _keep_new(tx, priors, rows)
 
 
 def prior(connection: sa.Connection, parameters: Mapping[str, Collection[str]]) -> list[tuple[str, Evidence]]:

@@ -3,7 +3,7 @@
 A policy says how likely it is to choose which arm, is told what came of the choice, and keeps nothing else: whoever
 hands it the trials that are on record, oldest first, has it as it was.
 
-    policy = contextual_policy(["conservative", "balanced"])     # of `overnight.learning.selection.contextual`
+    policy = Contextual(["conservative", "balanced"])     # of `overnight.learning.selection.contextual`
     for trial in recorded:
         policy.learn(trial)
     choice = choose(policy, {"type": "tabular_noisy", "items": 400}, Random(seed))

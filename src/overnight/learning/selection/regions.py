@@ -49,10 +49,8 @@ class Regions:
         self._forest = grow(points, _targets(self.left, arm, arms), trees=TREES, leaf=LEAF, seed=len(trials))
         self._counts = np.zeros((self._forest.nodes, arms))
         self._sums = np.zeros_like(self._counts)
-        for place, leaves in zip(places, self._forest.leaves(points), strict=True):
-            self._counts[leaves, place] += 1
         for left, place, leaves in zip(self.left, places, self._forest.leaves(points), strict=True):
-            self._sums[leaves, place] += left
+            self._count(leaves, place, left)
 
     def find(self, features: Features) -> "Found":
         """Return where the trees put a piece of work."""
@@ -61,8 +59,11 @@ class Regions:
 
     def add(self, found: "Found", place: int, left: float) -> None:
         """Count what an arm has brought for that work, without how hard it is."""
-        self._counts[found.leaves, place] += 1
-        self._sums[found.leaves, place] += left
+        self._count(found.leaves, place, left)
+
+    def _count(self, leaves: Places, place: int, left: float) -> None:
+        self._counts[leaves, place] += 1
+        self._sums[leaves, place] += left
 
     def belief(self, found: "Found", known: Belief) -> Belief:
         """Return what is known of the arms for that work; `known` is what is known of them for all work."""
