@@ -7,8 +7,8 @@ from typing import Any
 
 from overnight.app.learning_production import JOBS, TASKS
 from overnight.app.workplace import Workplace
-from overnight.base.errors import UserMistake, said_by
-from overnight.base.files import to_json
+from overnight.base.errors import UserMistake
+from overnight.base.files import text_of, to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import iso
 from overnight.base.learning import LEARN
@@ -17,7 +17,8 @@ from overnight.base.vocabulary import suggestion
 from overnight.db.writer import Tx
 from overnight.engine import store as runs
 from overnight.engine.submit import Request, submit
-from overnight.flows.learning.files import Files, profiles_json
+from overnight.flows.learning import parts
+from overnight.flows.learning.files import profiles_json
 from overnight.learning import custom, store
 from overnight.learning.coding.families import FLEET
 from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
@@ -65,10 +66,7 @@ def tasks_of(path: Path) -> list[Json]:
     Raises:
         UserMistake: it cannot be read, or an exercise of it cannot be executed; the message names file and place.
     """
-    try:
-        told = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserMistake(f"{path}: cannot be read: {said_by(error)}") from None
+    told = text_of(path)
     try:
         return [one.to_dict() for one in custom.read(told, toml=path.suffix == ".toml")]
     except UserMistake as error:
@@ -81,17 +79,17 @@ def status(project: Workplace) -> Json:
     What another project has measured stands apart, as `imported`.
     """
     settings = project.config.learning
-    strategies = strategies_of(settings)
+    told = parts.terms(settings)
+    digests = parts.digests(told)
     with project.database.read() as connection:
-        executions = store.executed(connection, {name: one.digests for name, one in strategies.items()})
+        executions = store.executed(connection, digests)
         changes = store.changes(connection)
         verdict = store.newest_verdict(connection)
-        imported = store.prior(connection, {name: one.digests for name, one in strategies.items()})
-    told = {"strategies": strategies, "rate": settings.rate, "minimum": settings.minimum_samples}
+        imported = store.prior(connection, digests)
     types = sorted({one.type for one in executions})
     return {
         "strategies": profiles_json(told, executions),
-        "parameters": {name: one.to_dict() for name, one in strategies.items()},
+        "parameters": told["strategies"],
         "default": asdict(chosen(changes, ALL, settings.default)),
         "types": {type_: asdict(chosen(changes, type_, settings.default)) for type_ in types},
         "verdict": None if verdict is None else {**verdict["verdict"], "at": iso(verdict["at_us"])},
@@ -221,15 +219,14 @@ def take_evidence(project: Workplace, path: Path) -> Json:
     Raises:
         UserMistake: the file cannot be read, or is none of another project.
     """
+    told = text_of(path)
     try:
-        origin, found = from_file(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserMistake(f"{path}: cannot be read: {said_by(error)}") from None
+        origin, found = from_file(told)
     except UserMistake as error:
         raise UserMistake(f"{path}: {error}") from None
     new = project.database.writer.do(lambda tx: store.note_priors(tx, origin, found, user()))
-    strategies = strategies_of(project.config.learning)
-    usable = sum(one.strategy in strategies and one.parameters in strategies[one.strategy].digests for _, one in found)
+    digests = parts.digests(parts.terms(project.config.learning))
+    usable = sum(one.parameters in digests.get(one.strategy, ()) for _, one in found)
     return {"project": origin, "new": new, "known": len(found) - new, "usable": usable}
 
 
@@ -241,19 +238,7 @@ def _change(
         own = [f"{TASKS}{entry.task.task_id}" for entry in project.book.own()]
         _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own])
     one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
-    project.database.writer.do(lambda tx: store.change(tx, one))
-    settings = project.config.learning
-    strategies = strategies_of(settings)
-    with project.database.read() as connection:
-        executions = store.executed(connection, {name: one.digests for name, one in strategies.items()})
-        changes = store.changes(connection)
-    told = {
-        "strategies": strategies,
-        "rate": settings.rate,
-        "minimum": settings.minimum_samples,
-        "default": settings.default,
-    }
-    Files(project.state_dir / "learning").defaults(told, executions, changes, project.clock.now_us())
+    parts.change(project.learning, parts.terms(project.config.learning), one)
 
 
 def _check_type(type_: str, known: Sequence[str]) -> None:

@@ -1,19 +1,20 @@
 """What came of work: fed from a file, predicted, recommended and verified."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from overnight.app.learning_production import note_production
 from overnight.app.project import Project
-from overnight.base.errors import UnknownName, UserMistake, said_by
-from overnight.base.files import to_json
+from overnight.base.errors import UnknownName, UserMistake
+from overnight.base.files import text_of, to_json
+from overnight.base.ids import RunId
 from overnight.base.learning import CODING_EXERCISE, EXERCISE
 from overnight.base.vocabulary import suggestion
+from overnight.db.writer import Tx
 from overnight.engine.model import State
-from overnight.engine.submit import Request
+from overnight.engine.submit import Request, submit
 from overnight.learning import store
 from overnight.learning.exercises import Exercise
 from overnight.learning.outcomes import Outcome, outcome_of
@@ -30,10 +31,7 @@ def feed(project: Project, path: Path) -> Json:
     Raises:
         UserMistake: the file cannot be read.
     """
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError as error:
-        raise UserMistake(f"{path}: cannot be read: {said_by(error)}") from None
+    lines = text_of(path, errors="replace").splitlines()
     rows, wrong = [], []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -84,8 +82,8 @@ def recommend(project: Project) -> list[Json]:
     return sorted(told, key=lambda one: (one["predicted"], one["type"], one["agent"]))
 
 
-def verification(project: Project, run_id: int) -> Request:
-    """Return the wish for a run in which the checks of an exercise's run are made again.
+def verify(project: Project, run_id: int) -> RunId:
+    """Submit a run in which the checks of an exercise's run are made again, and return its id; see `verified`.
 
     A model is trained again by the same seeds; an answer that an agent has left was kept, and is judged again.
 
@@ -102,7 +100,13 @@ def verification(project: Project, run_id: int) -> Request:
         args["answers"] = [_answer(one) for one in project.result(run_id)["repeats"]]
         if None in args["answers"]:
             raise UserMistake(f"run {run_id}: not all of its answers were kept, so that they cannot be judged again")
-    return Request(task_id=run.task_id, args=to_json(args), needs=run.needs)
+    request = Request(task_id=run.task_id, args=to_json(args), needs=run.needs)
+
+    def change(tx: Tx) -> RunId:
+        tx.news = True
+        return RunId(submit(tx, [request])[0])
+
+    return project.database.writer.do(change)
 
 
 def _answer(repeat: Json) -> Json | None:
@@ -111,12 +115,15 @@ def _answer(repeat: Json) -> Json | None:
     return answer
 
 
-def verified(project: Project, run_id: int, args: Mapping[str, Any], again: Mapping[str, Any]) -> Json:
-    """Keep what the checks have said again, once for each run, and return it beside what was predicted."""
+def verified(project: Project, run_id: int, again_id: int) -> Json:
+    """Keep what the checks have said in the run `again_id`, once for each run, and return it beside what was predicted.
+
+    Raises:
+        RunFailed: that run has not completed.
+    """
+    args, again = json.loads(str(project.get(again_id).args)), project.result(again_id)
     exercise, strategy = Exercise.from_dict(args["exercise"]), str(args["strategy"]["name"])
-    with project.database.read() as connection:
-        before = [one["success"] for one in store.came_out(connection, exercise.type) if one["agent"] == strategy]
-    predicted = prediction_of(before)
+    predicted = _of_agent(project, exercise.type, strategy)
     outcome = Outcome(
         key=f"verified:{run_id}",
         type=exercise.type,
@@ -128,8 +135,6 @@ def verified(project: Project, run_id: int, args: Mapping[str, Any], again: Mapp
     )
     row = {**_row(outcome, "verified"), "predicted": predicted.predicted, "run_id": run_id}
     new = project.database.writer.do(lambda tx: store.note_outcomes(tx, [row]))
-    with project.database.read() as connection:
-        after = [one["success"] for one in store.came_out(connection, exercise.type) if one["agent"] == strategy]
     return {
         "run_id": run_id,
         "type": exercise.type,
@@ -138,8 +143,13 @@ def verified(project: Project, run_id: int, args: Mapping[str, Any], again: Mapp
         "observed": again["success_rate"],
         "counted": bool(new),
         "checks": [one.get("checks", one) for one in again["repeats"]],
-        "now": asdict(prediction_of(after)),
+        "now": asdict(_of_agent(project, exercise.type, strategy)),
     }
+
+
+def _of_agent(project: Project, type_: str, agent: str) -> Prediction:
+    with project.database.read() as connection:
+        return prediction_of([one["success"] for one in store.came_out(connection, type_) if one["agent"] == agent])
 
 
 def _row(one: Outcome, source: str) -> Json:

@@ -50,17 +50,12 @@ def _runs(connection: sa.Connection) -> list[Json]:
 
 
 def _jobs(connection: sa.Connection) -> list[Json]:
-    newest = [one for one in jobs.newest(connection, limit=_MOST) if one.wish.strategy is not None]
-    ended = runs_store.by_ids(connection, [one.run_id for one in newest])
+    newest = [(one, one.wish.strategy) for one in jobs.newest(connection, limit=_MOST) if one.wish.strategy]
+    flows = runs_store.by_ids(connection, [one.run_id for one, _ in newest])
     return [
-        _row(
-            f"job:{one.wish.job_id}",
-            f"{JOBS}{one.wish.model_type}",
-            str((one.wish.strategy or {})["name"]),
-            ended[one.run_id],
-        )
-        for one in newest
-        if one.run_id in ended and ended[one.run_id].state in _ENDED
+        _row(f"job:{one.wish.job_id}", f"{JOBS}{one.wish.model_type}", str(strategy["name"]), flows[one.run_id])
+        for one, strategy in newest
+        if strategy and one.run_id in flows and flows[one.run_id].state in _ENDED
     ]
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from overnight.base.refs import Bump
     from overnight.data.experiences import Held
     from overnight.flows.campaign.flow import Campaigns
-    from overnight.flows.learning.parts import Learning
     from overnight.registry.deployments import Deployment
     from overnight.registry.versions import Version
 
@@ -69,15 +68,6 @@ class Project(Workplace):
             known=self.campaign_names(),
             clock=self.clock,
             train=train,
-        )
-
-    @property
-    def learning(self) -> "Learning":
-        """What the flow of strategy learning works with."""
-        from overnight.flows.learning.parts import Learning
-
-        return Learning(
-            database=self.database, folder=self.state_dir / "learning", settings=lambda: self.config.learning
         )
 
     def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> "TrainingResult":

@@ -38,6 +38,7 @@ from overnight.training import stays
 if TYPE_CHECKING:
     from overnight.app.pools import Keeper
     from overnight.data.harvest import Harvest, Harvester, Told
+    from overnight.flows.learning.parts import Learning
     from overnight.flows.nightly.night import Nightly
     from overnight.flows.rollout import Residence, Rollouts
     from overnight.flows.train_job import Trainings
@@ -126,6 +127,15 @@ class Workplace(Runs):
             database=self.database,
             blobs=self.blobs,
             registry=registering.registry_of(self.config, self.artifacts),
+        )
+
+    @property
+    def learning(self) -> "Learning":
+        """What the flow of strategy learning works with."""
+        from overnight.flows.learning.parts import Learning
+
+        return Learning(
+            database=self.database, folder=self.state_dir / "learning", settings=lambda: self.config.learning
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of one."""
+"""Files that are written as the old one or the new one, never half of one; and those that a person has named, read."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import NotJson
+from overnight.base.errors import NotJson, UserMistake, said_by
 
 
 def replace_file(path: Path, content: str | bytes, *, durable: bool = True) -> None:
@@ -58,6 +58,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def text_of(path: Path, *, errors: str = "strict") -> str:
+    """Return what is in a file that a person has named; `errors` as in `bytes.decode`.
+
+    Raises:
+        UserMistake: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8", errors=errors)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserMistake(f"{path}: cannot be read: {said_by(error)}") from None
 
 
 def to_json(value: Any, *, what: str = "the value") -> str:

@@ -111,31 +111,24 @@ def _verify(
     They count, once for each run. A model is trained again by the same seeds; what a coding agent has left was
     kept, and is judged again. Exit code: 0 all checks are passed, 1 they are not.
     """
-    import json
-
     from overnight.app import learning_outcomes as outcomes
-    from overnight.base.ids import RunId
     from overnight.cli.running import see_flow_through
-    from overnight.engine.submit import submit
 
     with place_of(ctx).open() as project:
-        request = outcomes.verification(project, run_id)
-
-        def begin() -> tuple[RunId, bool]:
-            def change(tx: Any) -> int:  # Any: a transaction, whose type is loaded late
-                tx.news = True
-                return submit(tx, [request])[0]
-
-            return RunId(project.database.writer.do(change)), False
-
-        run = see_flow_through(project, begin, what="the verification", quiet=as_json, sum_up=_sum_up)
+        run = see_flow_through(
+            project,
+            lambda: (outcomes.verify(project, run_id), False),
+            what="the verification",
+            quiet=as_json,
+            sum_up=_sum_up,
+        )
         if not run.state.final:
             note("interrupted; nothing was counted")
             raise typer.Exit(130)
         if run.error is not None:
             note(f"it failed: {run.error.message}")
             raise typer.Exit(1)
-        found = outcomes.verified(project, run_id, json.loads(str(request.args)), project.result(run.run_id))
+        found = outcomes.verified(project, run_id, run.run_id)
     if as_json:
         print_json(found)
     else:

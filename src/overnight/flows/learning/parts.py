@@ -39,26 +39,32 @@ class Learning:
     settings: Callable[[], LearningSettings]
 
 
+def terms(settings: LearningSettings) -> Json:
+    """Return what profiles and defaults follow from, beside what was executed and changed."""
+    return {
+        "strategies": {name: one.to_dict() for name, one in strategies_of(settings).items()},
+        "default": settings.default,
+        "rate": settings.rate,
+        "minimum": settings.minimum_samples,
+    }
+
+
 def begin(learning: Learning, run_id: int, wish: Json) -> Json:
     """Return all that a session goes by, as it was when it began."""
     settings = learning.settings()
-    strategies = strategies_of(settings)
     with learning.database.read() as connection:
         changes = store.changes(connection)
     begun = {
+        **terms(settings),
         "session_id": run_id,
         "complexity": wish["complexity"],
         "focus": wish.get("focus"),
         "tasks": wish.get("tasks"),
         "budget_s": wish.get("budget_s"),
         "by": str(wish.get("by") or "its schedule"),
-        "strategies": {name: one.to_dict() for name, one in strategies.items()},
-        "default": settings.default,
         "changes": [asdict(one) for one in changes],
         "weights": weights_of(settings.weights),
         "agent": asdict(settings.agent),
-        "rate": settings.rate,
-        "minimum": settings.minimum_samples,
         "repeats": settings.repeats,
         "exercises": settings.exercises,
         "validation_exercises": settings.validation_exercises,
@@ -113,8 +119,8 @@ def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number:
         return [[{"way": name, "strategy": name} for name in strategies] for _ in exercises]
     types = {one["type"] for one in exercises}
     with learning.database.read() as connection:
-        evidence = [one for _, one in store.prior(connection, _digests(begun)) if one.type in types]
-        scores = store.scores(connection, _digests(begun), types)
+        evidence = [one for _, one in store.prior(connection, digests(begun)) if one.type in types]
+        scores = store.scores(connection, digests(begun), types)
     draw = Random(_number(begun, f"allocate {number}", 8))  # noqa: S311  # not a secret
     drawn = allocated(strategies, trials_of(evidence, scores), len(exercises), draw)
     return [[{"way": one.strategy, **asdict(one)} for one in some] for some in drawn]
@@ -138,7 +144,7 @@ def _keep(learning: Learning, begun: Json, exercises: Sequence[Json], ended: Seq
     rows = [_row(begun, exercises[one["place"]], one, purpose) for one in ended if one["result"] is not None]
     learning.database.writer.do(lambda tx: store.note(tx, rows))
     with learning.database.read() as connection:
-        executions = store.executed(connection, _digests(begun))
+        executions = store.executed(connection, digests(begun))
         session = store.of_session(connection, begun["session_id"])
     files = Files(learning.folder)
     files.executed(begun, exercises, session, learning.database.clock.now_us())
@@ -167,14 +173,15 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
     }
 
 
-def _digests(begun: Json) -> dict[str, frozenset[str]]:
-    return {name: Strategy.from_dict(one).digests for name, one in begun["strategies"].items()}
+def digests(terms: Json) -> dict[str, frozenset[str]]:
+    """Return what stands for the parameters of each strategy."""
+    return {name: Strategy.from_dict(one).digests for name, one in terms["strategies"].items()}
 
 
 def choose(learning: Learning, begun: Json) -> Json:
     """Return the strategy with the best average score of those that are measured, where it is not the default."""
     with learning.database.read() as connection:
-        executions = store.executed(connection, _digests(begun))
+        executions = store.executed(connection, digests(begun))
     types = None if begun["tasks"] is None else {one["type"] for one in begun["tasks"]}
     counted = [one for one in executions if begun["focus"] in (None, one.type) and (types is None or one.type in types)]
     found = candidate_of(counted, rate=begun["rate"], minimum=begun["minimum"], champion=partial(champion, begun))
@@ -241,7 +248,12 @@ def apply(learning: Learning, begun: Json, verdict: Json) -> None:
         at_us=0,
         verdict_id=verdict["verdict_id"],
     )
+    change(learning, begun, one)
+
+
+def change(learning: Learning, terms: Json, one: Change) -> None:
+    """Keep a change of a default, and write for others which strategies execute."""
     learning.database.writer.do(lambda tx: store.change(tx, one))
     with learning.database.read() as connection:
-        executions, changes = store.executed(connection, _digests(begun)), store.changes(connection)
-    Files(learning.folder).defaults(begun, executions, changes, learning.database.clock.now_us())
+        executions, changes = store.executed(connection, digests(terms)), store.changes(connection)
+    Files(learning.folder).defaults(terms, executions, changes, learning.database.clock.now_us())
