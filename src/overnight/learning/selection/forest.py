@@ -1,7 +1,7 @@
 """Regions of work in which the same arm is likely to be best: leaves of trees grown from trials. Needs the extra `ml`.
 
 Extremely randomised trees (Geurts, Ernst and Wehenkel 2006, Machine Learning 63:3) of scikit-learn, taken apart into
-arrays: all trees are walked at once, which takes some 50 microseconds, where scikit-learn takes milliseconds.
+arrays: all trees are walked at once, which takes some 0.1 ms, where scikit-learn takes 3.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Forest:
         return at
 
     def _leaves_of_one(self, point: Numbers) -> Places:
-        """Return the same for one point, in a third of the time."""
+        """Return the same for one point, in half the time."""
         at = self.roots
         for _ in range(self.depth):
             at = np.where(point[self.columns[at]] <= self.thresholds[at], self.lefts[at], self.rights[at])
