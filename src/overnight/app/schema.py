@@ -15,11 +15,12 @@ from overnight.learning import tables as learning_tables
 from overnight.registry import tables as registry_tables
 from overnight.serving import tables as serving_tables
 from overnight.training import tables as training_tables
+from overnight.training.tuning import tables as tuning_tables
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (
@@ -31,6 +32,7 @@ METADATA = (
     serving_tables.metadata,
     campaign_tables.metadata,
     learning_tables.metadata,
+    tuning_tables.metadata,
 )
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))

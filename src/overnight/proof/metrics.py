@@ -17,7 +17,7 @@ from overnight.proof.bootstrap import RESAMPLES, Draws, bootstrap_difference
 from overnight.proof.forms import GateSpec, Looks, required_gain
 from overnight.proof.gate import Verdict, judge, judge_estimate
 from overnight.proof.labels import macro_f1
-from overnight.proof.measures import Estimate, absolute_errors, mean, spearman
+from overnight.proof.measures import Estimate, absolute_errors, interval_of_mean, mean, spearman
 from overnight.proof.multiple import holm
 from overnight.proof.rankings import ndcg
 
@@ -88,6 +88,33 @@ def measure(metric: Metric, truths: Answers | None, answers: Answers, groups: Se
     """
     units = unit_scores(metric, truths, answers, groups)
     return _figure(metric)(_needed(truths), answers) if units is None else mean(units)
+
+
+def interval_of(
+    metric: Metric, truths: Answers | None, answers: Answers, groups: Sequence[str] | None, *, random: Draws
+) -> Estimate:
+    """Return the metric of the answers, higher is better, with its 95 % interval.
+
+    That of a mean over units, or where the metric is none, that of drawing the items (or groups) again, by `random`.
+
+    Raises:
+        NotMeasured: there are fewer than 2 units, or too few of the draws could be measured.
+    """
+    units = unit_scores(metric, truths, answers, groups)
+    if units is not None:
+        return interval_of_mean(units)
+    figure = _figure(metric)
+    # The estimate is of a gain: here over nothing, which answers nothing.
+    nothing = [""] * len(answers)
+    return bootstrap_difference(
+        lambda true, new, _: figure(true, new),
+        _needed(truths),
+        answers,
+        nothing,
+        random=random,
+        groups=groups,
+        alpha=0.025,
+    )
 
 
 def unit_scores(

@@ -168,7 +168,7 @@ def train_version(
     folders = Parents(parents)
     agent = spec.make() if agent is None else agent
     uses = {name: Trained.load(folders[name]) for name in spec.uses}
-    data = _sample([record for record in records if record["id"] not in held_out and _fit(record, uses)], spec.records)
+    data = _sample([record for record in records if record["id"] not in held_out and usable(record, uses)], spec.records)
     if not data:
         raise NotMeasured(f"agent {spec.name!r}: no record is left to train on beside {len(held_out)} held-out ones")
     learnt = frozenset(record["id"] for record in data)
@@ -177,7 +177,7 @@ def train_version(
     return trained, train_agent(agent, trained.show(data, with_target=True, in_training=True), context)
 
 
-def _fit(record: Record, uses: Mapping[str, Trained]) -> bool:
+def usable(record: Record, uses: Mapping[str, Trained]) -> bool:
     """Tell whether every agent that is used can say something about the record without having learnt from it."""
     return all(record["id"] not in used.seen or hasattr(used.agent, "predict_unseen") for used in uses.values())
 

@@ -1,6 +1,6 @@
 """The first two phases: asking the sources, and laying out what each agent may learn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overnight.base.errors import ConfigError, PermanentError
@@ -68,15 +68,20 @@ def lay_out(night: Nightly, name: str, harvested: Mapping[str, Json]) -> Json:
             why = ", ".join(f"{count} {reason}" for reason, count in checked.counts.items())
             raise PermanentError(f"no record of category {agent.data!r} can be learnt from: {why}")
         kept = [_seen_by(agent, record) for record in checked.kept]
-        split = choose_held_out([record["id"] for record in kept], share=HELD_OUT, minimum=FEWEST_HELD_OUT)
         return {
             "snapshot": night.blobs.put(canonical(kept)),
             "kept": len(kept),
             "set_aside": checked.counts,
-            "held_out": list(split.held_out),
+            "held_out": held_out_of(kept),
         }
 
     return safely(work)
+
+
+def held_out_of(records: Sequence[Record]) -> list[str]:
+    """Return the ids of those records of a snapshot that are held out."""
+    ids = [record["id"] for record in records]
+    return list(choose_held_out(ids, share=HELD_OUT, minimum=FEWEST_HELD_OUT).held_out)
 
 
 def _records(night: Nightly, data: str, category: Json) -> list[Record]:

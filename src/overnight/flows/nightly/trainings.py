@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from overnight.base.errors import NotMeasured, UserMistake, one_line
 from overnight.base.files import replace_file, write_json
@@ -24,6 +25,7 @@ from overnight.registry.store import Candidate
 from overnight.registry.versions import OUTPUT, Version
 from overnight.reports.nightly import BASELINE, BEST, CHAMPION, RIVALS, agent_line
 from overnight.training.job import ANSWERS, HELD_OUT, SNAPSHOT, VERSION, read_answers
+from overnight.training.tuning import ledger
 
 SEED = 0
 """Trainings have no chance in them but this: the same snapshot gives the same version."""
@@ -56,7 +58,7 @@ def _train_level(flow: Flow, night: Nightly, level: Sequence[str], laid_out: Jso
     ended, late = _see_through(flow, list(started.values()), until)
     results = dict(ready)
     for name, end in zip(started, ended, strict=True):
-        results[name] = flow.step(f"judge {name}", _judge, night, name, ready[name], end, end.run_id in late)
+        results[name] = flow.step(f"judge {name}", judge, night, name, ready[name], end, end.run_id in late)
     return results
 
 
@@ -77,30 +79,60 @@ def _prepare(night: Nightly, flow_id: int, name: str, laid_out: Mapping[str, Jso
         return {key: value for key, value in laid_out[name].items() if key in ("error", "skipped")}
 
     def work() -> Json:
-        agent = night.agents[name]
         folder = night.work(flow_id) / name
-        # An earlier attempt may have laid out another champion.
-        shutil.rmtree(folder, ignore_errors=True)
-        parents = {parent: version for parent in agent.after if (version := _kept(night, parent)) is not None}
-        for parent in agent.inputs:
-            if parent in agent.after and parent not in parents:
-                return {"error": f"agent {parent!r}, whose predictions it learns from, has no version that serves"}
-        for parent, version in parents.items():
-            night.registry.fetch(version, folder / "parents" / parent)
-        rivals, meant, note = _rivals(night, name, folder)
-        replace_file(folder / SNAPSHOT, night.blobs.get(laid_out[name]["snapshot"]))
-        write_json(folder / HELD_OUT, _held_out(night, name, laid_out))
-        args = {
-            "agent": spec_of(name, agent),
-            "work": str(folder),
-            **rivals,
-            "parents": {parent: str(folder / "parents" / parent) for parent in parents},
-            "seed": SEED,
-        }
-        code = dict(night.registry.code())
-        return {"args": args, "snapshot": laid_out[name]["snapshot"], "note": note, "meant": meant, "code": code}
+        snapshot = laid_out[name]["snapshot"]
+        return lay_out(
+            night, name, folder, snapshot, records=night.blobs.get(snapshot), held_out=_held_out(night, name, laid_out)
+        )
 
     return safely(work)
+
+
+def lay_out(
+    night: Nightly,
+    name: str,
+    folder: Path,
+    snapshot: str,
+    *,
+    records: bytes,
+    held_out: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+) -> Json:
+    """Lay out what a training reads in a folder; return its arguments, and what the judge has to know.
+
+    `records` are those of the snapshot, or some of them, `settings` the agent's; None: those that hold at present.
+    """
+    agent = night.agents[name]
+    # An earlier attempt may have laid out another champion.
+    shutil.rmtree(folder, ignore_errors=True)
+    parents, missing = fetch_parents(night, name, folder)
+    if missing is not None:
+        return {"error": f"agent {missing!r}, whose predictions it learns from, has no version that serves"}
+    rivals, meant, note = _rivals(night, name, folder)
+    replace_file(folder / SNAPSHOT, records)
+    write_json(folder / HELD_OUT, list(held_out))
+    args = {
+        "agent": {**spec_of(name, agent), "settings": settings_of(night, name) if settings is None else dict(settings)},
+        "work": str(folder),
+        **rivals,
+        "parents": parents,
+        "seed": SEED,
+    }
+    return {"args": args, "snapshot": snapshot, "note": note, "meant": meant, "code": dict(night.registry.code())}
+
+
+def fetch_parents(night: Nightly, name: str, folder: Path) -> tuple[dict[str, str], str | None]:
+    """Write the serving versions of the agents that this one comes after below the folder, and return where each is.
+
+    Tell also which of them has none, of those whose predictions are among the inputs.
+    """
+    agent = night.agents[name]
+    versions = {parent: version for parent in agent.after if (version := kept(night, parent)) is not None}
+    missing = next((one for one in agent.inputs if one in agent.after and one not in versions), None)
+    if missing is None:
+        for parent, version in versions.items():
+            night.registry.fetch(version, folder / "parents" / parent)
+    return {parent: str(folder / "parents" / parent) for parent in versions}, missing
 
 
 def _held_out(night: Nightly, name: str, laid_out: Mapping[str, Json]) -> list[str]:
@@ -126,12 +158,19 @@ def spec_of(name: str, agent: AgentSettings) -> Json:
     }
 
 
+def settings_of(night: Nightly, name: str) -> Json:
+    """Return the settings that the agent is trained with at present: those of its table, and what was tuned of them."""
+    agent = night.agents[name]
+    with night.database.read() as connection:
+        return {**agent.settings, **ledger.tuned(connection, spec_of(name, agent))}
+
+
 def _serving(night: Nightly, model: str) -> Version | None:
     with night.database.read() as connection:
         return store.serving(connection, model)
 
 
-def _kept(night: Nightly, model: str) -> Version | None:
+def kept(night: Nightly, model: str) -> Version | None:
     """Return the version that serves, where its state was kept."""
     version = _serving(night, model)
     return version if version is not None and version.manifest else None
@@ -170,7 +209,7 @@ def _laid_out(
     return {"folder": str(folder), "number": version.number}, None
 
 
-def _judge(night: Nightly, name: str, ready: Json, ended: Ended, late: bool) -> Json:
+def judge(night: Nightly, name: str, ready: Json, ended: Ended, late: bool) -> Json:
     """Compare the candidate with the champion, or the naive baseline where there is none, and register the version."""
     if ended.state is not State.COMPLETED:
         error = "ended without a reason" if ended.error is None else ended.error.message
@@ -209,7 +248,8 @@ def serves(verdict: Json) -> bool:
 
 def _register(night: Nightly, name: str, ready: Json, ended: Ended) -> Version:
     folder = Path(ready["args"]["work"])
-    verdict = _verdict(verdicts.spec_of(night.config.gate), ready, ended.result)
+    asked = verdicts.spec_of(night.config.gate)
+    verdict = _verdict(replace(asked, alpha=ready.get("alpha", asked.alpha)), ready, ended.result)
     candidate = Candidate(
         model=name,
         run_id=ended.run_id,
