@@ -11,6 +11,7 @@ from overnight.engine.model import Task
 from overnight.fleet import roster
 from overnight.flows import production as production_flow
 from overnight.flows.nightly import flow as nightly
+from overnight.flows.nightly import tuning
 from overnight.flows.nightly.night import Nightly
 from overnight.flows.production import Production
 
@@ -19,12 +20,12 @@ NIGHTLY, ACT = "nightly", "act"
 
 
 def tasks(night: Nightly) -> list[Task]:
-    """Return the tasks of the nightly training and of the production.
+    """Return the tasks of the nightly training, of tuning and of the production.
 
     Raises:
         ConfigError, InvalidTask: a table of the fleet is wrong.
     """
-    return [*nightly.tasks(night), *production_flow.tasks(_production_of(night))]
+    return [*nightly.tasks(night), *tuning.tasks(night), *production_flow.tasks(_production_of(night))]
 
 
 def _production_of(night: Nightly) -> Production:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from overnight.app.project import Project
 from overnight.base.jobs import COMPARING, JOB, TRAINING
+from overnight.base.tuning import TUNE
 from overnight.engine import gaps, retention
 from overnight.engine.retention import DAY_US, Keep, Pass, Rules
 from overnight.flows.nightly.night import TASK
 from overnight.registry import store as registry
+from overnight.training.tuning import ledger
 
 PASS_EVERY_S = 3600.0
 """Between the end of a pass over the finished runs and the begin of the next one."""
@@ -52,9 +54,9 @@ class Sweeper:
             for entry in project.book
         }
         with project.database.read() as connection:
-            named = registry.runs_of_versions(connection)
+            named = registry.runs_of_versions(connection) | ledger.runs_of_trials(connection)
         project.database.writer.do(lambda tx: gaps.forget(tx, now_us - int(default.days * DAY_US)))
-        lasting = (TASK, JOB, TRAINING, COMPARING, *(f"{TRAINING}/{name}" for name in project.config.pools))
+        lasting = (TASK, TUNE, JOB, TRAINING, COMPARING, *(f"{TRAINING}/{name}" for name in project.config.pools))
         return Pass(rules=Rules(tasks=own, default=default, named=named, lasting=lasting), now_us=now_us)
 
 

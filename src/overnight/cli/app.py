@@ -35,6 +35,7 @@ from overnight.cli import (
     settings,
     tasks,
     train,
+    tune,
     work,
 )
 from overnight.cli.place import Place
@@ -53,6 +54,7 @@ GROUPS = (
     gate,
     campaigns,
     learn,
+    tune,
     resources,
     data,
     tasks,

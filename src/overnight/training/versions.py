@@ -168,7 +168,9 @@ def train_version(
     folders = Parents(parents)
     agent = spec.make() if agent is None else agent
     uses = {name: Trained.load(folders[name]) for name in spec.uses}
-    data = _sample([record for record in records if record["id"] not in held_out and usable(record, uses)], spec.records)
+    data = _sample(
+        [record for record in records if record["id"] not in held_out and usable(record, uses)], spec.records
+    )
     if not data:
         raise NotMeasured(f"agent {spec.name!r}: no record is left to train on beside {len(held_out)} held-out ones")
     learnt = frozenset(record["id"] for record in data)

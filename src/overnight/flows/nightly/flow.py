@@ -27,10 +27,10 @@ from overnight.data.categories import categories
 from overnight.data.quality import computed_from
 from overnight.engine import store as runs
 from overnight.engine.flow import Flow
-from overnight.engine.model import Needs, Overlap, Priority, State, Task
+from overnight.engine.model import Overlap, Priority, State, Task
 from overnight.fleet import roster
 from overnight.flows.nightly import closing, records, trainings
-from overnight.flows.nightly.night import TASK, Json, Nightly, Parts, Wish, training_task
+from overnight.flows.nightly.night import TASK, Json, Nightly, Parts, Wish, training_needs, training_task
 from overnight.proof.forms import GateSpec
 from overnight.registry.verdicts import spec_of
 from overnight.reports.nightly import Aims, Phase, result_of
@@ -63,9 +63,7 @@ def tasks(night: Nightly) -> list[Task]:
             # The second try is for what lies outside of the training; the next night is the third.
             max_retries=1,
             retry=Backoff(base_s=min(RETRY_S, config.engine.retry.base_s)),
-            needs=Needs(
-                cpus=1.0, memory_gb=agent.memory_gb, locks=() if settings.parallel else ("one training at a time",)
-            ),
+            needs=training_needs(night, agent),
         )
         for name, agent in roster.learners(agents).items()
     ]

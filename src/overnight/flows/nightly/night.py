@@ -10,6 +10,7 @@ from overnight.base.errors import PermanentError, UserMistake, one_line
 from overnight.base.fleet_settings import AgentSettings
 from overnight.db.blobs import Blobs
 from overnight.db.database import Database
+from overnight.engine.model import Needs
 from overnight.fleet import roster
 from overnight.registry.registering import Registry
 
@@ -91,3 +92,9 @@ def safely(work: Callable[[], Json]) -> Json:
 def training_task(agent: str) -> str:
     """Return the id of the task that trains this agent."""
     return f"train:{agent}"
+
+
+def training_needs(night: Nightly, agent: AgentSettings) -> Needs:
+    """Return what a training of this agent reserves."""
+    locks = () if night.config.nightly.parallel else ("one training at a time",)
+    return Needs(cpus=1.0, memory_gb=agent.memory_gb, locks=locks)

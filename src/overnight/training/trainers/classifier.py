@@ -2,18 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from overnight.base.errors import NotMeasured
 from overnight.base.files import replace_file
 from overnight.proof.labels import macro_f1
 from overnight.training.agents import TrainContext
 from overnight.training.trainers.basis import (
-    Record,
     enough,
-    folds_of,
     inputs_of,
     load_estimator,
     one_thread,
@@ -21,17 +19,27 @@ from overnight.training.trainers.basis import (
     settings_of,
     target_of,
 )
-from overnight.training.trainers.features import Features
+from overnight.training.trainers.features import TEXT_WEIGHT, Features, folds_of_rows
+
+if TYPE_CHECKING:
+    from overnight.training.trainers.features import Fold
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Inverse penalties that are tried, the strongest penalty first."""
+CHOSEN = 0.0
+"""Stands for a penalty that is chosen by cross-validation."""
 MODEL, ABOUT = "model.skops", "about.json"
 
 
 class Classifier:
-    """Predicts one of the labels that it has seen; measured by macro-F1. It has no settings."""
+    """Predicts one of the labels that it has seen; measured by macro-F1.
+
+    Settings: `penalty` (without it, cross-validation chooses it by STRENGTHS), and `text_weight` (0.5), how much a text
+    counts beside a number or a mark.
+    """
 
     metric = "macro_f1"
+    tunable: ClassVar = {"penalty": (0.03, 1000.0, "log"), "text_weight": (0.05, 5.0, "log")}
     features: Features
     model: Any
 
@@ -42,15 +50,16 @@ class Classifier:
             NotMeasured: there are too few records, or only one label.
             ConfigError: a setting is unknown, or no target is named.
         """
-        settings_of(ctx, {})
+        settings = settings_of(ctx, {"penalty": CHOSEN, "text_weight": TEXT_WEIGHT})
         records, target = enough(data), target_of(ctx)
         labels = [str(record[target]) for record in records]
         if len(set(labels)) < 2:
             raise NotMeasured(f"every record has the same {target!r}; there is nothing to learn")
-        inputs = inputs_of(ctx, records)
+        inputs, weight = inputs_of(ctx, records), settings["text_weight"]
+        strengths = (1 / settings["penalty"],) if settings["penalty"] else STRENGTHS
         with one_thread():
-            self.features = Features.fit(records, inputs)
-            strength, unseen = _strength(records, labels, inputs, ctx.seed)
+            self.features = Features.fit(records, inputs, text_weight=weight)
+            strength, unseen = _strength(folds_of_rows(records, inputs, weight, ctx.seed), labels, strengths)
             self.model = _logistic(strength).fit(self.features.rows(records), labels)
         return {
             "status": "completed",
@@ -90,20 +99,16 @@ def _logistic(strength: float) -> Any:
     return LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
 
 
-def _strength(
-    records: Sequence[Record], labels: Sequence[str], inputs: Sequence[str], seed: int
-) -> tuple[float, list[str]]:
+def _strength(folds: "Iterable[Fold]", labels: Sequence[str], strengths: Sequence[float]) -> tuple[float, list[str]]:
     """Return the best inverse penalty, and the labels that it gives records which it was not fitted on."""
-    unseen = {strength: [""] * len(records) for strength in STRENGTHS}
-    for fit, apply in folds_of(records, seed):
+    unseen = {strength: [""] * len(labels) for strength in strengths}
+    for fit, apply, fitted, applied in folds:
         mine = [labels[row] for row in fit]
         if len(set(mine)) < 2:
             continue
-        features = Features.fit([records[row] for row in fit], inputs)
-        fitted, applied = (features.rows([records[row] for row in rows]) for rows in (fit, apply))
-        for strength in STRENGTHS:
+        for strength in strengths:
             given = _logistic(strength).fit(fitted, mine).predict(applied)
             for row, label in zip(apply, given, strict=True):
                 unseen[strength][row] = str(label)
-    best = max(STRENGTHS, key=lambda strength: macro_f1(labels, unseen[strength]))
+    best = max(strengths, key=lambda strength: macro_f1(labels, unseen[strength]))
     return best, unseen[best]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from overnight.base.errors import NotMeasured
 from overnight.base.files import replace_file
@@ -30,14 +30,19 @@ MOST_RECORDS = 400
 """Records that are looked at; of more, these many are chosen by a hash of their ids."""
 ROUNDS = 4
 SHARPNESS = 16.0
-"""How much nearer counts: similarities of texts lie close together."""
+"""How much nearer counts, unless the settings say so: similarities of texts lie close together."""
 ABOUT = "exemplars.json"
 
 
 class ExemplarWriter:
-    """Chooses `settings.per_class` (3) exemplars of each class; measured by how often the nearest has the right one."""
+    """Chooses `settings.per_class` (3) exemplars of each class; measured by how often the nearest has the right one.
+
+    `settings.sharpness` (16) is how much nearer counts in the choice. `per_class` is no matter of tuning: more are
+    always better, and longer to read.
+    """
 
     metric = "exemplar_accuracy"
+    tunable: ClassVar = {"sharpness": (1.0, 100.0, "log")}
     chosen: list[Record]
     inputs: tuple[str, ...]
     target: str
@@ -49,15 +54,15 @@ class ExemplarWriter:
             NotMeasured: there are too few records, or only one class.
             ConfigError: a setting is unknown, or no target is named.
         """
-        per_class = int(settings_of(ctx, {"per_class": PER_CLASS})["per_class"])
+        settings = settings_of(ctx, {"per_class": PER_CLASS, "sharpness": SHARPNESS})
         records, self.target = sampled(enough(data), MOST_RECORDS), target_of(ctx)
         self.inputs = inputs_of(ctx, records)
         labels = [str(record[self.target]) for record in records]
         if len(set(labels)) < 2:
             raise NotMeasured(f"every record has the same {self.target!r}; there is nothing to tell apart")
         with one_thread():
-            near = similarities(records, self.inputs)
-        chosen, value = _choose(near, labels, per_class)
+            near = settings["sharpness"] * similarities(records, self.inputs)
+        chosen, value = _choose(near, labels, int(settings["per_class"]))
         self.chosen = [records[place] for place in chosen]
         return {"status": "completed", "metrics": {"records": len(records), "exemplars": len(chosen), "fit": value}}
 
@@ -122,14 +127,14 @@ def _best_exchange(  # noqa: PLR0917  # the parts of one search
 def _fit(near: "Values", labels: Any, chosen: dict[str, list[int]]) -> float:
     """Return how well the records that are no exemplars are told apart: the mean log share of the right class.
 
-    The share follows from the nearest exemplar of each class (a softmax of similarities), so that a choice that is
-    right by a hair counts less than one that is right by much.
+    The share follows from the nearest exemplar of each class (a softmax of sharpened similarities), so that a choice
+    that is right by a hair counts less than one that is right by much.
     """
     import numpy as np
 
     names = sorted(chosen)
     closest = np.column_stack([near[:, chosen[label]].max(axis=1) for label in names])
-    scores = np.exp(SHARPNESS * closest)
+    scores = np.exp(closest)
     shares = scores / scores.sum(axis=1, keepdims=True)
     right = np.array([names.index(label) for label in labels])
     kept = np.ones(len(labels), dtype=bool)

@@ -2,14 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from overnight.training.trainers.basis import folds_of
 from overnight.training.trainers.texts import Bags, text_of
 
 if TYPE_CHECKING:
+    from numpy import int64
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
+
+    Fold = tuple[NDArray[int64], NDArray[int64], csr_matrix, csr_matrix]
 
 Record = Mapping[str, Any]  # Any: a cell holds whatever JSON holds
 
@@ -21,7 +26,7 @@ FEWEST_MARKS = 2
 """Records that must have a name for it to become a mark."""
 MOST_MARKS = 2000
 TEXT_WEIGHT = 0.5
-"""How much a text counts beside a number or a mark."""
+"""How much a text counts beside a number or a mark, unless the settings say so."""
 
 
 @dataclass(frozen=True)
@@ -90,23 +95,24 @@ class Texts:
     """A column of texts: words and trigrams."""
 
     bags: tuple[Bags, ...]
+    weight: float
 
     @classmethod
-    def fit(cls, cells: Sequence[Any]) -> "Texts":
+    def fit(cls, cells: Sequence[Any], weight: float) -> "Texts":
         """Learn which words and trigrams there are, and how rare each is."""
         texts = [text_of(cell) for cell in cells]
-        return cls((Bags.fit(texts, "words", 2), Bags.fit(texts, "trigrams", 2)))
+        return cls((Bags.fit(texts, "words", 2), Bags.fit(texts, "trigrams", 2)), weight)
 
     def rows(self, cells: Sequence[Any]) -> "csr_matrix":
         """Return a column for each word and trigram."""
         from scipy.sparse import hstack
 
         texts = [text_of(cell) for cell in cells]
-        return hstack([TEXT_WEIGHT * bag.rows(texts) for bag in self.bags], format="csr")
+        return hstack([self.weight * bag.rows(texts) for bag in self.bags], format="csr")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the bags as JSON."""
-        return {"kind": "texts", "bags": [bag.to_dict() for bag in self.bags]}
+        return {"kind": "texts", "bags": [bag.to_dict() for bag in self.bags], "weight": self.weight}
 
 
 Column = Numbers | Marks | Texts
@@ -119,14 +125,14 @@ class Features:
     columns: Mapping[str, Column]
 
     @classmethod
-    def fit(cls, records: Sequence[Record], inputs: Sequence[str]) -> "Features":
+    def fit(cls, records: Sequence[Record], inputs: Sequence[str], *, text_weight: float = TEXT_WEIGHT) -> "Features":
         """Look at the inputs of the training records; a column without any value is left out."""
         found: dict[str, Column] = {}
         for name in inputs:
             cells = [record.get(name) for record in records]
             filled = [cell for cell in cells if cell not in (None, "", [])]
             if filled:
-                found[name] = _column(filled)
+                found[name] = _column(filled, text_weight)
         return cls(found)
 
     def rows(self, records: Sequence[Record]) -> "csr_matrix":
@@ -146,12 +152,23 @@ class Features:
         return cls({name: _restored(one) for name, one in values.items()})
 
 
-def _column(filled: Sequence[Any]) -> Column:
+def folds_of_rows(records: Sequence[Record], inputs: Sequence[str], text_weight: float, seed: int) -> "Iterator[Fold]":
+    """Yield of each fold the places of the records to fit on and of those to apply to, and the rows of both.
+
+    What turns records into rows was learnt from those to fit on alone.
+    """
+    for fit, apply in folds_of(records, seed):
+        features = Features.fit([records[row] for row in fit], inputs, text_weight=text_weight)
+        fitted, applied = (features.rows([records[row] for row in rows]) for rows in (fit, apply))
+        yield fit, apply, fitted, applied
+
+
+def _column(filled: Sequence[Any], text_weight: float) -> Column:
     if sum(map(is_number, filled)) >= MOSTLY * len(filled):
         return Numbers.fit(filled)
     seen = Counter(part for cell in filled for part in parts(cell))
     again = sum(count for count in seen.values() if count > 1)
-    return Marks.fit(filled) if again >= REPEATED * seen.total() else Texts.fit(filled)
+    return Marks.fit(filled) if again >= REPEATED * seen.total() else Texts.fit(filled, text_weight)
 
 
 def _restored(values: dict[str, Any]) -> Column:
@@ -161,7 +178,8 @@ def _restored(values: dict[str, Any]) -> Column:
         case "marks":
             return Marks(tuple(values["names"]))
         case _:
-            return Texts(tuple(Bags.from_dict(bag) for bag in values["bags"]))
+            # Versions from before it could be set have no weight.
+            return Texts(tuple(Bags.from_dict(bag) for bag in values["bags"]), values.get("weight", TEXT_WEIGHT))
 
 
 def is_number(value: Any) -> bool:

@@ -8,7 +8,7 @@ from overnight.training.trainers.regressor import Regressor
 class MetaLearner(Regressor):
     """Learns from recorded trainings (category "trainings"); measured by the absolute error of the improvement in %.
 
-    It has no settings. The nightly training skips it below 20 recorded trainings.
+    Settings: see `Regressor`. The nightly training skips it below 20 recorded trainings.
     """
 
     def act(self, item: dict[str, Any], ctx: Any = None) -> dict[str, Any]:

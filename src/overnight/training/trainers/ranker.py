@@ -16,7 +16,7 @@ FEWEST_IN_GROUP = 5
 
 
 class Ranker(Regressor):
-    """Scores records, higher first; measured by NDCG@10 over the queries that `group` names. It has no settings.
+    """Scores records, higher first; measured by NDCG@10 over the queries that `group` names. Settings: see `Regressor`.
 
     What is learnt are normal scores of the target; see `proof.rankings.normal_scores`.
     """

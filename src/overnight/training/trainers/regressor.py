@@ -1,9 +1,9 @@
 """A number from columns: a ridge regression whose strength is chosen by cross-validation inside the training part."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from overnight.base.errors import NotMeasured, PermanentError
 from overnight.base.files import replace_file
@@ -11,7 +11,6 @@ from overnight.training.agents import TrainContext
 from overnight.training.trainers.basis import (
     Record,
     enough,
-    folds_of,
     inputs_of,
     load_estimator,
     one_thread,
@@ -19,23 +18,32 @@ from overnight.training.trainers.basis import (
     settings_of,
     target_of,
 )
-from overnight.training.trainers.features import Features, is_number
+from overnight.training.trainers.features import TEXT_WEIGHT, Features, folds_of_rows, is_number
 
 if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
+    from overnight.training.trainers.features import Fold
+
     Values = NDArray[float64]
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e9)
 """Penalties that are tried; the last one leaves nothing but the mean."""
+CHOSEN = 0.0
+"""Stands for a penalty that is chosen by cross-validation."""
 MODEL, ABOUT = "model.skops", "about.json"
 
 
 class Regressor:
-    """Predicts a number; measured by the absolute error. It has no settings."""
+    """Predicts a number; measured by the absolute error.
+
+    Settings: `penalty` (without it, cross-validation chooses one of STRENGTHS), and `text_weight` (0.5), how much a
+    text counts beside a number or a mark.
+    """
 
     metric = "absolute_error"
+    tunable: ClassVar = {"penalty": (0.1, 10_000.0, "log"), "text_weight": (0.05, 5.0, "log")}
     features: Features
     model: Any
     offset: float
@@ -50,7 +58,7 @@ class Regressor:
         """
         import numpy as np
 
-        settings_of(ctx, {})
+        settings = settings_of(ctx, {"penalty": CHOSEN, "text_weight": TEXT_WEIGHT})
         records = enough(data, self.fewest())
         target = target_of(ctx)
         wanted = self.wanted(records, target, ctx)
@@ -58,8 +66,11 @@ class Regressor:
             raise NotMeasured(f"every record has the same {target!r}; there is nothing to learn")
         self.scale = ctx.scale
         with one_thread():
-            self.features = Features.fit(records, inputs_of(ctx, records))
-            strength, unseen = _strength(records, wanted, inputs_of(ctx, records), ctx.seed, self.loss)
+            inputs, weight = inputs_of(ctx, records), settings["text_weight"]
+            strengths = (settings["penalty"],) if settings["penalty"] else STRENGTHS
+            self.features = Features.fit(records, inputs, text_weight=weight)
+            folds = folds_of_rows(records, inputs, weight, ctx.seed)
+            strength, unseen = _strength(folds, wanted, strengths, self.loss)
             self.model = _ridge(strength).fit(self.features.rows(records), wanted)
         # The median of what is left over: the absolute error is smallest there, not at the mean.
         self.offset = float(np.median(wanted - unseen))
@@ -126,21 +137,18 @@ def _ridge(strength: float) -> Any:
 
 
 def _strength(
-    records: Sequence[Record],
+    folds: "Iterable[Fold]",
     wanted: "Values",
-    inputs: Sequence[str],
-    seed: int,
+    strengths: Sequence[float],
     loss: "Callable[[Values, Values], float]",
 ) -> "tuple[float, Values]":
     """Return the penalty with the smallest loss, and what it predicts about records that it was not fitted on."""
     import numpy as np
 
-    unseen = {strength: np.zeros(len(records)) for strength in STRENGTHS}
-    for fit, apply in folds_of(records, seed):
-        features = Features.fit([records[row] for row in fit], inputs)
-        fitted, applied = (features.rows([records[row] for row in rows]) for rows in (fit, apply))
-        for strength in STRENGTHS:
+    unseen = {strength: np.zeros(len(wanted)) for strength in strengths}
+    for fit, apply, fitted, applied in folds:
+        for strength in strengths:
             unseen[strength][apply] = _ridge(strength).fit(fitted, wanted[fit]).predict(applied)
     # Of equally good ones the strongest: it promises least.
-    best = min(reversed(STRENGTHS), key=lambda strength: loss(wanted, unseen[strength]))
+    best = min(reversed(strengths), key=lambda strength: loss(wanted, unseen[strength]))
     return best, unseen[best]

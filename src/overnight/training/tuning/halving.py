@@ -1,9 +1,9 @@
 """Which trials are evaluated next, and on how many items: asynchronous successive halving. Pure.
 
 Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar (2020, MLSys, "A System for Massively Parallel
-Hyperparameter Tuning", algorithm 2): a trial begins at the lowest rung, with few items, and goes on to the next one, with
-FACTOR times as many, as soon as it is among the best 1 / FACTOR of those that were evaluated at its rung so far. No rung
-waits until all are there.
+Hyperparameter Tuning", algorithm 2): a trial begins at the lowest rung, with few items, and goes on to the next one,
+with FACTOR times as many, as soon as it is among the best 1 / FACTOR of those that were evaluated at its rung so far.
+No rung waits until all are there.
 
 Evaluations go out in waves of WIDTH, and a wave is decided upon when the one before has ended: so what is tried follows
 from the seed alone, and not from which core was faster, nor from where a process was killed.
@@ -18,7 +18,7 @@ FEWEST = 50
 MOST_RUNGS = 3
 WIDTH = 6
 CURRENT = 0
-"""The trial of the parameters that the agent has at present: what others are compared with, so that it is never pruned."""
+"""The trial of the parameters that the agent has at present, which others are compared with: it is never pruned."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
