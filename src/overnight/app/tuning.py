@@ -16,7 +16,7 @@ from overnight.engine.model import Run
 from overnight.engine.submit import Request, submit
 from overnight.fleet import roster
 from overnight.flows.nightly.trainings import spec_of
-from overnight.flows.nightly.tuning_steps import champion_of
+from overnight.flows.nightly.tuning_steps import version_of
 from overnight.training.agents import load_class
 from overnight.training.tuning import ledger
 from overnight.training.tuning.halving import CURRENT
@@ -45,7 +45,7 @@ def begin(project: Workplace, agent: str, *, trials: int, seed: int) -> tuple[Ru
         raise UserMistake(f"agent {agent!r} is an object, of which no other can be made to try parameters with")
     with project.loading():
         space = space_of(agent, load_class(agent, class_))
-    champion_of(project.nightly, agent)
+    version_of(project.nightly, agent)
     told = {name: one.to_dict() for name, one in space.items()}
     wish = {"agent": agent, "space": told, "trials": trials, "seed": seed, "by": user()}
     args = to_json(wish, what="what is to be tuned")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from overnight.base.clock import Clock
     from overnight.engine.model import Run
 
-EXIT_CODES = {"ACCEPT": 0, "REJECT": 1, "UNDERPOWERED": 3}
 SHOWN = 10
 """Trials in the table, the current parameters beside them."""
 
@@ -87,7 +86,10 @@ def _see_through(project: "Project", agent: str, trials: int, seed: int, *, as_j
     else:
         _show(found)
     verdict = found["verdict"]
-    return 0 if verdict is None else EXIT_CODES.get(verdict["decision"], 1) if not found["adopted"] else 0
+    if verdict is None or found["adopted"]:
+        return 0
+    # One that is accepted against a baseline alone has changed no parameters.
+    return 3 if verdict["decision"] == "UNDERPOWERED" else 1
 
 
 class _Progress:
@@ -137,7 +139,7 @@ def _show(found: dict[str, Any]) -> None:
         )
         for one in shown
     ]
-    print_table(("TRIAL", found["metric"].upper(), "95 %", "ITEMS", "TIME", "RUN", "PARAMETERS"), rows)
+    print_table(("TRIAL", found["metric"].upper(), "95 %", "ITEMS", "TIME", "RUN", "PARAMETERS"), rows, fold=True)
     top = len(found["rungs"]) - 1
     pruned = [sum(one["rung"] == rung for one in good) for rung in range(top)]
     failed = [one for one in trials if one["value"] is None]

@@ -127,7 +127,7 @@ def fetch_parents(night: Nightly, name: str, folder: Path) -> tuple[dict[str, st
     Tell also which of them has none, of those whose predictions are among the inputs.
     """
     agent = night.agents[name]
-    versions = {parent: version for parent in agent.after if (version := kept(night, parent)) is not None}
+    versions = {parent: version for parent in agent.after if (version := _kept(night, parent)) is not None}
     missing = next((one for one in agent.inputs if one in agent.after and one not in versions), None)
     if missing is None:
         for parent, version in versions.items():
@@ -170,7 +170,7 @@ def _serving(night: Nightly, model: str) -> Version | None:
         return store.serving(connection, model)
 
 
-def kept(night: Nightly, model: str) -> Version | None:
+def _kept(night: Nightly, model: str) -> Version | None:
     """Return the version that serves, where its state was kept."""
     version = _serving(night, model)
     return version if version is not None and version.manifest else None

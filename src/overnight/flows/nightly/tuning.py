@@ -69,7 +69,8 @@ def tune(flow: Flow, night: Nightly, wish: Mapping[str, Any]) -> Json:
     `by`.
 
     Returns `agent`, `metric`, `best` (the metric's best value), `rungs` (items of each), `winner` (the number of the
-    trial whose parameters were judged, or None), `parameters` (its), `verdict`, `version`, `adopted` and `reason`.
+    trial whose parameters were judged, or None), `parameters` (its), `verdict`, `version`, `adopted` and `reason`; of one
+    that was judged also `run` (which trained it), `held_out` (items) and `alpha` (the level that it was judged at).
 
     Raises:
         UserMistake: the agent has no version whose parameters could be compared.
@@ -85,11 +86,18 @@ def tune(flow: Flow, night: Nightly, wish: Mapping[str, Any]) -> Json:
         flow.step(f"tell {number}", tell, night, begun, asked, [_told(end) for end in flow.wait(*runs)])
         number += 1
     chosen = flow.step("choose", choose, night, begun)
-    found = {**chosen, "agent": begun["agent"], "rungs": begun["rungs"], "verdict": None, "version": None}
+    found = {
+        **chosen,
+        "agent": begun["agent"],
+        "rungs": begun["rungs"],
+        "verdict": None,
+        "version": None,
+        "adopted": False,
+    }
     if chosen["winner"] is not None:
         found = {**found, **_judged(flow, night, begun, chosen)}
     flow.step("clean up", clean_up, night, flow.run_id)
-    return {**found, "adopted": bool(found.get("adopted"))}
+    return found
 
 
 def _judged(flow: Flow, night: Nightly, begun: Json, chosen: Json) -> Json:
@@ -101,7 +109,9 @@ def _judged(flow: Flow, night: Nightly, begun: Json, chosen: Json) -> Json:
     if line.get("error"):
         raise PermanentError(f"trial {chosen['winner']} could not be judged: {line['error']}")
     adopted = flow.step("adopt", adopt, night, begun, ready, chosen, line)
-    return {**line, "alpha": ready["alpha"], "adopted": adopted, "reason": line["verdict"]["reason"]}
+    verdict = line["verdict"]
+    told = {name: line[name] for name in ("version", "run", "held_out")}
+    return {**told, "verdict": verdict, "alpha": ready["alpha"], "adopted": adopted, "reason": verdict["reason"]}
 
 
 def _told(end: Ended) -> Json:

@@ -15,11 +15,11 @@ from overnight.engine import store as runs
 from overnight.engine.model import State
 from overnight.flows.nightly.night import Json, Nightly
 from overnight.flows.nightly.records import Record, held_out_of
-from overnight.flows.nightly.trainings import SEED, fetch_parents, kept, lay_out, settings_of, spec_of
+from overnight.flows.nightly.trainings import SEED, fetch_parents, lay_out, settings_of, spec_of
 from overnight.proof.gate import Decision
 from overnight.proof.multiple import lord
 from overnight.proof.splits import choose_held_out
-from overnight.registry import verdicts
+from overnight.registry import store, verdicts
 from overnight.registry.versions import Version
 from overnight.reports.nightly import BASELINE
 from overnight.training.tuning import ledger
@@ -37,18 +37,20 @@ FEWEST = 20
 LEARNT = "learnt.json"
 
 
-def champion_of(night: Nightly, name: str) -> Version:
-    """Return the version of an agent that its best parameters will be compared with.
+def version_of(night: Nightly, name: str) -> Version:
+    """Return the version of an agent whose training items are those of the trials.
+
+    The one that serves; where none does, because the current parameters were refused, the newest one.
 
     Raises:
-        UserMistake: there is none that can be.
+        UserMistake: there is none, or what it has learnt from is not known.
     """
-    version = kept(night, name)
-    if version is None or version.run_id is None:
-        raise UserMistake(
-            f"agent {name!r} has no version trained here that others could be compared with: "
-            f"`overnight train --agent {name}` makes one"
-        )
+    with night.database.read() as connection:
+        version = store.serving(connection, name) or store.newest(connection, name)
+    if version is None:
+        raise UserMistake(f"agent {name!r} was not trained yet: `overnight train --agent {name}` comes first")
+    if version.run_id is None or not version.manifest or version.removed_us is not None:
+        raise UserMistake(f"version {version.number} of agent {name!r} does not tell what it has learnt from any more")
     return version
 
 
@@ -57,13 +59,13 @@ def begin(night: Nightly, run_id: int, wish: Json) -> Json:
     name = wish["agent"]
     if name not in night.agents:
         raise UserMistake(f"there is no agent {name!r} any more")
-    champion = champion_of(night, name)
+    version = version_of(night, name)
     folder = night.work(run_id)
-    # An earlier attempt may have laid out another champion.
+    # An earlier attempt may have gone by another version.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_json(folder / LEARNT, _learnt(night, champion))
-    training, _ = _items(night, champion.snapshot_id, folder)
+    write_json(folder / LEARNT, _learnt(night, version))
+    training, _ = _items(night, version.snapshot_id, folder)
     if len(training) < FEWEST:
         raise UserMistake(f"agent {name!r} learns from {len(training)} records; {FEWEST} are needed to try parameters")
     salt = f"tuning {wish['seed']}"
@@ -83,21 +85,21 @@ def begin(night: Nightly, run_id: int, wish: Json) -> Json:
         "settings": settings,
         "basis": ledger.basis_of(base),
         "spec": base,
-        "snapshot": champion.snapshot_id,
+        "snapshot": version.snapshot_id,
         "parents": parents,
         "rungs": rungs_of(len(split.train)),
     }
 
 
-def _learnt(night: Nightly, champion: Version) -> list[str]:
+def _learnt(night: Nightly, version: Version) -> list[str]:
     """Return the ids of the items that the version was trained on."""
     with TemporaryDirectory() as folder:
-        night.registry.fetch(champion, Path(folder))
+        night.registry.fetch(version, Path(folder))
         return list(json.loads((Path(folder) / ABOUT).read_text())["learnt"])
 
 
 def _items(night: Nightly, snapshot: str, folder: Path) -> tuple[list[Record], list[Record]]:
-    """Return the records of the snapshot that the champion has learnt from, and those that the gate measures on."""
+    """Return the records of the snapshot that the version has learnt from, and those that the gate measures on."""
     records = records_of(night.blobs.get(snapshot))
     learnt = frozenset(json.loads((folder / LEARNT).read_text()))
     held_out = frozenset(held_out_of(records))
@@ -245,10 +247,11 @@ def prepare(night: Nightly, begun: Json, chosen: Json) -> Json:
 def adopt(night: Nightly, begun: Json, ready: Json, chosen: Json, line: Json) -> bool:
     """Keep the verdict, and where it is ACCEPT the parameters as those that the agent is trained with; tell whether.
 
-    Better than a naive baseline is no reason to have other parameters than the current ones.
+    Better than a naive baseline is a reason to have other parameters only where no version of the current ones serves.
     """
     verdict = line["verdict"]
-    accepted = bool(verdict["decision"] == Decision.ACCEPT) and verdict["against"] != BASELINE
+    compared = verdict["against"] != BASELINE or line["note"] is None
+    accepted = bool(verdict["decision"] == Decision.ACCEPT) and compared
     row = {
         "tuning_id": begun["tuning_id"],
         "agent": begun["agent"],

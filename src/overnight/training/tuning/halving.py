@@ -59,9 +59,11 @@ def next_places(done: Sequence[Evaluation], *, trials: int, rungs: int) -> list[
     if found:
         return found
     for rung in reversed(range(rungs - 1)):
-        ranked, there = _ranked(done, rung), _ranked(done, rung + 1)
-        if ranked and not there:
-            return [Place(trial=ranked[0], rung=rung + 1)]
+        if not _ranked(done, rung + 1):
+            above = _at(done, rung + 1)
+            left = [trial for trial in _ranked(done, rung) if trial not in above]
+            if left:
+                return [Place(trial=left[0], rung=rung + 1)]
     return []
 
 
@@ -71,10 +73,14 @@ def _fresh(first: int, end: int) -> list[Place]:
 
 def _promoted(done: Sequence[Evaluation], rung: int) -> list[Place]:
     """Return the trials that are among the best of their rung and were not evaluated at the next one."""
-    count = sum(one.place.rung == rung and one.place.trial != CURRENT for one in done)
-    above = {one.place.trial for one in done if one.place.rung == rung + 1}
-    best = _ranked(done, rung)[: count // FACTOR]
+    above = _at(done, rung + 1)
+    best = _ranked(done, rung)[: len(_at(done, rung)) // FACTOR]
     return [Place(trial=trial, rung=rung + 1) for trial in best if trial not in above]
+
+
+def _at(done: Sequence[Evaluation], rung: int) -> set[int]:
+    """Return the trials that were evaluated at the rung, failed ones too; not the current."""
+    return {one.place.trial for one in done if one.place.rung == rung} - {CURRENT}
 
 
 def _ranked(done: Sequence[Evaluation], rung: int) -> list[int]:
