@@ -69,8 +69,8 @@ def tune(flow: Flow, night: Nightly, wish: Mapping[str, Any]) -> Json:
     `by`.
 
     Returns `agent`, `metric`, `best` (the metric's best value), `rungs` (items of each), `winner` (the number of the
-    trial whose parameters were judged, or None), `parameters` (its), `verdict`, `version`, `adopted` and `reason`; of one
-    that was judged also `run` (which trained it), `held_out` (items) and `alpha` (the level that it was judged at).
+    trial whose parameters were judged, or None), `parameters` (its), `verdict`, `version`, `adopted` and `reason`; of
+    one that was judged also `run` (which trained it), `held_out` (items) and `alpha` (the level of the gate).
 
     Raises:
         UserMistake: the agent has no version whose parameters could be compared.
