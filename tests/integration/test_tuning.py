@@ -39,7 +39,10 @@ class Tuned(Plain):
                 file.write(json.dumps({"trained": self.trained, "ids": [item["id"] for item in items]}) + "\\n")
         return super().predict(items)
 
-    predict_unseen = predict
+    def predict_unseen(self, items):
+        with open("unseen.txt", "a") as file:
+            file.write("asked\\n")
+        return super().predict(items)
 
 
 class Noisy(Plain):
@@ -235,8 +238,11 @@ def test_an_agent_that_uses_another_one_is_tried_on_what_that_one_says_of_unseen
     }
     write_config(fleet, agents)
     train(fleet)
+    (fleet / "unseen.txt").unlink()
     code, out, err = overnight("tune", "second", "--trials", "4", "--json")
     found = json.loads(out)
+    [(evaluations,)] = rows(fleet, "SELECT COUNT(*) FROM tuning_evaluations WHERE value IS NOT NULL")
+    assert len((fleet / "unseen.txt").read_text().splitlines()) >= evaluations >= 5
     assert code in (0, 1, 3), err
     assert all(one["error"] is None for one in found["trials"] if one["parameters"].get("shift", 0) <= 2)
 

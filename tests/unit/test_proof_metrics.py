@@ -13,8 +13,8 @@ from overnight.proof.bootstrap import bootstrap_difference
 from overnight.proof.forms import Form, GateSpec, Looks
 from overnight.proof.gate import SMALL_DIFFERENCE, Decision, judge
 from overnight.proof.labels import macro_f1
-from overnight.proof.measures import Estimate, mean
-from overnight.proof.metrics import judge_answers, measure, metric_named, unit_scores
+from overnight.proof.measures import Estimate, interval_of_mean, mean
+from overnight.proof.metrics import interval_of, judge_answers, measure, metric_named, unit_scores
 from overnight.proof.rankings import ndcg, normal_scores, reciprocal_rank
 
 
@@ -287,3 +287,19 @@ def test_a_group_is_in_a_segment_only_as_a_whole():
         segments=[*queries, "x", "x"],
     )
     assert tied.n == 2, "a query without an order is no unit"
+
+
+def test_the_interval_of_a_mean_is_that_of_its_units_and_of_another_figure_that_of_drawing_again():
+    draw = Random(3)
+    truths = [draw.gauss(0, 1) for _ in range(60)]
+    answers = [one + draw.gauss(0, 0.5) for one in truths]
+    errors = [-abs(one - other) for one, other in zip(truths, answers, strict=True)]
+    found = interval_of(metric_named("absolute_error"), truths, answers, None, random=Random(1))
+    assert found == interval_of_mean(errors)
+    spearman = metric_named("spearman")
+    found = interval_of(spearman, truths, answers, None, random=Random(1))
+    assert found == interval_of(spearman, truths, answers, None, random=Random(1))
+    assert found.value == measure(spearman, truths, answers)
+    assert found.value - 0.2 < found.lower < found.value < found.upper < found.value + 0.2
+    with pytest.raises(NotMeasured):
+        interval_of(spearman, truths[:1], answers[:1], None, random=Random(1))
