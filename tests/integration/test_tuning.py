@@ -186,7 +186,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_same_suggestions_and_tries_not
         shutil.copytree(trained, folder)
     killed, whole = folders
     (killed / "slow").write_text("0.05")
-    command = [sys.executable, "-c", DRIVER, "--project", str(killed), "tune", "first", "--trials", "7", "--json"]
+    command = [sys.executable, "-c", DRIVER, "--project", str(killed), "tune", "first", "--trials", "10", "--json"]
     recorded = []
     for least in (3, 8):
         driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0)
@@ -199,7 +199,7 @@ def test_killed_in_the_middle_it_goes_on_with_the_same_suggestions_and_tries_not
     (killed / "slow").unlink()
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "going on with the tuning of first (run " in done.stderr and done.returncode == 0, done.stderr
-    main(["--project", str(whole), "tune", "first", "--trials", "7", "--json"])
+    main(["--project", str(whole), "tune", "first", "--trials", "10", "--json"])
     assert rows(killed, TRIED) == rows(whole, TRIED)
     assert set(recorded) <= set(rows(killed, TRIED))
     for folder in folders:
