@@ -303,3 +303,12 @@ def test_the_interval_of_a_mean_is_that_of_its_units_and_of_another_figure_that_
     assert found.value - 0.2 < found.lower < found.value < found.upper < found.value + 0.2
     with pytest.raises(NotMeasured):
         interval_of(spearman, truths[:1], answers[:1], None, random=Random(1))
+
+
+def test_an_interval_ends_where_the_values_of_the_metric_do():
+    few = interval_of(metric_named("reciprocal_rank"), None, [1.0, 1.0, 1.0, 0.5, 0.01], None, random=Random(1))
+    assert few.lower == 0 and few.upper == 1 > few.value
+    errors = interval_of(metric_named("absolute_error"), [0.0, 0.0, 9.0], [0.1, 0.0, 0.0], None, random=Random(1))
+    assert errors.lower < errors.value < errors.upper == 0
+    own = interval_of(metric_named("score"), None, [3.0, 5.0, 900.0], None, random=Random(1))
+    assert own == interval_of_mean([3.0, 5.0, 900.0])

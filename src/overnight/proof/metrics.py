@@ -6,6 +6,7 @@ where it is not (macro-F1, Spearman's correlation, one ranking of all items), by
 (`overnight.proof.bootstrap`).
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -95,11 +96,21 @@ def interval_of(
 ) -> Estimate:
     """Return the metric of the answers, higher is better, with its 95 % interval.
 
-    That of a mean over units, or where the metric is none, that of drawing the items (or groups) again, by `random`.
+    That of a mean over units, or where the metric is none, that of drawing the items (or groups) again, by `random`; it
+    ends where the values of the metric do.
 
     Raises:
         NotMeasured: there are fewer than 2 units, or too few of the draws could be measured.
     """
+    found = _interval(metric, truths, answers, groups, random)
+    lowest, best = (_known(metric, GateSpec()).bounds or (-math.inf, math.inf))[0], metric.best
+    upper = found.upper if best is None else min(found.upper, best)
+    return replace(found, lower=max(found.lower, lowest), upper=upper)
+
+
+def _interval(
+    metric: Metric, truths: Answers | None, answers: Answers, groups: Sequence[str] | None, random: Draws
+) -> Estimate:
     units = unit_scores(metric, truths, answers, groups)
     if units is not None:
         return interval_of_mean(units)
