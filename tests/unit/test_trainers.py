@@ -14,7 +14,9 @@ from overnight.proof.metrics import judge_answers, measure
 from overnight.proof.splits import choose_held_out
 from overnight.training.agents import load_class, train_agent
 from overnight.training.measuring import answers_of, groups_of, metric_of, rival_of, truths_of
+from overnight.training.trainers.features import TEXT_WEIGHT, Features, Texts
 from overnight.training.trainers.nearest import Nearest, random_exemplars, similarities
+from overnight.training.tuning.space import space_of
 from overnight.training.versions import AgentSpec, context_of, save_version, train_version
 
 pytest.importorskip("sklearn")
@@ -307,3 +309,50 @@ def test_weights_are_fitted_only_where_that_helps_on_other_pairs():
     random = [{**one, "good": f"word{noise.randrange(200)}"} for one in records]
     trained, _ = train_version(spec, random, held_out=(), parents={}, context=context_of(spec, {}, 0))
     assert set(trained.agent.weights.values()) == {1.0}, "what tells nothing changes nothing"
+
+
+@pytest.mark.parametrize(("name", "penalty"), [("trend_detective", 7.0), ("sound_designer", 4.0)])
+def test_a_penalty_and_the_weight_of_texts_that_are_set_are_those_that_are_learnt_with(name, penalty, tmp_path):
+    records = records_of(name)[:120]
+    texts = {"penalty": penalty, "text_weight": 2.5}
+    trained = fitted(name, records, frozenset(), settings=texts)
+    model = trained.agent.model
+    assert getattr(model, "alpha", None) == penalty or pytest.approx(1 / penalty) == model.C
+    weights = {one["weight"] for one in trained.agent.features.to_dict().values() if one["kind"] == "texts"}
+    assert weights <= {2.5}
+    with_defaults = fitted(name, records, frozenset())
+    items = trained.show(records)
+    trained.agent.save(tmp_path)
+    other = type(trained.agent)()
+    other.load(tmp_path)
+    assert other.predict(items) == trained.agent.predict(items)
+    assert trained.agent.predict(items) != with_defaults.agent.predict(items)
+
+
+def test_texts_of_a_version_from_before_their_weight_could_be_set_count_as_they_did():
+    cells = ["a dog ran home", "the dog sat", "a cat ran"]
+    texts = Texts.fit(cells, TEXT_WEIGHT)
+    told = {"synopsis": {key: value for key, value in texts.to_dict().items() if key != "weight"}}
+    rows = [{"synopsis": cell} for cell in cells]
+    assert (Features.from_dict(told).rows(rows) != Features({"synopsis": texts}).rows(rows)).nnz == 0
+    heavy = Features({"synopsis": Texts.fit(cells, 1.0)}).rows(rows)
+    assert (heavy != 2 * Features({"synopsis": texts}).rows(rows)).nnz == 0
+
+
+def test_sharpness_changes_which_exemplars_are_chosen():
+    records = records_of("screenplay_generator")[:150]
+    chosen = [
+        [one["id"] for one in fitted("screenplay_generator", records, frozenset(), settings=settings).agent.chosen]
+        for settings in ({}, {"sharpness": 16}, {"sharpness": 2})
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_all_that_the_shipped_learners_say_may_be_tuned_is_a_setting_of_theirs():
+    for name in ("trend_detective", "screenplay_generator", "sound_designer"):
+        learner = load_class(name, agent(name)["class"])
+        space = space_of(name, learner)
+        low = {key: one.low for key, one in space.items()}
+        high = {key: one.high for key, one in space.items()}
+        for settings in (low, high):
+            fitted(name, records_of(name)[:60], frozenset(), settings=settings)
