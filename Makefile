@@ -46,7 +46,7 @@ demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second t
 
 demo-learn: $(BUILT) ## have three strategies train models in ./demo-learn, and the best one proven
 	@test -d demo-learn || .venv/bin/overnight init demo-learn
-	cd demo-learn && ../.venv/bin/overnight learn run --complexity medium --iterations 2
+	cd demo-learn && OVERNIGHT_LEARNING__DEFAULT=conservative ../.venv/bin/overnight learn run --complexity medium --iterations 2
 
 test: $(BUILT) ## run all tests
 	$(PYTEST)

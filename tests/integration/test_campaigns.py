@@ -397,7 +397,7 @@ def test_a_campaign_that_nobody_works_on_is_stopped_at_once(tmp_path):
 def test_a_campaign_whose_run_was_cancelled_or_broke_is_not_said_to_go_on(tmp_path, monkeypatch):
     with project_of(tmp_path / "p", table(target=5000, settings="pause_s = 0.005")) as project:
         run_id, _ = campaigns.begin(project, "sums", {})
-        wait_for(lambda: campaigns.status(project, "sums")["judged"])
+        wait_for(lambda: campaigns.status(project, "sums")["phase"] == "campaign_launched")
         project.cancel(run_id)
         project.wait(run_id, WAIT_S)
         assert campaigns.status(project, "sums")["phase"] == "stopped"

@@ -329,7 +329,24 @@ def test_open_api_describes_every_operation(daemon):
         ("GET", "/api/deployments/{deployment_id}/decisions"), ("GET", "/api/deployments/{deployment_id}/stream"),
         *(("POST", f"/api/deployments/{{deployment_id}}/{what}") for what in COMMANDS),
         ("GET", "/api/routing"), ("POST", "/api/outcomes"),
+        ("GET", "/api/learning"), ("GET", "/api/learning/predict"), ("POST", "/api/learning/outcomes"),
     }  # fmt: skip
     start = document["paths"]["/api/training/start"]["post"]
     names = start["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert set(names["experiences"]["items"]["properties"]) >= {"type", "input", "expected_output", "actual_output"}
+
+
+def test_outcomes_come_in_and_are_predicted_from_and_the_strategies_are_told(daemon):
+    one = {"type": "code_api", "success": True, "agent": "coder", "id": "a1"}
+    sent = {"outcomes": [one, {**one, "success": 0.5, "id": "a2"}]}
+    assert ask(daemon, "POST", "/api/learning/outcomes", sent) == (200, {"new": 2, "known": 0})
+    assert ask(daemon, "POST", "/api/learning/outcomes", sent) == (200, {"new": 0, "known": 2})
+    code, said = ask(daemon, "POST", "/api/learning/outcomes", {"outcomes": [{**one, "id": "a3"}, {"type": "x"}]})
+    assert code == 400 and "outcomes[1]" in said["error"]
+    code, found = ask(daemon, "GET", "/api/learning/predict?type=code_api&agent=coder")
+    assert (code, found["n"], found["success_rate"]) == (200, 2, 0.75), "of the others none was taken"
+    code, said = ask(daemon, "GET", "/api/learning/predict?type=code_appi")
+    assert code == 404 and "did you mean code_api" in said["error"]
+    code, found = ask(daemon, "GET", "/api/learning")
+    assert code == 200 and found["default"] == {"strategy": "balanced", "why": "the default of the settings"}
+    assert found["strategies"]["balanced"]["measured"] is False, "an outcome is no exercise"

@@ -277,3 +277,11 @@ def test_the_runs_of_trials_are_named_by_what_was_measured(fleet, overnight):
         named = Sweeper(project)._begin().rules.named
         tried = {run for (run,) in rows(fleet, "SELECT run_id FROM tuning_evaluations")}
     assert tried and tried <= set(named)
+
+
+def test_from_python_a_tuning_is_seen_through(fleet):
+    with Project.open(fleet) as project:
+        found = project.tune("first", trials=8)
+        assert found["trials"][0]["value"] is not None and len(found["trials"]) == 9
+        assert found["adopted"] is (found["verdict"] is not None and found["verdict"]["decision"] == "ACCEPT")
+        assert not project.is_worked_on

@@ -106,7 +106,7 @@ def test_what_cannot_be_is_refused(make, error):
 
 def test_two_are_drawn_for_each_exercise_and_mostly_the_better_ones():
     known = [trial(arm, score) for _ in range(10) for arm, score in (("a", 50.0), ("b", 60.0), ("c", 70.0))]
-    drawn = allocated(ARMS, known, 200, Random(1))
+    drawn = allocated(ARMS, known, [None] * 200, Random(1))
     assert all(len({one.strategy for one in some}) == 2 for some in drawn)
     counts = Counter(one.strategy for some in drawn for one in some)
     assert counts["c"] > 190 and counts["a"] + counts["b"] < 210
@@ -114,19 +114,35 @@ def test_two_are_drawn_for_each_exercise_and_mostly_the_better_ones():
 
 def test_the_chance_that_is_kept_is_that_of_being_drawn():
     known = [trial(arm, 50.0 + 4 * place + offset) for place, arm in enumerate(ARMS) for offset in (-9, 0, 9)]
-    drawn = [one for some in allocated(ARMS, known, 6000, Random(1)) for one in some]
+    drawn = [one for some in allocated(ARMS, known, [None] * 6000, Random(1)) for one in some]
     counts = Counter(one.strategy for one in drawn)
     for arm in ARMS:
         [chance] = {one.propensity for one in drawn if one.strategy == arm}
         assert counts[arm] / 6000 == pytest.approx(chance, abs=0.02)
 
 
+def test_what_is_best_at_work_of_one_kind_is_drawn_there_once_that_has_proved_its_worth():
+    best = {"small": "a", "large": "b"}
+    known = [
+        Trial(arm=arm, reward=90.0 if best[kind] == arm else 40.0 + number % 7, propensity=1.0, features={"kind": kind})
+        for number in range(60)
+        for kind in best
+        for arm in ARMS
+    ]
+    works = [{"kind": kind} for kind in best] * 50
+    drawn = allocated(ARMS, known, works, Random(1))
+    for kind, arm in best.items():
+        mine = [some for some, work in zip(drawn, works, strict=True) if work["kind"] == kind]
+        assert sum(arm in {one.strategy for one in some} for some in mine) == len(mine), kind
+
+
 def test_of_two_both_execute_and_unknown_strategies_count_for_nothing():
-    drawn = allocated(("a", "b"), [trial("gone", 99.0)], 3, Random(1))
+    drawn = allocated(("a", "b"), [trial("gone", 99.0)], [None] * 3, Random(1))
     assert [[(one.strategy, one.propensity) for one in some] for some in drawn] == [[("a", 1.0), ("b", 1.0)]] * 3
 
 
 def test_evidence_of_another_project_counts_for_less_and_comes_first():
     elsewhere = Evidence(strategy="a", parameters="h", type="t", uses=12, score=80.0, spread=5.0)
-    found = trials_of([elsewhere], [("b", 50.0)])
+    found = trials_of([elsewhere], [("b", 50.0, {"type": "t"})])
+    assert found[-1].features == {"type": "t"}
     assert [one.arm for one in found] == ["a"] * 3 + ["b"] and {one.reward for one in found[:3]} == {75.0, 85.0}

@@ -46,12 +46,17 @@ class World:
                 )
         return found
 
-    def drawn(self, exercises, before):
+    def drawn(self, exercises, before, *, features):
         """Return the executions of a later iteration, by the strategies that are drawn for each exercise."""
-        trials = trials_of([], [(one.strategy, one.score) for one in before])
+
+        def told(type_):
+            return {"type": type_} if features else None
+
+        trials = trials_of([], [(one.strategy, one.score, told(one.type)) for one in before])
+        types = [TYPES[place % len(TYPES)] for place in range(exercises)]
         found = []
-        for place, some in enumerate(allocated(NAMES, trials, exercises, self.draw)):
-            difficulty, type_ = self.draw.gauss(0, 10), TYPES[place % len(TYPES)]
+        for type_, some in zip(types, allocated(NAMES, trials, list(map(told, types)), self.draw), strict=True):
+            difficulty = self.draw.gauss(0, 10)
             for one in some:
                 self.count += 1
                 score = self.score(one.strategy, type_, difficulty)
@@ -82,12 +87,12 @@ class World:
         return found
 
 
-def session(seed, skills, *, default="balanced"):
+def session(seed, skills, *, default="balanced", features=False):
     """Return the candidate of a session of 3 iterations of 10 exercises, and what 60 fresh ones say of it."""
     world = World(seed, skills)
     executions = world.executions(10)
     for _ in range(2):
-        executions += world.drawn(10, executions)
+        executions += world.drawn(10, executions, features=features)
     found = candidate_of(executions, rate=0.3, minimum=5, champion=lambda _: default)
     if found.name is None:
         return None, None
@@ -106,6 +111,17 @@ def test_identical_strategies_are_chosen_by_chance_and_the_gate_accepts_none_of_
     assert set(best) == set(NAMES) and max(best.values()) <= 90, best
     accepted = sum(verdict is not None and verdict.decision is Decision.ACCEPT for _, verdict in outcomes)
     assert accepted <= 10, accepted
+
+
+@pytest.mark.no_cover
+def test_identical_strategies_are_chosen_by_chance_too_where_features_are_looked_at():
+    outcomes = [session(seed, {}, default=NAMES[seed % 3], features=True) for seed in range(30)]
+    best = Counter(name or NAMES[seed % 3] for seed, (name, _) in enumerate(outcomes))
+    # 30 draws among three: more than 18 of one are as rare as 1 in 500.
+    assert max(best.values()) <= 18, best
+    assert sum(verdict is not None and verdict.decision is Decision.ACCEPT for _, verdict in outcomes) <= 4
+    better = [session(seed, {"conservative": everywhere(0.15)}, features=True) for seed in range(20)]
+    assert sum(verdict is not None and verdict.decision is Decision.ACCEPT for _, verdict in better) >= 15
 
 
 @pytest.mark.no_cover

@@ -95,6 +95,19 @@ def test_an_arm_that_has_become_worse_is_noticed():
     assert policy.propensities(None)["b"] > 0.95, "20 trials against 200"
 
 
+def test_trials_without_features_count_after_trees_were_grown_and_when_an_arm_becomes_worse():
+    policy = Contextual(["a", "b"])
+    for number in range(40):
+        for arm, reward in (("a", 90.0), ("b", 10.0)):
+            policy.learn(Trial(arm=arm, reward=reward + number % 3, propensity=1.0))
+    for number in range(30):
+        policy.learn(Trial(arm="b", reward=12.0 + number % 3, propensity=1.0, features={"size": float(number)}))
+    assert policy.propensities({"size": 1.0})["a"] > 0.9
+    for _ in range(20):
+        policy.learn(Trial(arm="a", reward=1.0, propensity=1.0))
+    assert policy.propensities()["b"] > 0.9
+
+
 def test_without_scikit_learn_it_knows_the_arms_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "overnight.learning.selection.regions", None)
     policy = Contextual(ARMS)

@@ -30,9 +30,13 @@ class Campaign:
         campaign_target: int | None = None,
         auto_launch: bool | None = None,
         workers: int | None = None,
+        strategy: str | None = None,
     ) -> None:
-        """`quality_threshold` is from 0 to 1, `campaign_target` counts accepted samples."""
-        self._name = name
+        """`quality_threshold` is from 0 to 1, `campaign_target` counts accepted samples.
+
+        By `strategy`, one of strategy learning or "learned", language models are asked.
+        """
+        self._name, self._strategy = name, strategy
         self._folder = Path(project)
         given = {
             "quality_threshold": quality_threshold,
@@ -51,13 +55,14 @@ class Campaign:
         `skeletons`, `domains`, `verdict` and `launches`.
 
         Raises:
-            ConfigError, UserMistake: its settings do not go together.
+            ConfigError, UnknownName, UserMistake: its settings do not go together, or there is no such strategy.
             RunFailed: it ended without all samples, or without what should follow; the message says why. A pilot that
                 was rejected is no failure but an answer.
         """
         with Project.create(self._folder) as project:
             name = campaigns.name_of(project, self._name)
-            wish = campaigns.with_environment(project, name, {"settings": self._settings})
+            asked = {} if self._strategy is None else {"strategy": self._strategy}
+            wish = campaigns.with_environment(project, name, {"settings": self._settings, **asked})
             run_id, _ = campaigns.begin(project, name, wish)
             began = not project.is_worked_on
             if began:

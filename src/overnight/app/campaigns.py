@@ -17,6 +17,7 @@ from overnight.base.errors import InvalidTransition, UnknownName, UserMistake
 from overnight.base.files import to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import iso
+from overnight.base.learning import CAMPAIGNS
 from overnight.base.settings import PREFIX, environment, user
 from overnight.campaigns import following, ledger, record
 from overnight.campaigns.phases import Phase
@@ -25,6 +26,8 @@ from overnight.db.writer import Tx
 from overnight.engine import store
 from overnight.engine.model import Run, State
 from overnight.engine.submit import Request, submit
+from overnight.flows.campaign.strategy import by_strategy
+from overnight.learning.choosing import choose
 
 Json = dict[str, Any]
 
@@ -46,11 +49,17 @@ def name_of(project: Project, name: str | None) -> str:
 def begin(project: Project, name: str, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     """Ask for a run of the campaign, or return the one that has not ended; and whether there was one already.
 
+    `strategy` of the wish is the name of one of strategy learning, or "learned": whichever executes this campaign.
+
     Raises:
         UnknownName, ConfigError, UserMistake: there is no such campaign, or its settings do not go together.
     """
-    settings = dict(wish.get("settings") or {})
+    settings, strategy = dict(wish.get("settings") or {}), wish.get("strategy")
     project.campaigns.plan(name, settings)
+    if isinstance(strategy, str):
+        with project.database.read() as connection:
+            chosen = choose(connection, project.config.learning, f"{CAMPAIGNS}{name}", strategy)
+        wish = {**wish, "strategy": chosen.to_args()}
     args = to_json({"name": name, "by": user(), **wish}, what="what the campaign is asked for")
 
     def change(tx: Tx) -> tuple[RunId, bool]:
@@ -101,14 +110,17 @@ def _wish_of(run: Run | None) -> Json:
 def status(project: Project, name: str) -> Json:
     """Return where a campaign stands: `phase` (None before it was begun), its figures by domain, verdict and launches.
 
-    Of one whose generator is external, `followed` holds what its log has told, and figures that it has not are None.
+    `strategy` is the one by which its language models are asked. Of one whose generator is external, `followed` holds
+    what its log has told, and figures that it has not are None.
 
     Raises:
         UnknownName: there is no such campaign.
     """
     stand = _stand(project, name)
     run = _run_of(project, stand)
-    plan, specification, _ = project.campaigns.plan(name, _wish_of(run).get("settings") or {})
+    wish = _wish_of(run)
+    plan, specification, _ = project.campaigns.plan(name, wish.get("settings") or {})
+    _, strategy = by_strategy(plan, wish.get("strategy"))
     domains = {one.name: {"target": one.target, "judged": 0, "accepted": 0} for one in plan.domains}
     found: Json = {
         "campaign": name,
@@ -116,6 +128,7 @@ def status(project: Project, name: str) -> Json:
         "run": None if run is None else {"run_id": run.run_id, "state": str(run.state)},
         "stopping": stand is not None and stand.stopping and run is not None and not run.state.final,
         "reason": None,
+        "strategy": strategy,
         "target": plan.target,
         "judged": 0,
         "accepted": 0,

@@ -53,5 +53,9 @@ def with_flow(task: Task, night: Nightly) -> Task:
     if action == NIGHTLY and not known:
         raise InvalidTask(f"{where}: action: 'nightly' trains the fleet, and the project has no agents")
     if action == NIGHTLY:
-        return replace(task, action=nightly.of_agents(night, () if name is None else (name,)), flow=True)
+        chosen = nightly.of_agents(night, () if name is None else (name,), task.strategy)
+        # Each agent has a strategy of its own, which is found out as it is trained.
+        return replace(task, action=chosen, flow=True, strategy=None)
+    if task.strategy is not None:
+        raise InvalidTask(f"{where}: strategy: what agents do follows from how they were trained; leave it out")
     return replace(task, action=production_flow.of_agent(_production_of(night), str(name)), flow=True)

@@ -11,6 +11,7 @@ from overnight.app.machine_memory import waits_of
 from overnight.app.workplace import Workplace
 from overnight.base.ids import RunId
 from overnight.base.instants import to_datetime
+from overnight.base.learning import said_of
 from overnight.base.settings import environment
 from overnight.engine import store as runs
 from overnight.engine.machine import SET_BACK
@@ -150,10 +151,7 @@ class _Others:
 
 def _strategy(wish: jobs.Wish) -> str | None:
     """Return the strategy by which a job trains, why that one, and what of it could not be used."""
-    if wish.strategy is None:
-        return None
-    unused = f"; not used: {', '.join(wish.strategy['unused'])}" if wish.strategy["unused"] else ""
-    return f"{wish.strategy['name']} ({wish.strategy['why']}){unused}"
+    return None if wish.strategy is None else said_of(wish.strategy)
 
 
 def status_of(project: Workplace, job: Job, others: _Others | None = None) -> JobStatus:

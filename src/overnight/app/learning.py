@@ -5,13 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from overnight.app.learning_production import JOBS, TASKS
+from overnight.app.seeing import result_of
 from overnight.app.workplace import Workplace
 from overnight.base.errors import UserMistake
 from overnight.base.files import text_of, to_json
 from overnight.base.ids import RunId
 from overnight.base.instants import iso
-from overnight.base.learning import LEARN
+from overnight.base.learning import CAMPAIGNS, JOBS, LEARN, TASKS
 from overnight.base.settings import user
 from overnight.base.vocabulary import suggestion
 from overnight.db.writer import Tx
@@ -20,18 +20,19 @@ from overnight.engine.submit import Request, submit
 from overnight.flows.learning import parts
 from overnight.flows.learning.files import profiles_json
 from overnight.learning import custom, store
+from overnight.learning.choosing import Chosen, choose
 from overnight.learning.coding.families import FLEET
 from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
 from overnight.learning.drawing import all_types, types_of
+from overnight.learning.estimating import Estimate, estimates
 from overnight.learning.evidence import from_file, to_file
+from overnight.learning.exercises import complexity_of
 from overnight.learning.scoring import weights_of
-from overnight.learning.strategies import Strategy, named, strategies_of
-from overnight.learning.transfer import transferred
+from overnight.learning.strategies import named, strategies_of
+from overnight.learning.transfer import EPOCHS, transferred
 from overnight.training.kinds import BUILT_IN, Kind, load_trainer
 
 Json = dict[str, Any]
-LEARNED = "learned"
-"""Stands for whichever strategy executes a type of task."""
 
 
 def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
@@ -58,6 +59,21 @@ def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
         return RunId(run_id), False
 
     return project.database.writer.do(change)
+
+
+def learn(project: Workplace, wish: Mapping[str, Any]) -> Json:
+    """Begin or go on with learning, see it through, and return what came of it.
+
+    Raises:
+        RunFailed: nothing could be executed; and see `begin`.
+        UserMistake: there is no such complexity, or an exercise of the wish cannot be executed.
+    """
+    complexity_of(wish["complexity"])
+    if wish["tasks"] is not None:
+        told = custom.read(to_json({"tasks": list(wish["tasks"])}), toml=False)
+        wish = {**wish, "tasks": [one.to_dict() for one in told]}
+    run_id, _ = begin(project, wish)
+    return {"run_id": run_id, **result_of(project, run_id, "the learning")}
 
 
 def tasks_of(path: Path) -> list[Json]:
@@ -113,14 +129,15 @@ def for_training(project: Workplace, kind: Kind, strategy: str, epochs: int) -> 
         UnknownName: there is no such strategy.
         UserMistake: it is an ensemble, or the model_type is trained by a program, whose settings nobody knows.
     """
-    name, why, one = _named(project, f"{JOBS}{kind.model_type}", strategy)
     if kind.trainer is None:
         raise UserMistake(
             f"strategy: {kind.model_type} is trained by a program, and what its settings are is not known"
         )
     defaults = getattr(load_trainer(kind.model_type, kind.trainer), "DEFAULTS", {})
-    found = transferred(one.ways[0].training, {**defaults, **kind.settings}, epochs)
-    return {"name": name, "why": why, "unused": list(found.unused)}, found.epochs, dict(found.settings)
+    one = _chosen(project, f"{JOBS}{kind.model_type}", strategy)
+    found = transferred(one.way.training, {**defaults, **kind.settings, EPOCHS: epochs})
+    settings = dict(found.settings)
+    return {"name": one.name, "why": one.why, "unused": list(found.unused)}, int(settings.pop(EPOCHS)), settings
 
 
 def for_task(project: Workplace, task_id: str, strategy: str) -> Json:
@@ -132,20 +149,27 @@ def for_task(project: Workplace, task_id: str, strategy: str) -> Json:
         UnknownName: there is no such strategy.
         UserMistake: it is an ensemble.
     """
-    name, why, one = _named(project, f"{TASKS}{task_id}", strategy)
-    way = asdict(one.ways[0])
-    return {"name": name, "why": why, "training": way["training"], "agent": way["agent"]}
+    return _chosen(project, f"{TASKS}{task_id}", strategy).to_args()
 
 
-def _named(project: Workplace, type_: str, strategy: str) -> tuple[str, str, Strategy]:
-    strategies, name, why = strategies_of(project.config.learning), strategy, "it was asked for"
-    if strategy == LEARNED:
-        choice = default_of(project, type_)
-        name, why = choice.strategy, choice.why
-    one = named(strategies, name)
-    if one.members:
-        raise UserMistake(f"strategy: {name} is an ensemble, which executes exercises alone")
-    return name, why, one
+def _chosen(project: Workplace, type_: str, strategy: str) -> Chosen:
+    with project.database.read() as connection:
+        return choose(connection, project.config.learning, type_, strategy)
+
+
+def estimated(project: Workplace, type_: str | None) -> dict[str, Estimate]:
+    """Return what each strategy would bring if it executed everything: of a type of task, or of all of them.
+
+    Raises:
+        UserMistake: nothing was executed to learn from, of that type or at all.
+    """
+    with project.database.read() as connection:
+        found = store.drawn(connection, parts.digests(parts.terms(project.config.learning)), type_)
+    if not found:
+        raise UserMistake(
+            f"nothing was executed to learn from{f' of {type_}' if type_ else ''}; `overnight learn run` does that"
+        )
+    return estimates(found)
 
 
 def set_default(project: Workplace, strategy: str, type_: str | None) -> None:
@@ -236,7 +260,8 @@ def _change(
     if type_ is not None:
         models = {*BUILT_IN, *project.config.training.models}
         own = [f"{TASKS}{entry.task.task_id}" for entry in project.book.own()]
-        _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own])
+        made = [f"{CAMPAIGNS}{name}" for name in project.config.campaigns]
+        _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own, *made])
     one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
     parts.change(project.learning, parts.terms(project.config.learning), one)
 

@@ -1,12 +1,13 @@
 """What came of work: fed from a file, predicted, recommended and verified."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from overnight.app.learning_production import note_production
-from overnight.app.project import Project
+from overnight.app.workplace import Workplace
 from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.files import text_of, to_json
 from overnight.base.ids import RunId
@@ -25,7 +26,7 @@ MOST_SAID = 20
 _AT_ONCE = 500
 
 
-def feed(project: Project, path: Path) -> Json:
+def feed(project: Workplace, path: Path) -> Json:
     """Take the outcomes of a file, a line of JSON each; return how many are `new`, how many `known`, and what is wrong.
 
     Raises:
@@ -40,14 +41,33 @@ def feed(project: Project, path: Path) -> Json:
             rows.append(_row(outcome_of(line), "fed"))
         except UserMistake as error:
             wrong.append(f"line {number}: {error}")
+    return {**_keep(project, rows), "wrong": wrong}
+
+
+def take_all(project: Workplace, outcomes: Sequence[str]) -> Json:
+    """Take outcomes, each as JSON text; return how many are `new` and how many `known`.
+
+    Raises:
+        UserMistake: one cannot be used; the message names its place, and none is taken.
+    """
+    rows = []
+    for place, one in enumerate(outcomes):
+        try:
+            rows.append(_row(outcome_of(one), "fed"))
+        except UserMistake as error:
+            raise UserMistake(f"outcomes[{place}]: {error}") from None
+    return _keep(project, rows)
+
+
+def _keep(project: Workplace, rows: Sequence[Json]) -> Json:
     new = 0
     for start in range(0, len(rows), _AT_ONCE):
         some = rows[start : start + _AT_ONCE]
         new += project.database.writer.do(lambda tx, some=some: store.note_outcomes(tx, some))  # type: ignore[misc]
-    return {"new": new, "known": len(rows) - new, "wrong": wrong}
+    return {"new": new, "known": len(rows) - new}
 
 
-def predict(project: Project, type_: str, agent: str | None = None) -> Prediction:
+def predict(project: Workplace, type_: str, agent: str | None = None) -> Prediction:
     """Return what is predicted of a type of task, done by an agent (or, of an exercise, by a strategy), or by anybody.
 
     Raises:
@@ -66,7 +86,7 @@ def predict(project: Project, type_: str, agent: str | None = None) -> Predictio
     return prediction_of([one["success"] for one in mine if agent in (None, one["agent"])])
 
 
-def recommend(project: Project) -> list[Json]:
+def recommend(project: Workplace) -> list[Json]:
     """Return for each type of task and agent what is predicted and recommended, the least reliable first."""
     note_production(project)
     with project.database.read() as connection:
@@ -82,7 +102,7 @@ def recommend(project: Project) -> list[Json]:
     return sorted(told, key=lambda one: (one["predicted"], one["type"], one["agent"]))
 
 
-def verify(project: Project, run_id: int) -> RunId:
+def verify(project: Workplace, run_id: int) -> RunId:
     """Submit a run in which the checks of an exercise's run are made again, and return its id; see `verified`.
 
     A model is trained again by the same seeds; an answer that an agent has left was kept, and is judged again.
@@ -115,7 +135,7 @@ def _answer(repeat: Json) -> Json | None:
     return answer
 
 
-def verified(project: Project, run_id: int, again_id: int) -> Json:
+def verified(project: Workplace, run_id: int, again_id: int) -> Json:
     """Keep what the checks have said in the run `again_id`, once for each run, and return it beside what was predicted.
 
     Raises:
@@ -147,7 +167,7 @@ def verified(project: Project, run_id: int, again_id: int) -> Json:
     }
 
 
-def _of_agent(project: Project, type_: str, agent: str) -> Prediction:
+def _of_agent(project: Workplace, type_: str, agent: str) -> Prediction:
     with project.database.read() as connection:
         return prediction_of([one["success"] for one in store.came_out(connection, type_) if one["agent"] == agent])
 

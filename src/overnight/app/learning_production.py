@@ -1,6 +1,6 @@
-"""What came of tasks and jobs that were executed by a strategy: outcomes, noted when somebody looks.
+"""What came of work that was executed by a strategy: outcomes, noted when somebody looks.
 
-They follow from runs that are on record anyway, so nothing has to be written while they end.
+They follow from runs, jobs and rollouts that are on record anyway, so nothing has to be written while they end.
 """
 
 import json
@@ -9,27 +9,30 @@ from typing import Any
 import sqlalchemy as sa
 
 from overnight.app.workplace import Workplace
-from overnight.base.learning import CODING_EXERCISE, EXERCISE, LEARN
+from overnight.base.campaigns import CAMPAIGN
+from overnight.base.learning import CAMPAIGNS, CODING_EXERCISE, EXERCISE, JOBS, LEARN, ROLLOUTS, TASKS
 from overnight.engine import store as runs_store
 from overnight.engine.model import Run, State
 from overnight.engine.tables import runs
 from overnight.learning import store
+from overnight.registry import deployments
+from overnight.registry.rollout import Status
+from overnight.registry.store import of_number
 from overnight.training import jobs
 
 Json = dict[str, Any]
-TASKS = "task:"
-"""Begins the type of the runs of a task: "task:nightly_mail"."""
-JOBS = "job:"
-"""Begins the type of the trainings of a model_type: "job:nlu"."""
 _MOST = 2000
-"""Of the newest runs and jobs are looked at."""
+"""Of the newest runs, jobs and rollouts are looked at."""
 _ENDED = (State.COMPLETED, State.FAILED)
+_TOLD = {Status.COMPLETED: 1.0, Status.ROLLED_BACK: 0.0}
+"""Rollouts that say something of their version; one that a person has ended does not."""
 
 
 def note_production(project: Workplace) -> int:
-    """Keep what came of runs and jobs by a strategy that have ended, each once; return how many are new."""
+    """Keep what came of runs, jobs and rollouts by a strategy that have ended, each once; return how many are new."""
     with project.database.read() as connection:
-        rows = [*_runs(connection), *_jobs(connection)]
+        by_job = {one.run_id: one for one in jobs.newest(connection, limit=_MOST) if one.wish.strategy}
+        rows = [*_runs(connection), *_jobs(connection, by_job), *_rollouts(connection, by_job)]
     return project.database.writer.do(lambda tx: store.note_outcomes(tx, rows)) if rows else 0
 
 
@@ -43,37 +46,73 @@ def _runs(connection: sa.Connection) -> list[Json]:
     )
     found = []
     for run in runs_store.by_ids(connection, list(connection.execute(query).scalars())).values():
-        strategy = json.loads(str(run.args)).get("strategy")
-        if isinstance(strategy, dict) and isinstance(strategy.get("name"), str):
-            found.append(_row(f"run:{run.run_id}", f"{TASKS}{run.task_id}", strategy["name"], run))
+        strategy = _strategy_of(run)
+        if strategy is not None:
+            found.append(_row(f"run:{run.run_id}", _type_of(run), strategy, **_of_run(run)))
     return found
 
 
-def _jobs(connection: sa.Connection) -> list[Json]:
-    newest = [(one, one.wish.strategy) for one in jobs.newest(connection, limit=_MOST) if one.wish.strategy]
-    flows = runs_store.by_ids(connection, [one.run_id for one, _ in newest])
+def _strategy_of(run: Run) -> str | None:
+    strategy = json.loads(run.args or "{}").get("strategy")
+    named = isinstance(strategy, dict) and isinstance(strategy.get("name"), str)
+    return strategy["name"] if named else None
+
+
+def _type_of(run: Run) -> str:
+    return f"{CAMPAIGNS}{json.loads(str(run.args))['name']}" if run.task_id == CAMPAIGN else f"{TASKS}{run.task_id}"
+
+
+def _jobs(connection: sa.Connection, by_job: dict[Any, jobs.Job]) -> list[Json]:
+    flows = runs_store.by_ids(connection, list(by_job))
     return [
-        _row(f"job:{one.wish.job_id}", f"{JOBS}{one.wish.model_type}", str(strategy["name"]), flows[one.run_id])
-        for one, strategy in newest
-        if strategy and one.run_id in flows and flows[one.run_id].state in _ENDED
+        _row(f"job:{one.wish.job_id}", f"{JOBS}{one.wish.model_type}", _of_job(one), **_of_run(flows[run_id]))
+        for run_id, one in by_job.items()
+        if run_id in flows and flows[run_id].state in _ENDED
     ]
 
 
-def _row(key: str, type_: str, strategy: str, run: Run) -> Json:
+def _of_job(job: jobs.Job) -> str:
+    assert job.wish.strategy is not None, "only such jobs are looked at"
+    return str(job.wish.strategy["name"])
+
+
+def _rollouts(connection: sa.Connection, by_job: dict[Any, jobs.Job]) -> list[Json]:
+    """Return what came of rollouts of versions that were trained by a strategy."""
+    found = []
+    for one in deployments.newest(connection, limit=_MOST):
+        success, version = _TOLD.get(one.state.status), of_number(connection, one.model, one.candidate)
+        if success is None or version is None or version.run_id is None or one.ended_us is None:
+            continue
+        run = runs_store.get(connection, version.run_id)
+        job = None if run is None else by_job.get(run.parent_id)
+        strategy = _of_job(job) if job is not None else None if run is None else _strategy_of(run)
+        if strategy is not None:
+            ended = {"success": success, "run_id": one.run_id, "at_us": one.ended_us, "cost_usd": None}
+            time_s = (one.ended_us - one.created_us) / 1e6
+            key = f"rollout:{one.deployment_id}"
+            found.append(_row(key, f"{ROLLOUTS}{one.model}", strategy, time_s=time_s, **ended))
+    return found
+
+
+def _of_run(run: Run) -> Json:
+    return {
+        "success": float(run.state is State.COMPLETED),
+        "time_s": run.worked_us / 1e6,
+        "cost_usd": run.usage.cost,
+        "run_id": run.run_id,
+        "at_us": run.finished_us,
+    }
+
+
+def _row(key: str, type_: str, strategy: str, **came: Any) -> Json:  # Any: columns
+    unknown = dict.fromkeys(("parameters", "score", "propensity", "predicted", "features"))
+    agent = type_.partition(":")[2]
     return {
         "key": key,
         "source": "production",
         "type": type_,
-        "agent": type_.partition(":")[2],
+        "agent": agent,
         "strategy": strategy,
-        "parameters": None,
-        "success": float(run.state is State.COMPLETED),
-        "score": None,
-        "time_s": run.worked_us / 1e6,
-        "cost_usd": run.usage.cost,
-        "propensity": None,
-        "predicted": None,
-        "features": None,
-        "run_id": run.run_id,
-        "at_us": run.finished_us,
+        **unknown,
+        **came,
     }

@@ -46,7 +46,7 @@ class Project(Workplace):
 
     def _spelled_out(self, task: Task) -> Task:
         if campaign_tasks.is_campaign(task):
-            return campaign_tasks.with_flow(task, self.campaign_names(), lambda: self.campaigns)
+            task = campaign_tasks.with_flow(task, self.campaign_names(), lambda: self.campaigns)
         return super()._spelled_out(task)
 
     def campaign_names(self) -> list[str]:
@@ -70,20 +70,75 @@ class Project(Workplace):
             train=train,
         )
 
-    def train(self, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False) -> "TrainingResult":
+    def train(
+        self,
+        *,
+        agents: Sequence[str] = (),
+        force: bool = False,
+        verbose: bool = False,
+        strategy: str | None = None,
+    ) -> "TrainingResult":
         """Train the fleet now, see it through, and return what was measured; see `TrainingResult`.
 
         Only the named agents, if any are. With `force` what sources gave before does not count. With `verbose` each
-        change is a line on stderr. A training that was interrupted goes on where it was.
+        change is a line on stderr. A training that was interrupted goes on where it was. `strategy`, of those of
+        strategy learning, is the one by which they are trained, or "learned": whichever executes the training of each.
 
         Raises:
             ConfigError: the project has no agents.
-            UserMistake: there is no agent of that name.
+            UnknownName: there is no such strategy.
+            UserMistake: there is no agent of that name, or the strategy is an ensemble.
             RunFailed: the training as a whole ended without a result.
         """
         from overnight.app.training import train
 
-        return train(self, agents=agents, force=force, verbose=verbose)
+        return train(self, agents=agents, force=force, verbose=verbose, strategy=strategy)
+
+    def learn(
+        self,
+        *,
+        complexity: str = "medium",
+        iterations: int = 3,
+        validate: bool = True,
+        focus: str | None = None,
+        tasks: Sequence[Mapping[str, Any]] | None = None,
+        budget_s: float | None = None,
+    ) -> dict[str, Any]:  # Any: JSON
+        """Have strategies execute exercises, apply what is proven, and return what came of it.
+
+        That is the `candidate`, the `verdict`, whether it was `applied`, and the `reason`. `complexity` is easy, medium
+        or hard; `focus` is the one type of task that counts, `tasks` are exercises of your own instead of those that
+        ship, as their file holds them. What was interrupted goes on where it was.
+
+        Raises:
+            ConfigError, UserMistake: the settings, or what is asked for, do not go together.
+            RunFailed: nothing could be executed.
+        """
+        from overnight.app import learning
+
+        wish = {"focus": focus, "tasks": tasks, "budget_s": budget_s, "iterations": iterations, "validate": validate}
+        return learning.learn(self, {"complexity": complexity, **wish})
+
+    def strategies(self) -> dict[str, Any]:  # Any: JSON
+        """Return what was measured of each strategy, which of them execute and why; see `GET /api/learning`."""
+        from overnight.app import learning
+
+        return learning.status(self)
+
+    def tune(self, agent: str, *, trials: int = 50, seed: int = 0) -> dict[str, Any]:  # Any: JSON
+        """Find better parameters for an agent, keep them where the gate accepts them, and return what came of it.
+
+        That is the `verdict` of the gate (None where nothing was better), `adopted`, and all `trials`, the best first.
+
+        Raises:
+            UnknownName: there is no such agent.
+            MissingExtra: Optuna is not installed.
+            ConfigError, UserMistake: nothing of the agent may be tuned, or it has no version to be compared with.
+            RunFailed: it ended without a result.
+        """
+        from overnight.app import tuning
+
+        return tuning.tune(self, agent, trials=trials, seed=seed)
 
     def pause(self, task_id: str, why: str = "paused by a person") -> bool:
         """Pause a task: its triggers do not fire, its scheduled runs do not start; runs by hand still work.

@@ -85,6 +85,7 @@ class Runs(ABC):
             key=key,
             due_us=due_instant(due),
             own_cycle=with_dependants,
+            further=entry.task.further,
         )
 
     def get(self, run_id: int) -> Run:

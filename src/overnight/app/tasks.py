@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 from overnight.app.runtime import import_from, load_function
 from overnight.base.config import Config
 from overnight.base.engine_settings import TaskSettings
-from overnight.base.errors import ConfigError, said_by
+from overnight.base.errors import ConfigError, InvalidTask, UnknownName, UserMistake, one_line, said_by
+from overnight.base.learning import TASKS
 from overnight.base.settings import FILE
 from overnight.engine.model import CatchUp, Needs, Overlap, Priority, Task
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from overnight.base.learning_settings import LearningSettings
     from overnight.flows.nightly.night import Nightly
 
 OF_THE_FLEET = frozenset({"nightly", "act"})
@@ -49,6 +53,29 @@ def spelled_out(task: Task, night: "Callable[[], Nightly]") -> Task:
     from overnight.app import fleet_tasks
 
     return fleet_tasks.with_flow(task, night())
+
+
+def by_strategy(task: Task, settings: "Callable[[], LearningSettings]") -> Task:
+    """Return the task with what finds out by which strategy a run of it executes, where it has one.
+
+    Raises:
+        ConfigError, InvalidTask: it cannot execute by that one.
+    """
+    strategy = task.strategy
+    if strategy is None or task.further is not None:
+        return task
+    from overnight.learning import choosing
+
+    try:
+        choosing.check(settings(), strategy)
+    except (UnknownName, UserMistake) as error:
+        raise InvalidTask(f"task {task.task_id!r}: strategy: {one_line(error).removeprefix('strategy: ')}") from None
+
+    def found(connection: "sa.Connection") -> dict[str, Any]:
+        chosen = choosing.choose(connection, settings(), f"{TASKS}{task.task_id}", strategy)
+        return {"strategy": chosen.to_args()}
+
+    return replace(task, further=found)
 
 
 def load_setting(key: str, spec: str, folder: Path) -> Callable[..., Any]:
@@ -116,6 +143,7 @@ def task_from(name: str, settings: TaskSettings, timezone: str) -> Task:
         action=settings.action,
         flow=settings.flow,
         agent_name=settings.agent_name,
+        strategy=settings.strategy,
         priority=Priority(settings.priority),
         schedule=settings.schedule,
         every=settings.every,

@@ -10,6 +10,7 @@ from typing import Any
 
 from overnight.app.results import AgentResult, TrainingResult
 from overnight.app.runtime import import_from
+from overnight.app.seeing import seen_through
 from overnight.app.workplace import Workplace
 from overnight.base.errors import ConfigError, NotMeasured, RunFailed, UserMistake
 from overnight.base.ids import RunId
@@ -21,6 +22,7 @@ from overnight.engine.model import Run, State
 from overnight.fleet import roster
 from overnight.flows.nightly.closing import next_start
 from overnight.flows.nightly.night import TASK, training_task
+from overnight.learning import choosing
 from overnight.registry import artifacts
 from overnight.registry import store as registry
 from overnight.registry.versions import Version
@@ -30,15 +32,21 @@ from overnight.reports.history import times_of
 Json = dict[str, Any]  # Any: whatever JSON holds
 
 
-def begin(project: Workplace, *, agents: Sequence[str] = (), force: bool = False) -> tuple[RunId, bool]:
+def begin(
+    project: Workplace, *, agents: Sequence[str] = (), force: bool = False, strategy: str | None = None
+) -> tuple[RunId, bool]:
     """Return the run of the nightly training that has not ended, or submit one; and whether there was one already.
 
     `agents` are those that are trained (none named: all); with `force`, what sources gave before does not count.
+    `strategy` is one of strategy learning, or "learned": whichever executes the training of each agent.
 
     Raises:
         ConfigError: the project has no agents.
-        UserMistake: there is no agent of that name, or it is not trained.
+        UnknownName: there is no such strategy.
+        UserMistake: there is no agent of that name, or it is not trained, or the strategy is an ensemble.
     """
+    if strategy is not None:
+        choosing.check(project.config.learning, strategy)
     known = roster.learners(project.nightly.agents)
     if not known:
         raise ConfigError("there are no agents to train; `overnight init --example music_video DIR` shows a fleet")
@@ -53,6 +61,8 @@ def begin(project: Workplace, *, agents: Sequence[str] = (), force: bool = False
     wish: Json = {"agents": list(agents)} if agents else {}
     if force:
         wish["force"] = True
+    if strategy is not None:
+        wish["strategy"] = strategy
     return project.submit(TASK, wish or None), False
 
 
@@ -78,30 +88,26 @@ def _results(project: Workplace) -> list[Json]:
 
 
 def train(
-    project: Workplace, *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False
+    project: Workplace,
+    *,
+    agents: Sequence[str] = (),
+    force: bool = False,
+    verbose: bool = False,
+    strategy: str | None = None,
 ) -> TrainingResult:
     """Begin or go on with the nightly training, work on it here unless another process does, and return the result.
 
     Raises:
         see `Project.train`.
     """
-    run_id, _ = begin(project, agents=agents, force=force)
-    started = not project.is_worked_on
-    if started:
-        project.start()
-    try:
-        run = _see_through(project, run_id, verbose=verbose)
-    finally:
-        if started:
-            project.stop(STOP_S if sys.exc_info()[0] is not None else None)
+    run_id, _ = begin(project, agents=agents, force=force, strategy=strategy)
+    run = seen_through(project, run_id, lambda: _see_through(project, run_id, verbose=verbose))
     if run.result is None:
         reason = run.error.message if run.error is not None else "no reason recorded"
         raise RunFailed(f"training run {run_id} ended {run.state}: {reason}")
     return result_of_run(project, json.loads(run.result))
 
 
-STOP_S = 1.0
-"""Seconds that running trainings get when the caller was interrupted; they go on with the next `train`."""
 LOOK_S = 0.2
 
 

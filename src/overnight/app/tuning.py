@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from overnight.app.seeing import result_of
 from overnight.app.workplace import Workplace
 from overnight.base.errors import UnknownName, UserMistake
 from overnight.base.files import to_json
@@ -59,6 +60,16 @@ def begin(project: Workplace, agent: str, *, trials: int, seed: int) -> tuple[Ru
         return RunId(run_id), False
 
     return project.database.writer.do(change)
+
+
+def tune(project: Workplace, agent: str, *, trials: int, seed: int) -> Json:
+    """Begin or go on with the tuning of an agent, see it through, and return its result with all `trials`.
+
+    Raises:
+        RunFailed: it ended without one; and see `begin`.
+    """
+    run_id, _ = begin(project, agent, trials=trials, seed=seed)
+    return {"run_id": run_id, **result_of(project, run_id, "the tuning"), "trials": trials_of(project, run_id)}
 
 
 def _going(unfinished: list[Run], agent: str) -> RunId | None:

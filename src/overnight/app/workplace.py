@@ -14,6 +14,7 @@ from overnight.app.lock import is_held
 from overnight.app.runs import Runs
 from overnight.app.runtime import Runtime, check_threaded, import_from
 from overnight.app.tasks import (
+    by_strategy,
     configuration_of,
     configured_tasks,
     fresh_modules,
@@ -132,10 +133,15 @@ class Workplace(Runs):
     @property
     def learning(self) -> "Learning":
         """What the flow of strategy learning works with."""
+        from overnight.app.workflows import takers
+        from overnight.flows.learning.files import WORKFLOWS
         from overnight.flows.learning.parts import Learning
 
         return Learning(
-            database=self.database, folder=self.state_dir / "learning", settings=lambda: self.config.learning
+            database=self.database,
+            folder=self.state_dir / "learning",
+            settings=lambda: self.config.learning,
+            tasks=lambda: takers(self.config, f"{STATE_FOLDER}/learning/{WORKFLOWS}"),
         )
 
     @property
@@ -227,8 +233,8 @@ class Workplace(Runs):
         return task
 
     def _spelled_out(self, task: Task) -> Task:
-        """Return the task with the flow that its action names by a word."""
-        return spelled_out(task, lambda: self.nightly)
+        """Return the task with the flow that its action names by a word, and what finds its strategy out."""
+        return by_strategy(spelled_out(task, lambda: self.nightly), lambda: self.config.learning)
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:

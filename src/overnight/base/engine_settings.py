@@ -98,6 +98,10 @@ class TaskSettings(Table):
     agent_name: str | None = None
     """The agent that the work is for."""
 
+    strategy: str | None = None
+    """The strategy of strategy learning that its runs execute by, or "learned": whichever executes this task; each run
+    gets it as the argument `strategy`. With "nightly" the agents are trained by it."""
+
     priority: PriorityName = "NORMAL"
     """How urgent its runs are: CRITICAL, HIGH, NORMAL or LOW."""
 

@@ -134,6 +134,10 @@ class NightlySettings(Table):
     parallel: bool = True
     """Whether agents that do not need each other are trained at the same time, as memory and cores allow."""
 
+    strategy: str | None = None
+    """The strategy of strategy learning that agents are trained by, or "learned": whichever executes the training of
+    each; without it, by their settings alone."""
+
     production: bool = False
     """Whether the agents act on `production.brief` when the training is over."""
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overnight.base.errors import UserMistake
+from overnight.base.learning import said_of
 from overnight.cli import campaign_monitor, campaign_outputs
 from overnight.cli.campaign_options import Name
 from overnight.cli.place import place_of
@@ -34,6 +35,10 @@ NoAuto = Annotated[bool, typer.Option("--no-auto-launch", help="Stop after a pil
 NoActive = Annotated[bool, typer.Option("--no-active-learning", help="Choose what is made next by chance.")]
 Usd = Annotated[float | None, typer.Option("--budget-usd", metavar="USD", help="What language models may cost in all.")]
 Tokens = Annotated[int | None, typer.Option("--budget-tokens", metavar="N", help="Tokens that they may take in all.")]
+StrategyName = Annotated[
+    str | None,
+    typer.Option("--strategy", metavar="NAME", help="A strategy, or learned: how language models are asked."),
+]
 Background = Annotated[bool, typer.Option("--background", help="Go on alone, and say how to watch and stop it.")]
 DONE = ("campaign_complete", "validation_complete")
 """Phases that end with exit code 0; any other one with 1."""
@@ -78,6 +83,7 @@ def _auto(
     output_name: OutputName = None,
     no_auto_launch: NoAuto = False,
     no_active_learning: NoActive = False,
+    strategy: StrategyName = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -99,6 +105,7 @@ def _auto(
         budget_tokens=budget_tokens,
     )
     wish: dict[str, Any] = {"settings": settings, **({"launch": False} if no_auto_launch else {})}
+    wish |= {} if strategy is None else {"strategy": strategy}
     _perform(ctx, name, wish, as_json=as_json, background=background)
 
 
@@ -279,6 +286,8 @@ def _show(found: dict[str, Any]) -> None:
             for name, one in found["domains"].items()
         ]
         print_table(("DOMAIN", "ACCEPTED", "OF", "JUDGED", "ACCEPTED OF JUDGED"), rows)
+    if found["strategy"] is not None:
+        say(f"  strategy {said_of(found['strategy'])}")
     _show_what_followed(found["then"])
     say(f"  files: {found['folder']}")
 

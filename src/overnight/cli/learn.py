@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from overnight.app.project import Project
     from overnight.engine.model import Run
-    from overnight.learning.exercises import Complexity
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Level = Annotated[str, typer.Option("--complexity", metavar="easy|medium|hard", help="How hard the exercises are.")]
@@ -99,9 +98,10 @@ def _validate(
 
 def _wish(complexity: str, focus: str | None, tasks: Path | None, budget: str | None) -> dict[str, Any]:
     from overnight.app.learning import tasks_of
+    from overnight.learning.exercises import complexity_of
 
     return {
-        "complexity": _level(complexity),
+        "complexity": complexity_of(complexity),
         "focus": focus,
         "tasks": None if tasks is None else tasks_of(tasks),
         "budget_s": None if budget is None else _seconds(budget),
@@ -118,16 +118,6 @@ def _seconds(budget: str) -> float:
         raise UserMistake(
             f"budget: {budget!r} is no time; write a whole number and s, m, h or d, such as 30m"
         ) from None
-
-
-def _level(complexity: str) -> "Complexity":
-    from overnight.base.vocabulary import suggestion
-    from overnight.learning.exercises import COMPLEXITIES
-
-    for level in COMPLEXITIES:
-        if complexity == level:
-            return level
-    raise UserMistake(f"complexity: there is no {complexity!r}{suggestion(complexity, COMPLEXITIES)}")
 
 
 def _perform(ctx: typer.Context, wish: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
@@ -184,10 +174,11 @@ def _generate(
 ) -> None:
     """Show exercises such as are executed; nothing is executed."""
     from overnight.learning.drawing import draw
+    from overnight.learning.exercises import complexity_of
 
     with place_of(ctx).open() as project:
         agent = bool(project.config.learning.agent.command)
-    made = draw(_level(complexity), count, seed, agent=agent, focus=focus)
+    made = draw(complexity_of(complexity), count, seed, agent=agent, focus=focus)
     if as_json:
         tasks = [
             {"type": one.type, "task": one.task, "expectedChecks": one.to_dict()["expectedChecks"]} for one in made

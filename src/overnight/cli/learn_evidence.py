@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from overnight.engine.model import Run
+    from overnight.learning.estimating import Estimate
+    from overnight.learning.selection.off_policy import Valued
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 File = Annotated[Path, typer.Argument(metavar="FILE")]
@@ -22,6 +24,7 @@ def add_to(group: typer.Typer) -> None:
     """Add the commands to the group `learn`."""
     group.command("feed", epilog="Example: overnight learn feed outcomes.jsonl")(_feed)
     group.command("predict", epilog="Example: overnight learn predict code_api conservative")(_predict)
+    group.command("estimate", epilog="Example: overnight learn estimate --type small_data")(_estimate)
     group.command("recommend", epilog="Example: overnight learn recommend")(_recommend)
     group.command("verify", epilog="Example: overnight learn verify 17")(_verify)
     group.command("export", epilog="Example: overnight learn export evidence.json")(_export)
@@ -76,6 +79,42 @@ def _said(one: dict[str, Any]) -> str:
         f"{figures}, success rate {one['success_rate']:.2f} ({interval['lower']:.2f} to {interval['upper']:.2f}); "
         f"{one['recommendation']}"
     )
+
+
+def _estimate(
+    ctx: typer.Context,
+    *,
+    type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type of task alone.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate what each strategy would bring if it executed everything.
+
+    From executions that were drawn by chance, which are weighed by how likely each was (SNIPS), and beside a model of
+    the scores (doubly robust); EFFECTIVE is how many executions of its own that is worth.
+    """
+    from overnight.app import learning
+
+    with place_of(ctx).open() as project:
+        found = learning.estimated(project, type_)
+    if as_json:
+        print_json({"type": type_, "strategies": {name: _estimate_json(one) for name, one in found.items()}})
+        return
+    rows = [
+        (name, _interval(one.snips), _interval(one.doubly_robust), f"{one.snips.effective:.1f} of {one.snips.n}")
+        for name, one in found.items()
+    ]
+    print_table(("STRATEGY", "SNIPS", "DOUBLY ROBUST", "EFFECTIVE"), rows)
+
+
+def _interval(one: "Valued") -> str:
+    return f"{one.value:.1f} ({one.lower:.1f} to {one.upper:.1f})" if one.meaningful else "too few executions"
+
+
+def _estimate_json(one: "Estimate") -> dict[str, Any]:
+    return {
+        name: {**asdict(valued), "meaningful": valued.meaningful}
+        for name, valued in (("snips", one.snips), ("doubly_robust", one.doubly_robust))
+    }
 
 
 def _recommend(ctx: typer.Context, *, as_json: Json = False) -> None:

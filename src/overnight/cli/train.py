@@ -24,11 +24,15 @@ def add_to(app: typer.Typer) -> None:
 
 def _train(
     ctx: typer.Context,
+    *,
     force: Annotated[
         bool, typer.Option("--force", help="Ask every source anew; what sources gave before does not count.")
     ] = False,
     agent: Annotated[
         list[str] | None, typer.Option("--agent", help="Train this agent only; may be given several times.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A strategy, or learned: whichever executes such trainings.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say each change in a line of its own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -40,11 +44,18 @@ def _train(
     130 interrupted.
     """
     with place_of(ctx).open() as project:
-        raise typer.Exit(train(project, agents=agent or (), force=force, verbose=verbose, as_json=as_json))
+        code = train(project, agents=agent or (), force=force, strategy=strategy, verbose=verbose, as_json=as_json)
+        raise typer.Exit(code)
 
 
-def train(
-    project: "Project", *, agents: Sequence[str] = (), force: bool = False, verbose: bool = False, as_json: bool
+def train(  # the options of the command
+    project: "Project",
+    *,
+    agents: Sequence[str] = (),
+    force: bool = False,
+    strategy: str | None = None,
+    verbose: bool = False,
+    as_json: bool,
 ) -> int:
     """Begin or go on with the nightly training, see it through, show the report, and return the exit code."""
     from overnight.app.signals import stopping
@@ -54,12 +65,12 @@ def train(
     from overnight.cli.running import begin_work, leave, see_through
 
     with stopping() as stop:
-        run_id, resumed = begin(project, agents=agents, force=force)
+        run_id, resumed = begin(project, agents=agents, force=force, strategy=strategy)
         here = begin_work(project)
         if resumed:
             note(f"going on with training run {run_id}" + ("" if here else ", which another process works on"))
-            if agents or force:
-                note("it was begun with options of its own: --agent and --force count for the next one")
+            if agents or force or strategy:
+                note("it was begun with options of its own: --agent, --force and --strategy count for the next one")
         sum_up = partial(_sum_up, expected_times(project), trained_by(project, run_id))
         with watching(project, quiet=as_json and not verbose, lines=verbose, sum_up=sum_up) as show:
             runs = see_through(project, lambda: with_children(project, run_id), stop, show)

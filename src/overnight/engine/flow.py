@@ -129,6 +129,7 @@ class Flow:
             needs=needs,
             args=to_json(dict(args), what=f"the arguments of {task_id!r}") if args else None,
             parent_id=self.run_id,
+            further=entry.task.further,
         )
 
         def change(tx: Tx) -> int:

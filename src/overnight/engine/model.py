@@ -161,6 +161,8 @@ class Needs:
 
 
 Action = Callable[..., object] | str | tuple[str, ...]
+Further = Callable[[Any], Mapping[str, Any]]  # Any: a database connection, which what is pure does not know; JSON
+"""Finds further arguments out in the transaction that makes a run; raises nothing but what the database does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +184,8 @@ class Task:
     means the project's setting. `yields` says that its runs keep their place themselves, as a training does in its
     checkpoints: they are stopped at once when the worker closes, and go on with the next one. Where memory is short
     they are told to yield; who tells of no newer `checkpoint` (a figure of its progress) then waits as after a failure.
+    `strategy` is one of strategy learning, or "learned": whichever executes such work; a run gets it as the argument
+    `strategy`, as it is when the run is made. `further` finds that and the like out, and is left to the project.
 
     Raises:
         InvalidTask: a field cannot work; the message names it.
@@ -215,6 +219,8 @@ class Task:
     keep_days: float | None = None
     keep_last: int | None = None
     yields: bool = False
+    strategy: str | None = None
+    further: Further | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -232,7 +238,7 @@ _CHOICES: tuple[tuple[str, type[StrEnum]], ...] = (
 
 
 _KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
-    ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone", "rate_limit")),
+    ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone", "rate_limit", "strategy")),
     ((int,), "a whole number", ("max_retries", "max_concurrent", "keep_last")),
     ((int, float), "a number of seconds", ("timeout_s", "catch_up_window_s", "jitter_s")),
     ((int, float), "a number of days", ("keep_days",)),
@@ -241,7 +247,7 @@ _KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
 )
 _OPTIONAL = (
     "agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "retry", "rate_limit",
-    "catch_up_window_s", "keep_days", "keep_last",
+    "catch_up_window_s", "keep_days", "keep_last", "strategy",
 )  # fmt: skip
 _MOST = 2**31 - 1
 _RANGES = (

@@ -145,6 +145,7 @@ def _start_dependant(tx: Tx, book: Book, entry: Entry, parent: Run) -> None:
         cycle=parent.cycle,
         key=f"{name}@{parent.cycle}",
         blocked=blocked,
+        further=entry.task.further,
     )
     [run_id] = submit(tx, [request])
     if blocked is not None:

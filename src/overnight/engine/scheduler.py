@@ -173,6 +173,7 @@ def request_of(entry: Entry, nominal_us: int, due_us: int | None = None) -> Requ
         due_us=due_us,
         cycle=Cycle(nominal_us),
         waiting_for={"after": list(task.after)} if task.after else None,
+        further=task.further,
     )
 
 

@@ -1,5 +1,6 @@
 """New runs: by a person or a program, by a schedule, by a flow, after a parent, as a fork of an old one."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from overnight.base.instants import from_datetime
 from overnight.base.refs import ErrorRef
 from overnight.db.writer import Tx
 from overnight.engine import store
-from overnight.engine.model import Needs, Priority, Queue, Run, State
+from overnight.engine.model import Further, Needs, Priority, Queue, Run, State
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +21,8 @@ class Request:
     """A wish for a run. Two requests with one `key` give one run. `due_us` None means at once.
 
     `args` is JSON text. `own_cycle` opens a cycle by hand, so that dependants follow. `blocked` makes a run that is
-    cancelled from the start, for the record. `needs` None means those of the task.
+    cancelled from the start, for the record. `needs` None means those of the task. `further` finds further arguments
+    out; those of `args` come before them.
     """
 
     task_id: str
@@ -35,6 +37,7 @@ class Request:
     forked_from: RunId | None = None
     blocked: str | None = None
     needs: Needs | None = None
+    further: Further | None = None
 
     def __post_init__(self) -> None:
         if self.key is not None:
@@ -100,7 +103,7 @@ def submit(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
             known[request.key] = RunId(0)
     ids = store.allocate(tx, len(fresh)) if fresh else ()
     new = {
-        place: _run(request, RunId(run_id), tx.now_us)
+        place: _run(request, RunId(run_id), _args(tx, request), tx.now_us)
         for (place, request), run_id in zip(fresh.items(), ids, strict=True)
     }
     if new:
@@ -114,7 +117,14 @@ def submit(tx: Tx, requests: Sequence[Request]) -> list[RunId]:
     ]
 
 
-def _run(request: Request, run_id: RunId, now_us: int) -> Run:
+def _args(tx: Tx, request: Request) -> str | None:
+    if request.further is None or request.blocked is not None:
+        return request.args
+    given = {} if request.args is None else json.loads(request.args)
+    return to_json({**request.further(tx.connection), **given}, what=f"the arguments of {request.task_id!r}")
+
+
+def _run(request: Request, run_id: RunId, args: str | None, now_us: int) -> Run:
     due_us = now_us if request.due_us is None else request.due_us
     waits = request.waiting_for is not None
     queue = Queue.PARENTS if waits else Queue.READY if due_us <= now_us else Queue.TIME
@@ -133,7 +143,7 @@ def _run(request: Request, run_id: RunId, now_us: int) -> Run:
         cycle=Cycle(-run_id) if request.own_cycle else request.cycle,
         key=request.key,
         forked_from=request.forked_from,
-        args=request.args,
+        args=args,
         error=ErrorRef(family="permanent", type="Blocked", message=request.blocked) if request.blocked else None,
         finished_us=now_us if blocked else None,
         needs=request.needs,

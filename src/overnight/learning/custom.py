@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overnight.base.errors import UserMistake
-from overnight.base.vocabulary import suggestion
 from overnight.learning.checks import table
-from overnight.learning.exercises import COMPLEXITIES, WORKSPACE, Exercise
+from overnight.learning.exercises import WORKSPACE, Exercise, complexity_of
 from overnight.learning.recipes import Recipe
 from overnight.learning.workspaces import Workspace
 from overnight.proof.splits import position
@@ -28,9 +27,7 @@ def read(told: str, *, toml: bool) -> list[Exercise]:
     except (ValueError, RecursionError) as error:
         raise UserMistake(f"it is no {'TOML' if toml else 'JSON'}: {error}") from None
     values = table(found, "it", ("tasks",), ("complexity", "created"))
-    complexity, tasks = values.get("complexity", "medium"), values["tasks"]
-    if complexity not in COMPLEXITIES:
-        raise UserMistake(f"complexity: there is no {complexity!r}{suggestion(str(complexity), COMPLEXITIES)}")
+    complexity, tasks = complexity_of(values.get("complexity", "medium")), values["tasks"]
     if not isinstance(tasks, list) or len(tasks) < LEAST:
         raise UserMistake(f"tasks: at least {LEAST} are needed; half of them are kept for comparisons")
     made = [_exercise(one, place, complexity) for place, one in enumerate(tasks)]

@@ -24,6 +24,18 @@ LIMIT_S = 10.0
 """What an exercise without a check of its time may take, for its speed to be worth something."""
 
 
+def complexity_of(told: object) -> Complexity:
+    """Return the complexity of that name.
+
+    Raises:
+        UserMistake: there is none.
+    """
+    for level in COMPLEXITIES:
+        if told == level:
+            return level
+    raise UserMistake(f"complexity: there is no {told!r}{suggestion(str(told), COMPLEXITIES)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
     """A task that is executed for real, and the checks that judge the execution.
@@ -74,13 +86,12 @@ class Exercise:
             UserMistake: a key is missing or unknown, or a value cannot be; the message names it, in one line.
         """
         values = table(found, "exercise", ("type", "task", "work", "expectedChecks"), ("name", "complexity"))
-        complexity, work = values.get("complexity", "medium"), values["work"]
+        work = values["work"]
         for key in ("type", "task"):
             text(values[key], key)
         name = values.get("name", f"{values['type']}-{_stands_for(values)}")
         text(name, "name")
-        if complexity not in COMPLEXITIES:
-            raise UserMistake(f"complexity: there is no {complexity!r}{suggestion(str(complexity), COMPLEXITIES)}")
+        complexity = complexity_of(values.get("complexity", "medium"))
         if not isinstance(work, Mapping):
             raise UserMistake(f"work: {work!r} is not a table")
         kind = work.get("kind")

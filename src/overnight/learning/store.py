@@ -1,6 +1,7 @@
 """Strategy learning in the database: what was executed, judged and applied."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ import sqlalchemy as sa
 from overnight.base.files import to_json
 from overnight.db.writer import Tx
 from overnight.learning.defaults import Change
+from overnight.learning.estimating import Executed
 from overnight.learning.evidence import Evidence, evidence_of
 from overnight.learning.profiles import Execution
+from overnight.learning.selection.policy import Features
 from overnight.learning.tables import defaults, executions, outcomes, priors, verdicts
 
 Json = dict[str, Any]
@@ -99,20 +102,57 @@ def came_out(connection: sa.Connection, type_: str | None = None) -> list[Json]:
 
 def scores(
     connection: sa.Connection, parameters: Mapping[str, Collection[str]], types: Collection[str]
-) -> list[tuple[str, float]]:
-    """Return the scores of strategies at types of task, oldest first: of exercises, and of work elsewhere."""
+) -> list[tuple[str, float, Features | None]]:
+    """Return the scores of strategies at types of task, oldest first, with the features of the work where known.
+
+    They are those of exercises, and of work elsewhere.
+    """
+    there = executions.c
+    query = sa.select(there.at_us, there.strategy, there.parameters, there.score, there.detail).where(
+        there.type.in_(sorted(types)), there.score.is_not(None)
+    )
     here = [
-        (one.at_us, one.strategy, one.score)
-        for one in executed(connection, parameters)
-        if one.type in types and one.score is not None
+        (row.at_us, row.strategy, row.score, json.loads(row.detail).get("features"))
+        for row in connection.execute(query.order_by(there.at_us, there.run_id))
+        if row.parameters in parameters.get(row.strategy, ())
     ]
-    query = sa.select(outcomes).where(outcomes.c.type.in_(sorted(types)), outcomes.c.source != "verified")
+    other = sa.select(outcomes).where(outcomes.c.type.in_(sorted(types)), outcomes.c.source != "verified")
     elsewhere = [
-        (row.at_us, row.strategy, row.score)
-        for row in connection.execute(query.order_by(outcomes.c.at_us, outcomes.c.outcome_id))
+        (row.at_us, row.strategy, row.score, None if row.features is None else json.loads(row.features))
+        for row in connection.execute(other.order_by(outcomes.c.at_us, outcomes.c.outcome_id))
         if row.strategy in parameters and row.score is not None
     ]
-    return [(strategy, score) for _, strategy, score in sorted(here + elsewhere, key=lambda one: one[0])]
+    return [(name, score, features) for _, name, score, features in sorted(here + elsewhere, key=lambda one: one[0])]
+
+
+def drawn(connection: sa.Connection, parameters: Mapping[str, Collection[str]], type_: str | None) -> list[Executed]:
+    """Return what was executed to learn from, and work elsewhere that came with its chance; of a type, or of all.
+
+    Where all strategies have executed an exercise, each had to.
+    """
+    there = executions.c
+    wanted = [there.purpose == "learn", there.score.is_not(None), *([] if type_ is None else [there.type == type_])]
+    rows = connection.execute(sa.select(executions).where(*wanted).order_by(there.at_us, there.run_id)).all()
+    together = Counter((row.session_id, row.exercise) for row in rows)
+    here = [
+        Executed(
+            type=row.type,
+            strategy=row.strategy,
+            score=row.score,
+            chance=1.0 if row.propensity is None else row.propensity,
+            together=together[row.session_id, row.exercise],
+        )
+        for row in rows
+        if row.parameters in parameters.get(row.strategy, ())
+    ]
+    of = outcomes.c
+    wanted = [of.propensity.is_not(None), of.score.is_not(None), *([] if type_ is None else [of.type == type_])]
+    elsewhere = connection.execute(sa.select(outcomes).where(*wanted).order_by(of.outcome_id))
+    return here + [
+        Executed(type=row.type, strategy=row.strategy, score=row.score, chance=row.propensity)
+        for row in elsewhere
+        if row.strategy in parameters
+    ]
 
 
 def of_session(connection: sa.Connection, session_id: int) -> list[Json]:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from overnight.base.learning import said_of
 from overnight.data.remarks import remarks
 from overnight.reports.boxes import WIDTH, fit, indented, row, rule
 from overnight.reports.history import qualities_of, recommendations, trend
@@ -165,6 +166,8 @@ def _trained_notes(name: str, agent: Json) -> list[str]:
     facts.append(f"{agent['version']}{against}: {agent['reason']}")
     if agent["note"]:
         facts.append(f"not compared with the {RIVALS[BEST if rival == CHAMPION else CHAMPION]}: {agent['note']}")
+    if agent.get("strategy") is not None:
+        facts.append(f"strategy {said_of(agent['strategy'])}")
     if agent["state"] is None:
         facts.append("state not kept: it has no save(folder) and load(folder)")
     raw = agent["quality_raw"]

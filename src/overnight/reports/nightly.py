@@ -181,6 +181,7 @@ def agent_line(agent: Json) -> Json:
         "decision": verdict["decision"],
         "reason": verdict["reason"],
         "note": agent.get("note"),
+        "strategy": agent.get("strategy"),
         "data_count": agent["records"],
         "held_out": agent["held_out"],
         "time_ms": agent.get("time_ms"),

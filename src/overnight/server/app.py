@@ -6,7 +6,18 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 
-from overnight.server import data, deployments, engine, experiences, models, predict, problems, streams, training
+from overnight.server import (
+    data,
+    deployments,
+    engine,
+    experiences,
+    learning,
+    models,
+    predict,
+    problems,
+    streams,
+    training,
+)
 from overnight.server.guard import Guard
 from overnight.server.metrics import registry_of
 from overnight.server.shapes import ERROR, answers, choice, content, many, shape
@@ -46,6 +57,7 @@ def build(daemon: "Daemon") -> tuple[FastAPI, streams.Streams]:
     experiences.add_to(app, daemon)
     predict.add_to(app, daemon)
     models.add_to(app, daemon)
+    learning.add_to(app, daemon)
     return app, streams.add_to(app, daemon)
 
 

@@ -41,18 +41,20 @@ def train_job(
     parents: Mapping[str, str],
     seed: int,
     best: Mapping[str, Any] | None = None,
+    strategy: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train one agent and return what was measured.
 
     `agent` holds the fields of AgentSpec. `work` is a folder with SNAPSHOT and HELD_OUT; into it go the version and
     ANSWERS. `champion` holds the `folder` and the `number` of the version that serves, `best` those of the best version
     so far where the gate compares with that one, `parents` the version folders of the agents that this one comes after.
-    Measured on are those of the held-out items that none of these versions has seen.
+    Measured on are those of the held-out items that none of these versions has seen. `strategy` is the one of strategy
+    learning that the agent's settings follow from, and is passed on.
 
     Returns `records` (trained on), `held_out` (measured on), `metric` (None: not measured) and its `best` value,
     `baseline` (its name), `measured` (figures of the candidate, the champion, the best version and the baseline),
-    `kept` (how the agent's state was kept: "saved", "handed back" or None), `reported` (what the agent says) and
-    `unusable` (why the champion, or else the best version, could not be loaded).
+    `kept` (how the agent's state was kept: "saved", "handed back" or None), `reported` (what the agent says),
+    `unusable` (why the champion, or else the best version, could not be loaded) and `strategy`.
 
     Raises:
         ConfigError, NotMeasured, PermanentError: see `train_version` and `answers_of`. What an agent raises is
@@ -80,7 +82,8 @@ def train_job(
 
         rivals = {who: one for who, one in (("champion", champion), ("best", best)) if one is not None}
         measured = _measure(ctx, candidate, records, held_out, folder, rivals, twin)
-        return {"records": report.records, "reported": report.reported, "kept": kept, **measured}
+        told = {"records": report.records, "reported": report.reported, "kept": kept, "strategy": strategy}
+        return {**told, **measured}
 
 
 def _train(  # noqa: PLR0917  # the parts of one training

@@ -33,6 +33,7 @@ from overnight.db.writer import Tx
 from overnight.engine import store
 from overnight.engine.flow import Flow
 from overnight.engine.model import Needs, Run, State
+from overnight.flows.campaign.strategy import by_strategy
 from overnight.flows.campaign.then import Train, then
 from overnight.reports.campaign_status import Statuses
 
@@ -56,7 +57,8 @@ def campaign(flow: Flow, campaigns: Campaigns, name: str, wish: Mapping[str, Any
     """See a campaign through and return how it ended: `phase`, `reason`, `judged` and `accepted` in all.
 
     `wish` says which parts: `pilot` and `launch`, `force` (why it may go on without a verdict), `by` (who wants it),
-    `judge` (what an external generator has made is judged once more), and `settings` of this run alone.
+    `judge` (what an external generator has made is judged once more), `settings` of this run alone, and the `strategy`
+    by which its language models are asked.
 
     Raises:
         ConfigError: its settings do not go together.
@@ -167,6 +169,7 @@ class _Work:
 def _begin(campaigns: Campaigns, run_id: int, name: str, wish: Json) -> Json:
     """Fix what the campaign is, and what its pilot has to reach; nobody else may work on it."""
     plan, specification, memory_gb = campaigns.plan(name, wish.get("settings") or {})
+    plan, _ = by_strategy(plan, wish.get("strategy"))
     Path(plan.folder).mkdir(parents=True, exist_ok=True)
 
     def change(tx: Tx) -> int:

@@ -3,6 +3,7 @@
 They tell, and are never read back: a file that somebody has edited changes nothing.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 from overnight.base.files import replace_file, to_json
 from overnight.base.instants import iso, to_datetime
+from overnight.base.learning import TASKS
+from overnight.base.settings import FILE, STATE_FOLDER
 from overnight.learning.defaults import Change, chosen
 from overnight.learning.profiles import Execution, Profile, by_strategy, by_type, pareto, profile_of
 
 Json = dict[str, Any]
 VERSION = 1
+WORKFLOWS = "improved-workflows.toml"
 
 
 class Files:
@@ -68,6 +72,17 @@ class Files:
             "appliedAt": iso(now_us),
         }
         self._write("swarm-config.json", told)
+
+    def workflows(self, begun: Json, tasks: Sequence[str], changes: Sequence[Change]) -> None:
+        """Write the tasks that take a strategy with the one that executes each, for the settings to include."""
+        path = f"{STATE_FOLDER}/{self._folder.name}/{WORKFLOWS}"
+        lines = [f"# The strategies that execute the tasks of this project. In {FILE}: include = [{_quoted(path)}]"]
+        for name in tasks:
+            choice = chosen(changes, f"{TASKS}{name}", begun["default"])
+            if begun["strategies"].get(choice.strategy, {"members": True})["members"]:
+                continue  # an ensemble executes exercises alone, and what is no strategy any more nothing
+            lines += ["", f"[tasks.{_quoted(name)}]", f"strategy = {_quoted(choice.strategy)}  # {choice.why}"]
+        replace_file(self._folder / WORKFLOWS, "\n".join(lines) + "\n")
 
     def _write(self, name: str, told: Any) -> None:  # Any: JSON
         path = self._folder / name
@@ -153,6 +168,11 @@ def _compared(rows: Sequence[Json]) -> list[Json]:
 
 def _kind(one: Json) -> str:
     return "unchanged" if one["change"] == 0 else "improved" if one["better"] else "declined"
+
+
+def _quoted(text: str) -> str:
+    """Return text as a string of TOML, which JSON's are."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _stamp(now_us: int) -> str:

@@ -19,6 +19,7 @@ from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
 from overnight.learning.defaults import ALL, Change, chosen
 from overnight.learning.drawing import draw
+from overnight.learning.features import features_of
 from overnight.learning.scoring import weights_of
 from overnight.learning.strategies import Strategy, strategies_of
 from overnight.proof.gate import Decision, Verdict
@@ -32,11 +33,12 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """What the flow works with; `settings` returns those of now."""
+    """What the flow works with; `settings` returns those of now, `tasks` the tasks that take a strategy."""
 
     database: Database
     folder: Path
     settings: Callable[[], LearningSettings]
+    tasks: Callable[[], Sequence[str]]
 
 
 def terms(settings: LearningSettings) -> Json:
@@ -122,7 +124,7 @@ def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number:
         evidence = [one for _, one in store.prior(connection, digests(begun)) if one.type in types]
         scores = store.scores(connection, digests(begun), types)
     draw = Random(_number(begun, f"allocate {number}", 8))  # noqa: S311  # not a secret
-    drawn = allocated(strategies, trials_of(evidence, scores), len(exercises), draw)
+    drawn = allocated(strategies, trials_of(evidence, scores), [features_of(one) for one in exercises], draw)
     return [[{"way": one.strategy, **asdict(one)} for one in some] for some in drawn]
 
 
@@ -154,7 +156,8 @@ def _keep(learning: Learning, begun: Json, exercises: Sequence[Json], ended: Seq
 
 def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
     result = one["result"]
-    detail = {"parts": result["parts"], "repeats": result["repeats"], "way": one["way"]}
+    told = {"parts": result["parts"], "repeats": result["repeats"], "way": one["way"]}
+    detail = {**told, "features": dict(features_of(exercise))}
     return {
         "run_id": one["run_id"],
         "session_id": begun["session_id"],
@@ -256,4 +259,6 @@ def change(learning: Learning, terms: Json, one: Change) -> None:
     learning.database.writer.do(lambda tx: store.change(tx, one))
     with learning.database.read() as connection:
         executions, changes = store.executed(connection, digests(terms)), store.changes(connection)
-    Files(learning.folder).defaults(terms, executions, changes, learning.database.clock.now_us())
+    files = Files(learning.folder)
+    files.defaults(terms, executions, changes, learning.database.clock.now_us())
+    files.workflows(terms, learning.tasks(), changes)

@@ -17,12 +17,14 @@ from overnight.base.errors import (
     InvalidTransition,
     OvernightError,
     PermanentError,
+    UnknownName,
     UserMistake,
     one_line,
     said_by,
 )
 from overnight.base.files import write_json
 from overnight.base.gate_settings import GateSettings
+from overnight.base.learning_settings import LearningSettings
 from overnight.data.categories import categories
 from overnight.data.quality import computed_from
 from overnight.engine import store as runs
@@ -31,6 +33,7 @@ from overnight.engine.model import Overlap, Priority, State, Task
 from overnight.fleet import roster
 from overnight.flows.nightly import closing, records, trainings
 from overnight.flows.nightly.night import TASK, Json, Nightly, Parts, Wish, training_needs, training_task
+from overnight.learning import choosing
 from overnight.proof.forms import GateSpec
 from overnight.registry.verdicts import spec_of
 from overnight.reports.nightly import Aims, Phase, result_of
@@ -54,6 +57,8 @@ def tasks(night: Nightly) -> list[Task]:
     roster.check(agents, declared, computed_from, night.instances)
     roster.check_gate(agents, _asked(config.gate))
     settings = config.nightly
+    if settings.strategy is not None:
+        _check_strategy(config.learning, settings.strategy)
     found = [
         Task(
             task_id=training_task(name),
@@ -82,6 +87,13 @@ def tasks(night: Nightly) -> list[Task]:
     ]
 
 
+def _check_strategy(settings: LearningSettings, strategy: str) -> None:
+    try:
+        choosing.check(settings, strategy)
+    except (UnknownName, UserMistake) as error:
+        raise ConfigError(f"nightly.strategy: {one_line(error).removeprefix('strategy: ')}") from None
+
+
 def _asked(settings: GateSettings) -> GateSpec:
     try:
         return spec_of(settings)
@@ -89,11 +101,15 @@ def _asked(settings: GateSettings) -> GateSpec:
         raise ConfigError(f"gate.{one_line(error)}") from None
 
 
-def of_agents(night: Nightly, chosen: tuple[str, ...]) -> Callable[..., Json]:
-    """Return the flow as a task's action; without a word of the run itself it trains the chosen agents, or all."""
+def of_agents(night: Nightly, chosen: tuple[str, ...], by: str | None = None) -> Callable[..., Json]:
+    """Return the flow as a task's action; without a word of the run itself it trains the chosen agents, or all.
 
-    def run(flow: Flow, agents: Any = chosen, force: bool = False) -> Json:  # Any: JSON
-        return nightly(flow, night, Wish(agents=tuple(agents), force=force))
+    They are trained `by` a strategy; None: by that of `[nightly]`, if it has one.
+    """
+    usual = by or night.config.nightly.strategy
+
+    def run(flow: Flow, agents: Any = chosen, force: bool = False, strategy: Any = usual) -> Json:  # Any: JSON
+        return nightly(flow, night, Wish(agents=tuple(agents), force=force, strategy=strategy))
 
     return run
 
@@ -159,8 +175,7 @@ class _Course:
     def train(self) -> Phase:
         """Train, judge and register the agents."""
         until = self.started + timedelta(seconds=self.night.config.nightly.timeout_s)
-        chosen = self.wish.chosen(self.night)
-        self.parts.agents = trainings.train_all(self.flow, self.night, chosen, self.parts.validated, until)
+        self.parts.agents = trainings.train_all(self.flow, self.night, self.wish, self.parts.validated, until)
         return Phase.of(self.parts.agents)
 
     def monitor(self) -> Phase:

@@ -61,10 +61,13 @@ class Nightly:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a run was asked for: which agents are trained (empty: all), and whether what sources gave before counts."""
+    """What a run was asked for: which agents are trained (empty: all), whether what sources gave before counts, and by
+    which strategy they are trained (None: by their settings alone).
+    """
 
     agents: tuple[str, ...] = ()
     force: bool = False
+    strategy: str | None = None
 
     def chosen(self, night: Nightly) -> dict[str, AgentSettings]:
         """Return the agents that are trained."""

@@ -12,11 +12,14 @@ from overnight.base.errors import NotMeasured, UserMistake, one_line
 from overnight.base.files import replace_file, write_json
 from overnight.base.fleet_settings import AgentSettings
 from overnight.base.ids import RunId
+from overnight.base.learning import TASKS
 from overnight.engine import store as runs
 from overnight.engine.flow import Ended, Flow
 from overnight.engine.model import State
 from overnight.fleet import roster
-from overnight.flows.nightly.night import Json, Nightly, safely, training_task
+from overnight.flows.nightly.night import Json, Nightly, Wish, safely, training_task
+from overnight.learning.choosing import choose
+from overnight.learning.transfer import transferred
 from overnight.proof.evidence import Evidence
 from overnight.proof.forms import Form, GateSpec, of_scores
 from overnight.proof.gate import Decision, Verdict
@@ -31,14 +34,14 @@ SEED = 0
 """Trainings have no chance in them but this: the same snapshot gives the same version."""
 
 
-def train_all(flow: Flow, night: Nightly, agents: Mapping[str, AgentSettings], laid_out: Json, until: datetime) -> Json:
+def train_all(flow: Flow, night: Nightly, wish: Wish, laid_out: Json, until: datetime) -> Json:
     """Train the agents, those that do not need each other at the same time; then judge each.
 
     Each reserves its memory: who does not fit beside the others, and what else runs here, waits.
     """
     results: Json = {}
-    for level in roster.levels(_among(agents)):
-        results.update(_train_level(flow, night, level, laid_out, until))
+    for level in roster.levels(_among(wish.chosen(night))):
+        results.update(_train_level(flow, night, level, laid_out, until, wish.strategy))
     return results
 
 
@@ -50,8 +53,12 @@ def _among(agents: Mapping[str, AgentSettings]) -> dict[str, AgentSettings]:
     }
 
 
-def _train_level(flow: Flow, night: Nightly, level: Sequence[str], laid_out: Json, until: datetime) -> Json:
-    ready = {name: flow.step(f"prepare {name}", _prepare, night, flow.run_id, name, laid_out) for name in level}
+def _train_level(  # noqa: PLR0917  # the parts of a night
+    flow: Flow, night: Nightly, level: Sequence[str], laid_out: Json, until: datetime, strategy: str | None
+) -> Json:
+    ready = {
+        name: flow.step(f"prepare {name}", _prepare, night, flow.run_id, name, laid_out, strategy) for name in level
+    }
     if flow.now() >= until:
         return {name: {"error": _over(night)} for name in level}
     started = {name: flow.start(training_task(name), one["args"]) for name, one in ready.items() if "args" in one}
@@ -73,7 +80,7 @@ def _see_through(flow: Flow, run_ids: Sequence[RunId], until: datetime) -> tuple
     return flow.wait(*run_ids) if late else ended, late
 
 
-def _prepare(night: Nightly, flow_id: int, name: str, laid_out: Mapping[str, Json]) -> Json:
+def _prepare(night: Nightly, flow_id: int, name: str, laid_out: Mapping[str, Json], strategy: str | None) -> Json:
     """Lay out what a training reads, as files; return its arguments, and what the judge has to know."""
     if "snapshot" not in laid_out[name]:
         return {key: value for key, value in laid_out[name].items() if key in ("error", "skipped")}
@@ -81,11 +88,28 @@ def _prepare(night: Nightly, flow_id: int, name: str, laid_out: Mapping[str, Jso
     def work() -> Json:
         folder = night.work(flow_id) / name
         snapshot = laid_out[name]["snapshot"]
-        return lay_out(
-            night, name, folder, snapshot, records=night.blobs.get(snapshot), held_out=_held_out(night, name, laid_out)
+        by, settings = (None, None) if strategy is None else _by_strategy(night, name, strategy)
+        ready = lay_out(
+            night,
+            name,
+            folder,
+            snapshot,
+            records=night.blobs.get(snapshot),
+            held_out=_held_out(night, name, laid_out),
+            settings=settings,
         )
+        return {**ready, "args": {**ready["args"], "strategy": by}} if by and "args" in ready else ready
 
     return safely(work)
+
+
+def _by_strategy(night: Nightly, name: str, strategy: str) -> tuple[Json, Json]:
+    """Return a strategy as it is recorded, and the settings that an agent is trained with by it."""
+    settings = settings_of(night, name)
+    with night.database.read() as connection:
+        chosen = choose(connection, night.config.learning, f"{TASKS}{training_task(name)}", strategy)
+    found = transferred(chosen.way.training, settings)
+    return {"name": chosen.name, "why": chosen.why, "unused": list(found.unused)}, {**settings, **found.settings}
 
 
 def lay_out(

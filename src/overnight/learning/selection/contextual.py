@@ -6,6 +6,7 @@ reward is predicted in both ways; only where work like it has predicted better s
 are missing, or the extra `ml` is, it never is: then this is `bandits.Thompson`, a little bolder.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -30,11 +31,18 @@ PROVEN, LEAST_COMPARED, FORGET = 0.98, 20, 0.99
 class Contextual:
     """Chooses by work like this one where that has predicted better, else by the arms alone."""
 
-    def __init__(self, arms: Sequence[str], *, discount: float = DISCOUNT, floor: float = FLOOR) -> None:
+    def __init__(
+        self, arms: Sequence[str], *, discount: float = DISCOUNT, floor: float = FLOOR, bold: float = BOLD
+    ) -> None:
+        """`bold` is the share of the deviation of an arm's mean that is drawn by.
+
+        Less of it brings more now; all of it (1.0) finds the best arm more surely.
+        """
         self.arms = checked_arms(arms)
-        self._floor, self._discount = checked_floor(floor), discount
+        self._floor, self._discount, self._bold = checked_floor(floor), discount, bold
         self._tallies = Tallies(len(self.arms), discount)
         self._trials: list[Trial] = []
+        self._told = 0
         self._next = float(FIRST)
         self._regions: Regions | None = None
         self._errors, self._compared = [0.0, 0.0], 0
@@ -55,21 +63,22 @@ class Contextual:
         if features is not None and self._regions is not None and self.proven:
             here = self._regions.belief(self._find(self._regions, features), known)
             return floored(self.arms, best_shares(here.means, here.deviations), self._floor)
-        return floored(self.arms, best_shares(known.means, [BOLD * one for one in known.deviations]), self._floor)
+        return floored(self.arms, best_shares(known.means, [self._bold * one for one in known.deviations]), self._floor)
 
     def learn(self, trial: Trial) -> None:
         """Take what came of a choice."""
         place, reward = place_of(trial.arm, self.arms), trial.reward
+        self._trials.append(trial)
         if trial.features is not None:
+            self._told += 1
             known = self._tallies.belief()
             if self._regions is not None and known is not None:
                 reward = self._compare(self._regions, trial, place, known)
-            self._trials.append(trial)
         changed = self._has_changed(place, reward)
         self._tallies.add(place, reward)
         if changed:
             self._forget(place)
-        if len(self._trials) >= self._next:
+        if self._told >= self._next:
             self._next *= GROWTH
             self._grow()
 
@@ -105,19 +114,23 @@ class Contextual:
         mine = [one for one in self._trials if one.arm == self.arms[place]]
         old = {id(one) for one in mine[:-WINDOW]}
         self._trials = [one for one in self._trials if id(one) not in old]
+        self._told = sum(one.features is not None for one in self._trials)
         self._grow()
 
     def _grow(self) -> None:
-        """Grow the trees anew, and count all trials again without how hard their work was."""
-        try:
-            from overnight.learning.selection.regions import Regions
+        """Grow the trees anew, and count all trials again without how hard their work was, where that is known."""
+        told = [one for one in self._trials if one.features is not None]
+        left: dict[int, float] = {}
+        self._last = self._regions = None
+        if told and self._next < math.inf:
+            try:
+                from overnight.learning.selection.regions import Regions
 
-            places = [place_of(one.arm, self.arms) for one in self._trials]
-            self._regions = Regions(self._trials, places, len(self.arms))
-        except ImportError:  # the extra `ml` is not installed
-            self._next = float("inf")
-            return
-        self._last = None
+                places = [place_of(one.arm, self.arms) for one in told]
+                self._regions = Regions(told, places, len(self.arms))
+                left = {id(one): float(part) for one, part in zip(told, self._regions.left, strict=True)}
+            except ImportError:  # the extra `ml` is not installed
+                self._next = math.inf
         self._tallies = Tallies(len(self.arms), self._discount)
-        for place, left in zip(places, self._regions.left, strict=True):
-            self._tallies.add(place, float(left))
+        for one in self._trials:
+            self._tallies.add(place_of(one.arm, self.arms), left.get(id(one), one.reward))
