@@ -283,7 +283,7 @@ def begin_alone(project: Project, name: str, wish: Mapping[str, Any]) -> Alone:
     if daemon is None and project.is_worked_on:
         raise UserMistake("a process that is no daemon works on this project; end it first, or leave --background out")
     if daemon is None:
-        daemon = launch.start(project.folder, project.state_dir, [], threading.Event().wait)
+        daemon = launch.start(project.folder, project.state_dir, ["--no-services"], threading.Event().wait)
     # Of the run that there is: it may have been under way with other settings.
     wish = {"settings": {}, **_wish_of(project.get(run_id))}
     plan, specification, _ = project.campaigns.plan(name, wish["settings"])

@@ -30,12 +30,13 @@ from overnight.app.reserving import Reservations
 from overnight.app.residence import Hosted
 from overnight.app.rollouts import Rollouts
 from overnight.app.rounds import Rounds
+from overnight.app.services import supervisor_of
 from overnight.app.signals import Stop
 from overnight.app.sweeping import PASS_EVERY_S, Sweeper
 from overnight.app.tracing import Tracer
 from overnight.app.watchdog import Watchdog
 from overnight.base.config import Config
-from overnight.base.errors import OvernightError, said_by
+from overnight.base.errors import InvalidTransition, OvernightError, said_by
 from overnight.base.instants import iso
 from overnight.base.settings import DAEMON_FILE
 from overnight.base.zones import zone_of
@@ -44,6 +45,9 @@ from overnight.flows.rollout import Stored
 from overnight.processes.table import started_of
 from overnight.reports import vitals as reports
 from overnight.reports.vitals import OVERDUE_S, WRITER_MANY, Overdue, Vitals
+from overnight.supervisor.described import started_of as services_started
+from overnight.supervisor.startup import Mode
+from overnight.supervisor.watch import Supervisor
 
 SERVER_EVERY_S = 1.0
 LOOK_EVERY_S = 2.0
@@ -66,8 +70,8 @@ class Daemon:
         ProjectLocked: another daemon of this folder lives; the message names it.
     """
 
-    def __init__(self, project: Project, *, level: str | None = None) -> None:
-        """`level` stands above the configured one of the log."""
+    def __init__(self, project: Project, *, level: str | None = None, only: Sequence[str] | None = None) -> None:
+        """`level` stands above the configured one of the log; `only` these services are started, None: all of them."""
         self.project = project
         self._level = level
         self._clock = project.clock
@@ -78,7 +82,9 @@ class Daemon:
         self._failure: BaseException | None = None
         """What has ended the engine, which the project forgets when it stops."""
         self._url = ""
+        self._only = only
         try:
+            services_started(project.config, only or ())
             zone = zone_of(project.config)
             self._notifier = Notifier(project)
             self.journal = Journal(project.state_dir, project.config.log, zone)
@@ -113,6 +119,7 @@ class Daemon:
         self._watchdog = Watchdog(self.vitals, project.state_dir / "logs")
         self._told_before = project.database.writer.told
         self._tracer: Tracer | None = None
+        self._services: Supervisor | None = None
 
     # What is known of it, from any thread.
 
@@ -136,6 +143,7 @@ class Daemon:
                 for run, by_s in ([] if worker is None else worker.overdue(OVERDUE_S))
             ],
             failure=None if failure is None else said_by(failure),
+            services_lost={} if self._services is None else self._services.given_up(),
         )
 
     def _growing_s(self, now: float, waiting: int) -> float:
@@ -155,6 +163,17 @@ class Daemon:
         """Return the body of `GET /health`."""
         return reports.health(self.vitals(), self.queue, self.files.models)
 
+    @property
+    def services(self) -> Supervisor:
+        """Who looks after the services.
+
+        Raises:
+            InvalidTransition: the daemon does not work yet.
+        """
+        if self._services is None:
+            raise InvalidTransition("the daemon begins; its services are not looked after yet")
+        return self._services
+
     # Its life.
 
     def run(self, stop: Stop, serve: Serve) -> None:
@@ -162,6 +181,7 @@ class Daemon:
 
         Raises:
             ProjectLocked: another process works on the project; the message names it.
+            OvernightError: a service that is required cannot be started; what was started is stopped again.
         """
         end_serving: Callable[[], None] = lambda: None  # noqa: E731  # until there is a server
         self.project.database.writer.told = self._told
@@ -180,6 +200,8 @@ class Daemon:
             gc.freeze()
             gc.set_threshold(*gc.get_threshold()[:2], 50)
             self._intake.start()
+            self._services = supervisor_of(self.project, self._url, self._only)
+            self._services.start()
             self._say_who()
             tasks = sum(1 for _ in self.project.book)
             _log.info("event=up %s", logfmt({"pid": os.getpid(), "url": self._url, "tasks": tasks}))
@@ -193,12 +215,19 @@ class Daemon:
             if self._failure is not None:
                 _log.critical("event=engine_ended %s", logfmt({"error": said_by(self._failure)}))
                 return
+            if self.services.mode is Mode.FAILED:
+                lost = self.services.given_up()
+                told = "; ".join(f"{name}: {why}" for name, why in lost.items())
+                _log.critical("event=services_failed %s", logfmt({"services": told}))
+                raise OvernightError(f"what is required cannot be started: {told}")
 
     def _shut(self, stop: Stop, end_serving: Callable[[], None]) -> None:
         _log.info("event=stopping grace_s=%g", self.project.config.engine.grace_s)
         try:
             self.project.stop_unless(lambda: stop.count > 1)
         finally:
+            if self._services is not None:
+                self._services.stop(lambda: stop.count > 1)
             self._intake.stop()
             self._rounds.stop()
             self._watchdog.stop()

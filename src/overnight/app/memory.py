@@ -1,13 +1,14 @@
 """Who shares out this machine's memory among the runs of a project: what is measured, and within which limits."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from overnight.base.clock import Clock
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, NotMeasured
 from overnight.base.resource_settings import ResourceSettings
-from overnight.base.settings import environment
+from overnight.base.settings import STATE_FOLDER, environment
 from overnight.resources.capacity import Host, capacity_bytes, reserve_bytes
 from overnight.resources.ledger import Limits
 from overnight.resources.machine import Machine, shared_folder
@@ -57,9 +58,17 @@ def watched(config: Config, clock: Clock) -> Sequence[Sleeper]:
     # Loaded by projects that describe some alone.
     from overnight.app.watched import Watched
     from overnight.resources.probes.processes import Glance
+    from overnight.supervisor.described import services_of
+    from overnight.supervisor.record import FOLDER
 
     glance = Glance(clock)
-    return [Watched(name, one, clock, config.project_dir, glance) for name, one in config.services.items()]
+    found = []
+    for name, one in services_of(config).items():
+        # What is started here has a file with its number.
+        unsaid = one.command and one.pid_file is None and not one.words
+        told = replace(one, pid_file=f"{STATE_FOLDER}/{FOLDER}/{name}.pid") if unsaid else one
+        found.append(Watched(name, told, clock, config.project_dir, glance))
+    return found
 
 
 def _wake(prepared: Mapping[str, Any]) -> None:  # Any: JSON

@@ -9,11 +9,14 @@ import typer
 
 from overnight.base.errors import ConfigError, UserMistake
 from overnight.base.service_settings import LogLevel
+from overnight.cli import services
 from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, say
 
 if TYPE_CHECKING:
     from overnight.app.launch import Daemonic
+    from overnight.base.config import Config
+    from overnight.cli.place import Place
 
 LEVELS = get_args(LogLevel)
 _WORD_EVERY_S = 5.0
@@ -36,35 +39,67 @@ def _up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay in this terminal; Ctrl-C stops. For a service manager.")
     ] = False,
-    no_services: Annotated[
-        bool, typer.Option("--no-services", help="Start none of the project's services (it cannot have any yet).")
-    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="SERVICE", help="Of the services, only this one and those that it needs."),
+    ] = None,
+    no_services: Annotated[bool, typer.Option("--no-services", help="Start none of the project's services.")] = False,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR, instead of log.level.")
     ] = None,
 ) -> None:
-    """Start the daemon.
+    """Start the daemon, and the project's services.
 
-    It runs every task on time until `overnight down`, and answers on 127.0.0.1, port 8090 (server.port):
-    GET /health and GET /metrics.
+    It runs every task on time until `overnight down`, and answers on 127.0.0.1, port 8090 (server.port). Services that
+    work already are adopted. Exit code: 0 all that is required is up, 1 it is not, and what was started is stopped.
     """
+    if only and no_services:
+        raise UserMistake("give either --only or --no-services, not both")
     level = None if log_level is None else log_level.upper()
     if level is not None and level not in LEVELS:
         raise UserMistake(f"--log-level: {log_level!r} is not one of {', '.join(LEVELS)}")
     if foreground:
-        return _stay(ctx, level)
+        return _stay(ctx, level, [] if no_services else only or None)
     from overnight.app import launch
 
     place = place_of(ctx)
     folder, state_dir = place.find(), place.state_dir()
-    _refuse_second(launch.find(state_dir))
+    there = launch.find(state_dir)
+    if there is not None and only:
+        return _start_also(there, only)
+    _refuse_second(there)
     options = [*(["--no-services"] if no_services else []), *(["--log-level", level] if level else [])]
+    options += [word for name in only or () for word in ("--only", name)]
     daemon = launch.start(folder, state_dir, options, threading.Event().wait)
     say(f"up: process {daemon.pid} works on {folder}", style="green")
+    if not no_services and _has_services(place.config()) and services.watch(daemon, state_dir) == "failed":
+        _await_end(daemon)
+        raise typer.Exit(1)
     say(f"  overnight status     how it does (also {daemon.url}/health)")
     say("  overnight logs -f    what it does")
     say("  overnight down       stop it")
     return None
+
+
+def _has_services(config: "Config") -> bool:
+    return any(one.command and one.enabled for one in config.services.values())
+
+
+def _start_also(daemon: "Daemonic", names: list[str]) -> None:
+    """Have a daemon that is up start these services too."""
+    from overnight.client.client import Client
+
+    client = Client(daemon.url)
+    came_up = [services.asked(client, name, "start") for name in names]
+    if not all(came_up):
+        raise typer.Exit(1)
+
+
+def _await_end(daemon: "Daemonic") -> None:
+    from overnight.app import launch
+
+    while not launch.has_ended(daemon):
+        threading.Event().wait(_LOOK_EVERY_S)
 
 
 def _refuse_second(daemon: "Daemonic | None") -> None:
@@ -75,13 +110,13 @@ def _refuse_second(daemon: "Daemonic | None") -> None:
         )
 
 
-def _stay(ctx: typer.Context, level: str | None) -> None:
+def _stay(ctx: typer.Context, level: str | None, only: list[str] | None) -> None:
     from overnight.app.daemon import Daemon
     from overnight.app.signals import hearing_hangup, stopping
     from overnight.server.serving import serve
 
     with place_of(ctx).open() as project, stopping() as stop:
-        daemon = Daemon(project, level=level)
+        daemon = Daemon(project, level=level, only=only)
         with hearing_hangup(daemon.reloader.ask):
             daemon.run(stop, serve)
 
@@ -92,23 +127,26 @@ def _down(
         bool, typer.Option("--force", help="Put what is worked on back into the queue at once; kill it if need be.")
     ] = False,
 ) -> None:
-    """Stop the daemon.
+    """Stop the daemon, and the services that it has started.
 
     It starts nothing new, lets what is worked on end for up to engine.grace_s (5 min), and puts the rest back into the
-    queue. Ctrl-C here leaves it stopping.
+    queue. Services that were adopted go on. Ctrl-C here leaves it stopping.
     """
     from overnight.app import launch
     from overnight.base.clock import SystemClock
 
-    state_dir = place_of(ctx).state_dir()
+    place = place_of(ctx)
+    state_dir = place.state_dir()
     daemon = launch.find(state_dir)
     if daemon is None:
-        say("not up: nothing to stop")
+        if not _stop_left(place):
+            say("not up: nothing to stop")
         return
     clock, pause = SystemClock(), threading.Event().wait
     if force:
         killed = launch.end_by_force(daemon, clock, pause)
         say(f"down: process {daemon.pid} {'was killed' if killed else 'has ended'}")
+        _stop_left(place)
         return
     launch.tell(daemon, signal.SIGTERM)
     said_at = clock.monotonic()
@@ -118,6 +156,23 @@ def _down(
             said_at = clock.monotonic()
             note("waiting for what is worked on; `overnight down --force` puts it back into the queue at once")
     say(f"down: process {daemon.pid} has ended")
+    _stop_left(place)
+
+
+def _stop_left(place: "Place") -> bool:
+    """Stop the services that a daemon has left, which was killed; return whether there were any."""
+    from overnight.app.services import left, stop_left
+
+    state_dir = place.state_dir()
+    if not left(state_dir):
+        return False
+    try:
+        config = place.config()
+    except ConfigError:
+        config = None
+    stopped = stop_left(state_dir, config)
+    say(f"stopped: {', '.join(stopped)}, left by a daemon that was killed")
+    return True
 
 
 def _reload(ctx: typer.Context) -> None:
@@ -182,6 +237,7 @@ def _logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     task: Annotated[str | None, typer.Option(metavar="NAME", help="Only lines about this task.")] = None,
+    service: Annotated[str | None, typer.Option(metavar="NAME", help="What this service has printed, instead.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="How many of the last lines.")] = 100,
 ) -> None:
     """Print what the daemon wrote down.
@@ -191,6 +247,11 @@ def _logs(
     from overnight.app.journal import FILE
     from overnight.cli.tail import print_logs
 
-    path: Path = place_of(ctx).state_dir() / FILE
+    state_dir: Path = place_of(ctx).state_dir()
+    path = state_dir / FILE
+    if service is not None:
+        if task is not None:
+            raise UserMistake("give either --task or --service, not both")
+        path = services.log_of(place_of(ctx), service)
     if not print_logs([path], task=task, lines=lines, follow=follow):
         note("nothing is written down yet; `overnight up` starts the daemon")

@@ -87,9 +87,9 @@ def _estimate(
     type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type of task alone.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Estimate what each strategy would bring if it executed everything.
+    """Estimate what each strategy would bring by itself.
 
-    From executions that were drawn by chance, which are weighed by how likely each was (SNIPS), and beside a model of
+    That is from executions that were drawn by chance, which are weighed by how likely each was (SNIPS), and beside a model of
     the scores (doubly robust); EFFECTIVE is how many executions of its own that is worth.
     """
     from overnight.app import learning

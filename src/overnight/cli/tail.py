@@ -41,11 +41,11 @@ def _last(path: Path, count: int, task: str | None) -> Sequence[str]:
     found: list[str] = []
     for file in [path, *reversed(older)]:
         if len(found) < count:
-            found = [*_end_of(file, count - len(found)), *found]
+            found = [*end_of(file, count - len(found)), *found]
     return found
 
 
-def _end_of(path: Path, count: int) -> list[str]:
+def end_of(path: Path, count: int) -> list[str]:
     """Return the last lines of a file, at a cost that does not grow with it."""
     window = _WINDOW
     try:

@@ -182,6 +182,14 @@ class Client:
 
     # The daemon.
 
+    def services(self) -> Json:
+        """Tell how the project stands with its services (`mode`), each of the `services`, and its `links`."""
+        return self._get("/api/services")
+
+    def ask_service(self, name: str, what: str) -> Json:
+        """Have a service started, stopped or restarted (`what`: start, stop, restart), and tell how it stands."""
+        return self._post(f"/api/services/{_part(name)}/{_part(what)}", {})
+
     def resources(self) -> Json:
         """Return what of the daemon's machine is in use."""
         return self._get("/api/resources")

@@ -4,8 +4,8 @@
 
 Nobody else's code runs in the keeper, so it always answers: when the worker hangs in C code, blocks its signals or
 crashes, the keeper still ends it. As a subreaper it becomes the parent of every orphan below it, so that a
-double-forked daemon stays in reach. When the host dies, its end of the line closes, and the keeper ends everything
-within 4 s.
+double-forked daemon stays in reach: it is ended with the worker, or goes on where the spec says that it `stays`. When
+the host dies, its end of the line closes, and the keeper ends everything within 4 s.
 
 The line is a Unix socket with one JSON object a line. The host sends the spec (argv, env, cwd, limits, sandbox), which
 starts the worker, and may send `{"end": grace_s}`. The keeper sends `{"worker": pid, "sandbox": true|false|null}` or
@@ -50,6 +50,7 @@ class Keeper:
         self._host = os.getppid()
         self._buffer = b""
         self._worker = 0
+        self._stays = False
         self._kill_at: float | None = None
         # A signal that arrives while poll waits must wake it.
         wake, woken = socket.socketpair()
@@ -103,6 +104,7 @@ class Keeper:
         assert started is not None, "a process can read about itself"
         marks = [mark for mark in (spec["env"].get(tree.MARK), tree.mark_of(os.getpid(), started)) if mark]
         spec["env"][tree.MARK] = ":".join(marks)
+        self._stays = spec["stays"]
         news, report = os.pipe()
         keeper = os.getpid()
         self._worker = os.fork()
@@ -137,7 +139,7 @@ class Keeper:
             if pid == self._worker:
                 code = os.waitstatus_to_exitcode(status)
                 self._tell({"exit": {"code": code} if code >= 0 else {"signal": -code}})
-                if self._kill_at is None:
+                if self._kill_at is None and not (self._stays and code == 0):
                     self._end(0.0)
 
     def _listen(self) -> bool:

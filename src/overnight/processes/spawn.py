@@ -154,9 +154,11 @@ def spawn(
     fds: Sequence[int] = (),
     limits: Limits | None = None,
     sandbox: Sandbox | None = None,
+    stays: bool = False,
 ) -> Child:
     """Start a keeper that will run `argv` (no shell, found through PATH of `env`) once `Child.go` is called.
 
+    Where the program `stays`, what it has put into the background goes on when it ends with code 0; else that is ended.
     The child inherits `stdin`, `stdout`, `stderr` and `fds` (these under the same numbers) and nothing else. The
     descriptors stay the caller's to close. Callable from any thread.
 
@@ -170,6 +172,7 @@ def spawn(
         "fds": list(fds),
         "limits": asdict(limits or Limits()),
         "sandbox": asdict(sandbox) if sandbox is not None else None,
+        "stays": stays,
     }
     ours, theirs = socket.socketpair()
     with theirs:

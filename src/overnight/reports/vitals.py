@@ -45,6 +45,8 @@ class Vitals:
     overdue: Sequence[Overdue] = ()
     failure: str | None = None
     """What ended the engine against its will."""
+    services_lost: Mapping[str, str] = field(default_factory=dict)
+    """The services that are given up, each with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,9 @@ class Problem:
 
 def problems(vitals: Vitals) -> tuple[Problem, ...]:
     """Return what is wrong; an empty tuple means healthy."""
-    found = (_engine(vitals), _scheduler(vitals), _writer(vitals), _disk(vitals), *map(_overdue, vitals.overdue))
+    of_services = [_lost(name, why) for name, why in vitals.services_lost.items()]
+    engine = (_engine(vitals), _scheduler(vitals), _writer(vitals), _disk(vitals))
+    found = (*engine, *map(_overdue, vitals.overdue), *of_services)
     return tuple(problem for problem in found if problem is not None)
 
 
@@ -105,6 +109,14 @@ def _overdue(late: Overdue) -> Problem:
         cause="overdue",
         text=f"run {late.run_id} of {late.task_id} goes on {late.by_s:.0f} s after its time limit",
         advice=f"see `overnight runs logs {late.run_id}`; what outlives SIGKILL waits for the kernel",
+    )
+
+
+def _lost(name: str, why: str) -> Problem:
+    return Problem(
+        cause="service",
+        text=f"service {name} is given up: {why}",
+        advice=f"see `overnight logs --service {name}`; `overnight restart {name}` tries it again",
     )
 
 

@@ -15,6 +15,7 @@ from overnight.server import (
     models,
     predict,
     problems,
+    services,
     streams,
     training,
 )
@@ -58,6 +59,7 @@ def build(daemon: "Daemon") -> tuple[FastAPI, streams.Streams]:
     predict.add_to(app, daemon)
     models.add_to(app, daemon)
     learning.add_to(app, daemon)
+    services.add_to(app, daemon)
     return app, streams.add_to(app, daemon)
 
 

@@ -33,12 +33,22 @@ def number_at(document: Any, path: str) -> float:  # Any: whatever JSON holds
     Raises:
         ValueError: it is no path, nothing stands there, or something else than a number.
     """
+    found = value_at(document, path)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise ValueError(f"the answer has no number at {path}")
+    return float(found)
+
+
+def value_at(document: Any, path: str) -> Any:  # Any: whatever JSON holds
+    """Return what stands there; None where nothing does.
+
+    Raises:
+        ValueError: it is no path.
+    """
     found = document
     for part in parts(path):
         try:
             found = found[part] if isinstance(found, dict) == isinstance(part, str) else None
         except (LookupError, TypeError):
             found = None
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ValueError(f"the answer has no number at {path}")
-    return float(found)
+    return found

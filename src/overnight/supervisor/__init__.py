@@ -1,0 +1,1 @@
+"""Services: other programs that a project starts, adopts, probes and starts again."""

@@ -1,0 +1,33 @@
+"""The services that a project's settings describe, with what the environment says."""
+
+from collections.abc import Sequence
+
+from overnight.base.config import Config
+from overnight.base.errors import UnknownName
+from overnight.base.resource_settings import ServiceSettings
+from overnight.base.settings import environment
+from overnight.base.vocabulary import suggestion
+from overnight.supervisor import spec
+
+
+def services_of(config: Config) -> dict[str, ServiceSettings]:
+    """Return all services, with the variables of the environment put in.
+
+    Raises:
+        ConfigError: one names a variable that there is not.
+    """
+    return spec.spelled_out(config.services, environment())
+
+
+def started_of(config: Config, only: Sequence[str] = ()) -> dict[str, ServiceSettings]:
+    """Return the services that are started here; each of `only` is one of them.
+
+    Raises:
+        ConfigError: one cannot be started as it is described.
+        UnknownName: there is none of a name in `only`.
+    """
+    found = spec.started(services_of(config))
+    for name in only:
+        if name not in found:
+            raise UnknownName(f"there is no service {name!r} that is started here{suggestion(name, found)}")
+    return found
