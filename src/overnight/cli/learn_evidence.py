@@ -89,8 +89,8 @@ def _estimate(
 ) -> None:
     """Estimate what each strategy would bring by itself.
 
-    That is from executions that were drawn by chance, which are weighed by how likely each was (SNIPS), and beside a model of
-    the scores (doubly robust); EFFECTIVE is how many executions of its own that is worth.
+    Executions that were drawn by chance are weighed by how likely each was (SNIPS), and beside a model of the scores
+    (doubly robust). EFFECTIVE is how many executions of its own that is worth.
     """
     from overnight.app import learning
 
