@@ -7,7 +7,7 @@ from typing import Any
 
 from overnight.app.rollout_tasks import ROLLOUT
 from overnight.base.config import Config
-from overnight.base.errors import InvalidTransition, UserMistake
+from overnight.base.errors import ConfigError, InvalidTransition, UserMistake, one_line
 from overnight.base.files import to_json
 from overnight.db.writer import Tx
 from overnight.engine.model import Priority
@@ -72,13 +72,29 @@ def strategy_of(config: Config, model: str) -> str | None:
     return None if given == "none" else given
 
 
-def plan_for(settings_of: Config, strategy: str, config: Mapping[str, Any]) -> Plan:  # Any: JSON
-    """Return the plan for what was asked for, with the settings of the project.
+def check(config: Config) -> None:
+    """Refuse settings of rollouts that no rollout can have.
+
+    Raises:
+        ConfigError: one line says which, and why.
+    """
+    for model, one in config.models.items():
+        if one.rollout:
+            try:
+                plan_for(config, model, strategy_of(config, model) or DEFAULT, {})
+            except UserMistake as error:
+                raise ConfigError(f"models.{model}.rollout: {one_line(error).removeprefix('config.')}") from None
+
+
+def plan_for(settings_of: Config, model: str, strategy: str, config: Mapping[str, Any]) -> Plan:  # Any: JSON
+    """Return the plan for what was asked for of a model, with the settings of the project.
 
     Raises:
         UserMistake: the strategy or its configuration cannot be used.
     """
     settings = settings_of.ab_test
+    own = settings_of.models.get(model)
+    config = {**({} if own is None else own.rollout), **config}
     plan = plan_of(strategy, config, ab_min_requests=settings.min_samples)
     if plan.strategy == "ab_test":
         if not settings.enabled:

@@ -47,7 +47,7 @@ def deploy(
         PermanentError, DamagedBlob: the artifact was removed, or a file of it is missing or altered.
     """
     wanted = strategy or strategy_of(project.config, model) or DEFAULT
-    plan = plan_for(project.config, wanted, config or {})
+    plan = plan_for(project.config, model, wanted, config or {})
     candidate = find_version(project, model, number)
     with project.database.read() as connection:
         champion = store.serving(connection, model)

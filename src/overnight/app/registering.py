@@ -69,7 +69,7 @@ def registry_of(config: Config, artifacts: Blobs) -> Registry:
         from overnight.app import beginning
 
         try:
-            beginning.begin(tx, version, beginning.plan_for(config, strategy, {}), GATE)
+            beginning.begin(tx, version, beginning.plan_for(config, version.model, strategy, {}), GATE)
         except InvalidTransition as error:
             # Another one is on its way; a person can roll this one out after it.
             why = {"event": "not_deployed", "model": version.model, "version": version.number, "reason": str(error)}

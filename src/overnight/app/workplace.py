@@ -82,7 +82,7 @@ class Workplace(Runs):
         try:
             self.artifacts = registering.artifacts_of(config, self.blobs)
             """Where the files of model versions are kept."""
-            _check_sources(config)
+            _check(config)
             schema.prepare(self.database)
             for task in self._own_tasks():
                 self.add_task(task)
@@ -258,7 +258,7 @@ class Workplace(Runs):
             try:
                 self.config = config
                 self.artifacts = registering.artifacts_of(config, self.blobs)
-                _check_sources(config)
+                _check(config)
                 for task in self._own_tasks():
                     self.add_task(task)
                 own = configuration_of(config)
@@ -430,6 +430,14 @@ class Workplace(Runs):
     def is_worked_on(self) -> bool:
         """True while some process works on the project (on a local database)."""
         return self._runtime is not None or is_held(self.state_dir / "lock")
+
+
+def _check(config: Config) -> None:
+    _check_sources(config)
+    if any(one.rollout for one in config.models.values()):
+        from overnight.app.beginning import check
+
+        check(config)
 
 
 def _check_sources(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -63,6 +63,10 @@ class ServedSettings(Table):
     deploy: Deploy | None = None
     """What follows when the gate accepts a version; without it gradual_rollout, and immediate for agents of the
     fleet."""
+
+    rollout: Mapping[str, Any] = field(default_factory=dict)  # Any: checked where rollouts are known
+    """How a new version is rolled out, where others than the usual settings are wanted, such as
+    `monitor_duration_seconds` and `min_requests`; see `overnight deploy --set`."""
 
     record: Annotated[float, Ge(0), Le(1)] | bool = False
     """Whether requests are recorded, or which share of them: the newest 10,000 are what a new version is tried on
