@@ -4,9 +4,11 @@ All of it is real: the daemon and both services of the example are processes of 
 ask over HTTP all the time. Shortened are the times that a stage lasts; a training is slowed down, to be seen at work.
 """
 
+import http.client
 import importlib.util
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -52,7 +54,7 @@ from overnight.training.models.nlu import Nlu
 
 class Paced(Nlu):
     def train_batch(self, rows, epoch):
-        time.sleep(0.06)
+        time.sleep(0.15)
         return super().train_batch(rows, epoch)
 
 
@@ -89,11 +91,21 @@ def ports(count):
 
 
 def post(port, path, body):
+    """Ask, and where nobody answers, again: a user waits for half a minute, too."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-        return json.loads(answer.read())
+    until = time.monotonic() + PATIENCE_S / 2
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 class Loop:
@@ -348,3 +360,93 @@ def test_assistant_loop_closes_by_itself(loop):
     assert loop.lost == [], loop.lost[:3]
     assert loop.most_gb <= 1.0
     loop.say(f"{sum(loop.answered.values())} requests were answered, none was lost; {loop.most_gb:.2f} GB at the most")
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def kill_daemon(loop):
+    before = loop.daemon.about["pid"]
+    kill(before)
+    wait_for(lambda: not psutil.pid_exists(before))
+    loop.daemon.up()
+
+
+def kill_trainer(loop):
+    run = loop.get("/api/runs?task_id=overnight:training&limit=1")["runs"][0]
+    mine = [one for one in psutil.process_iter() if _trains(one, loop.folder)]
+    assert run["state"] == "IN_PROGRESS" and mine
+    kill(mine[0].pid)
+
+
+def _trains(process, folder):
+    try:
+        return (
+            process.cwd() == str(folder.resolve())
+            and "OVERNIGHT_CHILD" in process.environ()
+            and ("OVERNIGHT_SERVICE" not in process.environ() and "keeper" not in " ".join(process.cmdline()))
+        )
+    except (psutil.Error, OSError):
+        return False
+
+
+def kill_assistant(loop):
+    kill(json.loads(urllib.request.urlopen(f"http://127.0.0.1:{loop.assistant}/health", timeout=10).read())["pid"])
+
+
+def kill_generator(loop):
+    kill(json.loads(urllib.request.urlopen(f"http://127.0.0.1:{loop.generator}/health", timeout=10).read())["pid"])
+
+
+def kill_all(loop):
+    """Kill everything at once, as a machine that loses its power."""
+    services = loop.get("/api/services")["services"]
+    for pid in [one["pid"] for one in services.values()]:
+        for one in [psutil.Process(pid).parent(), psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            kill(one.pid)
+    kill_daemon(loop)
+
+
+KILLS = {"daemon": kill_daemon, "trainer": kill_trainer, "assistant": kill_assistant, "generator": kill_generator}
+POINTS = [
+    *((phase, who) for phase in ("waiting", "training", "yielded", "rolling out") for who in ("daemon", "assistant")),
+    ("training", "trainer"),
+    ("training", "generator"),
+    ("training", "all"),
+    ("rolling out", "all"),
+]
+SHORT = [("training", "daemon"), ("rolling out", "assistant")]
+
+
+@pytest.mark.parametrize(("phase", "who"), POINTS)
+def test_assistant_loop_goes_on_after_a_kill(loop, phase, who, long_form):
+    if not long_form and (phase, who) not in SHORT:
+        pytest.skip("one of two kills; `make chaos` tries them all")
+    kills = {**KILLS, "all": kill_all}[who]
+
+    def at(point):
+        if point == phase:
+            kills(loop)
+            loop.say(f"{who} was killed while it was {phase}")
+
+    start(loop)
+    post(loop.generator, "/load", {"mb": 700})
+    loop.teach(DATA.requests(150, 7))
+    loop.job("queued", after=1)
+    at("waiting")
+    post(loop.generator, "/release", {})
+    loop.job("training", "saving", "completed", after=1)
+    at("training")
+    if phase == "yielded":
+        post(loop.generator, "/load", {"mb": 700})
+        loop.job("queued", after=1)
+        at("yielded")
+        post(loop.generator, "/release", {})
+    version = loop.job("completed", after=1)["model_version"]
+    at("rolling out")
+    loop.rollout("completed", of=version)
+    wait_for(lambda: loop.serving() == version)
+    assert loop.lost == [], loop.lost[:3]
+    assert loop.most_gb <= 1.0
+    loop.say(f"{version} serves; {sum(loop.answered.values())} requests were answered, none was lost")
