@@ -194,7 +194,7 @@ def test_experiences_that_others_use_meanwhile_are_not_used_twice(project, monke
 
 def test_a_rule_whose_experiences_another_one_has_taken_meanwhile_is_no_mistake_of_who_sends_some(project, monkeypatch):
     seen = Verdict(rule="experiences", why="9 of 9")
-    monkeypatch.setattr(triggers, "verdict_on", lambda *asked: seen)
+    monkeypatch.setattr(triggers, "verdict_on", lambda *asked, **how: seen)
     assert look_at(project, "line") is None
     with pytest.raises(AlreadyUsed):
         submit_by_rule(project, "line", "experiences")
@@ -262,5 +262,7 @@ def test_a_rule_does_not_submit_beside_a_job_of_its_own_even_if_it_saw_none(proj
 def test_a_rule_whose_job_another_process_has_just_submitted_says_nothing(project, monkeypatch):
     project.add_experiences("line", some(*range(10)))
     project.add_experiences("line", some(*range(10, 30)))
-    monkeypatch.setattr(triggers, "verdict_on", lambda *_: Verdict(rule="experiences", why="it looked too early"))
+    monkeypatch.setattr(
+        triggers, "verdict_on", lambda *_, **how: Verdict(rule="experiences", why="it looked too early")
+    )
     assert look_at(project, "line") is None and len(project.jobs()) == 1

@@ -330,7 +330,7 @@ def test_open_api_describes_every_operation(daemon):
         *(("POST", f"/api/deployments/{{deployment_id}}/{what}") for what in COMMANDS),
         ("GET", "/api/routing"), ("POST", "/api/outcomes"),
         ("GET", "/api/learning"), ("GET", "/api/learning/predict"), ("POST", "/api/learning/outcomes"),
-            ("GET", "/api/services"), ("POST", "/api/services/{name}/{what}"),
+            ("GET", "/api/loop"), ("GET", "/api/services"), ("POST", "/api/services/{name}/{what}"),
     }  # fmt: skip
     start = document["paths"]["/api/training/start"]["post"]
     names = start["requestBody"]["content"]["application/json"]["schema"]["properties"]

@@ -54,7 +54,7 @@ def test_no_request_that_the_document_allows_or_forbids_is_a_fault_or_an_undocum
         except Unsatisfiable:
             # What takes nothing cannot be asked wrongly.
             assert mode is GenerationMode.NEGATIVE, operation.label
-    assert len(asked) == 36
+    assert len(asked) == 37
 
 
 def _asks(cases, url):

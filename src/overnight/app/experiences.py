@@ -6,12 +6,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from overnight.app.fitting import check_of
 from overnight.app.workplace import Workplace
 from overnight.base.errors import NotJson, UnfitExperiences, UserMistake
 from overnight.data import experiences as store
 from overnight.data.batches import Batch, checked, quality_0_1, shortcoming
 from overnight.data.experiences import Held, Parcel, Taken, millionths
+from overnight.flows.continuous import rules_of
 from overnight.training.experiences import complaint, named
 from overnight.training.kinds import kind_of
 
@@ -98,17 +101,24 @@ def sequence_of(experiences: Iterable[Any]) -> Sequence[Any]:  # Any: as they ca
 def buffer_size(project: Workplace, model_type: str) -> int:
     """Return how many experiences the buffer of a model_type holds."""
     with project.database.read() as connection:
-        return store.size(connection, model_type, project.config.training.min_experience_quality)
+        return store.size(connection, model_type, rules_of(project.config, model_type).min_quality_0_1)
 
 
 def buffer_of(project: Workplace, model_type: str) -> tuple[list[int], list[Any]]:  # Any: an experience's own JSON
     """Return the numbers of the experiences in the buffer, and these themselves."""
     with project.database.read() as connection:
-        rows = store.newest(connection, model_type, project.config.training.min_experience_quality)
+        rows = store.newest(connection, model_type, rules_of(project.config, model_type).min_quality_0_1)
     return [number for number, _ in rows], [json.loads(body) for _, body in rows]
 
 
 def held(project: Workplace) -> list[Held]:
     """Return what there is of each model_type, by its name."""
     with project.database.read() as connection:
-        return store.held(connection, project.config.training.min_experience_quality)
+        found = store.held(connection, project.config.training.min_experience_quality)
+        own = {name for name, one in project.config.loop.items() if one.min_quality is not None}
+        return [_by_own_quality(project, connection, one) if one.model_type in own else one for one in found]
+
+
+def _by_own_quality(project: Workplace, connection: sa.Connection, one: Held) -> Held:
+    quality = rules_of(project.config, one.model_type).min_quality_0_1
+    return next(found for found in store.held(connection, quality) if found.model_type == one.model_type)

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import sqlalchemy as sa
-
 from overnight.app.experiences import buffer_of, sequence_of
 from overnight.app.fitting import check_of
 from overnight.app.job_status import JobStatus, job_status, progress_of, status_of
@@ -24,6 +22,7 @@ from overnight.db.writer import Tx
 from overnight.engine import store as runs
 from overnight.engine.model import Priority
 from overnight.engine.submit import Request, submit
+from overnight.flows.continuous import rules_of, under_way
 from overnight.resources.placement import LOCAL, Placement
 from overnight.training import jobs
 from overnight.training.experiences import complaint, identified
@@ -123,7 +122,7 @@ def _take_buffer(project: Workplace, wish: Wish, rule: str | None = None) -> Non
     if not numbers and rule is not None:
         raise AlreadyUsed(f"experiences of {wish.model_type!r} were used meanwhile")
     if not numbers:
-        quality = project.config.training.min_experience_quality
+        quality = rules_of(project.config, wish.model_type).min_quality_0_1
         raise UserMistake(
             f"no experience of {wish.model_type!r} is unused and of quality {quality:g} or more; send some "
             f"(`overnight experiences` says how many there are), or submit the job with experiences of its own"
@@ -194,13 +193,6 @@ def _check_queue(project: Workplace, tx: Tx) -> None:
         active_job_id=json.loads(trainings[0].args or "{}").get("job_id") if trainings else None,
         retry_after_s=max(1.0, figures.get("time_left_s", RETRY_AFTER_S)),
     )
-
-
-def under_way(connection: sa.Connection, model_type: str) -> str | None:
-    """Return the job of a model_type that a rule has submitted and that has not ended."""
-    job = jobs.newest_by_rule(connection, model_type)
-    run = None if job is None else runs.get(connection, job.run_id)
-    return None if job is None or run is None or run.state.final else job.wish.job_id
 
 
 def _wish(

@@ -119,6 +119,12 @@ class Project(Workplace):
         wish = {"focus": focus, "tasks": tasks, "budget_s": budget_s, "iterations": iterations, "validate": validate}
         return learning.learn(self, {"complexity": complexity, **wish})
 
+    def loop_status(self) -> list[dict[str, Any]]:  # Any: JSON
+        """Return of each model what serves, what was gathered, what follows next, and what the gate said last."""
+        from overnight.app.loop_status import loop_status
+
+        return loop_status(self)
+
     def strategies(self) -> dict[str, Any]:  # Any: JSON
         """Return what was measured of each strategy, which of them execute and why; see `GET /api/learning`."""
         from overnight.app import learning

@@ -434,6 +434,10 @@ class Workplace(Runs):
 
 def _check(config: Config) -> None:
     _check_sources(config)
+    if config.loop:
+        from overnight.flows.continuous import check as check_loop
+
+        check_loop(config)
     if any(one.rollout for one in config.models.values()):
         from overnight.app.beginning import check
 

@@ -17,6 +17,7 @@ from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
 from overnight.base.gate_settings import GateSettings
 from overnight.base.learning_settings import LearningSettings
+from overnight.base.loop_settings import LoopSettings
 from overnight.base.pool_settings import PoolSettings
 from overnight.base.registry_settings import MlflowSettings, RegistrySettings
 from overnight.base.resource_settings import ResourceSettings, ServiceSettings
@@ -214,6 +215,9 @@ class Settings(Table):
 
     services: Mapping[str, ServiceSettings] = field(default_factory=dict)
     """Other programs of this machine whose memory jobs must leave alone, by name."""
+
+    loop: Mapping[str, LoopSettings] = field(default_factory=dict)
+    """When models learn from experiences by themselves, by model_type."""
 
     experiences: ExperiencesSettings = field(default_factory=ExperiencesSettings)
     """Where served interactions come in."""

@@ -129,6 +129,13 @@ def newest(connection: sa.Connection, model_type: str, quality_0_1: float) -> li
     return [(row.number, row.body) for row in connection.execute(query.order_by(experiences.c.number.desc()))]
 
 
+def recent(connection: sa.Connection, model_type: str, limit: int) -> list[str]:
+    """Return the JSON of the newest experiences of a model_type, whatever became of them, the oldest first."""
+    query = sa.select(experiences.c.body).where(experiences.c.model_type == model_type)
+    rows = connection.execute(query.order_by(experiences.c.number.desc()).limit(limit))
+    return [row.body for row in rows][::-1]
+
+
 def _build_mark(dialect: Dialect) -> sa.Executable:
     given = dialect.rows("rows", [("number", experiences.c.number.type)])
     chosen = experiences.c.number.in_(sa.select(given.c.number))

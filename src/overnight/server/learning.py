@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, WithJsonSchema
 
 from overnight.app import learning, learning_outcomes
+from overnight.app.loop_status import loop_status
 from overnight.base.files import to_json
 from overnight.server import shapes
 from overnight.server.shapes import Content, Sent, Wanted, answers, many, shape, takes
@@ -45,6 +46,10 @@ _PREDICTION = shape(
     type="string", agent="string?", n="integer", success_rate="number", reliability="number", predicted="number",
     confidence="number", interval="object", recommendation="string",
 )  # fmt: skip
+_LOOP = shape(
+    model_type="string", serving="string?", unused="integer", needed="integer", next="string", next_schedule="string?",
+    under_way="string?", last_job="string?", rollout="object?", last=many({"type": "object"}),
+)  # fmt: skip
 _Type = Annotated[str, Query(alias="type", min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -56,6 +61,11 @@ def add_to(app: FastAPI, daemon: "Daemon") -> None:
     def status() -> JSONResponse:
         """Tell what was measured of each strategy, which of them execute and why, and the newest verdict."""
         return JSONResponse(learning.status(project))
+
+    @app.get("/api/loop", tags=["learning"], responses=answers(shape(models=many(_LOOP))))
+    def loop() -> JSONResponse:
+        """Tell of each model what serves, what was gathered, what follows next, and what the gate said last."""
+        return JSONResponse({"models": loop_status(project)})
 
     @app.get("/api/learning/predict", tags=["learning"], responses=answers(_PREDICTION, 400, 404))
     def predict(type_: _Type, agent: Wanted = None) -> JSONResponse:

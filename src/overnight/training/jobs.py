@@ -153,6 +153,12 @@ def newest_by_rule(connection: sa.Connection, model_type: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def by_rule_since(connection: sa.Connection, model_type: str, since_us: int) -> int:
+    """Return how many jobs of a model_type rules have submitted since an instant."""
+    query = sa.select(sa.func.count()).where(jobs.c.model_type == model_type, BY_RULE, jobs.c.created_us >= since_us)
+    return int(connection.execute(query).scalar_one())
+
+
 def done(tx: Tx, job_id: str, result: Mapping[str, Any], *, seconds: float, peak_memory_gb: float | None) -> None:
     """Note what was measured, and what it took."""
     values = {"result": to_json(dict(result)), "seconds": seconds, "peak_memory_gb": peak_memory_gb}
