@@ -297,6 +297,7 @@ def refuse_what_is_worse(loop):
     assert job["model_version"] not in {one["model_version"] for one in loop.get("/api/deployments")["deployments"]}
     # What came behind is wrong too, and must not get into the next version.
     loop.daemon.ok("jobs", "submit", "nlu", "--epochs", "1", "--wait")
+    return job["model_version"]
 
 
 def take_back_what_fails(loop, champion):
@@ -314,6 +315,7 @@ def take_back_what_fails(loop, champion):
     assert last["reason"] == "worse", last
     loop.say(f"{job['model_version']} is taken back: {last['message']}")
     assert loop.serving() == champion
+    return job["model_version"]
 
 
 def test_assistant_loop_closes_by_itself(loop):
@@ -355,8 +357,16 @@ def test_assistant_loop_closes_by_itself(loop):
     wait_for(lambda: loop.serving() == second)
     loop.say(f"{second} serves everybody, after {', '.join(f'{share:g}' for share in sorted(set(shares)))} %")
 
-    refuse_what_is_worse(loop)
-    take_back_what_fails(loop, second)
+    refused = refuse_what_is_worse(loop)
+    failed = take_back_what_fails(loop, second)
+
+    # The morning report tells of all that.
+    told = json.loads(loop.daemon.ok("report", "--morning", "--json"))
+    better = {one["what"] for one in told["better"]}
+    worse = {one["what"].partition(" (")[0]: one["why"] for one in told["refused"]}
+    assert {f"nlu {second} (ACCEPT)", f"nlu {second} completed"} <= better
+    assert f"nlu {refused}" in worse and f"nlu {failed} rolled back" in worse
+    assert told["trends"]["share of right answers"][-1] is not None
     assert loop.lost == [], loop.lost[:3]
     assert loop.most_gb <= 1.0
     loop.say(f"{sum(loop.answered.values())} requests were answered, none was lost; {loop.most_gb:.2f} GB at the most")

@@ -42,6 +42,10 @@ class Project(Workplace):
             from overnight.app import stats_mail
 
             tasks.append(stats_mail.task_of(self))
+        if self.config.notify.morning.schedule is not None:
+            from overnight.app import morning
+
+            tasks.append(morning.task_of(self))
         return tasks
 
     def _spelled_out(self, task: Task) -> Task:

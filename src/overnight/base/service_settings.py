@@ -50,6 +50,15 @@ class StatsSettings(Table):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MorningSettings(Table):
+    """`[notify.morning]`: what the last day has brought, told regularly."""
+
+    schedule: str | None = None
+    """When the morning report is written, and sent where there are addresses, as a cron line in the project's time
+    zone; without it, only by `overnight report --morning`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NotifySettings(Table):
     """`[notify]`: who is told when something is wrong, once for each cause and hour. Needs the extra `notify`."""
 
@@ -70,6 +79,9 @@ class NotifySettings(Table):
 
     stats: StatsSettings = field(default_factory=StatsSettings)
     """How the fleet does, told regularly."""
+
+    morning: MorningSettings = field(default_factory=MorningSettings)
+    """What the last day has brought."""
 
 
 @dataclass(frozen=True, kw_only=True)

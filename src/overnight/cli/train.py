@@ -11,6 +11,8 @@ from overnight.cli.place import place_of
 from overnight.cli.printing import note, print_json, say, span
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from overnight.app.project import Project
     from overnight.engine.model import Run
 
@@ -19,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("train", epilog="Example: overnight train --agent trend_detective --force")(_train)
     app.command("stats", epilog="Example: overnight stats")(_stats)
-    app.command("report", epilog="Example: overnight report 2026-11-26 --open")(_report)
+    app.command("report", epilog="Example: overnight report --morning --open")(_report)
 
 
 def _train(
@@ -117,20 +119,28 @@ def _show(run: "Run", *, as_json: bool) -> int:
 
 def _report(
     ctx: typer.Context,
+    *,
     date: Annotated[
         str | None, typer.Argument(metavar="[DATE]", help="The day, as 2026-11-26; without it, the newest report.")
     ] = None,
+    morning: Annotated[
+        bool, typer.Option("--morning", help="What the last 24 hours have brought, instead; made now, or of DATE.")
+    ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in the browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the facts of the morning report as JSON.")] = False,
 ) -> None:
-    """Show the report of a nightly training.
+    """Show the report of a night, or of the last day.
 
     It is shown as it was written on that day. With --open, its page is shown in the browser, or its address where there
     is none.
     """
-    import webbrowser
-
     from overnight.base.errors import UnknownName, UserMistake
 
+    if as_json and not morning:
+        raise UserMistake("--json goes with --morning; `overnight train --json` prints the result of a training")
+    if morning:
+        _morning(ctx, date, open_page=open_page, as_json=as_json)
+        return
     logs = place_of(ctx).find() / ".overnight" / "logs"
     if date is not None and not _is_day(date):
         raise UserMistake(f"DATE: {date!r} is not a day such as 2026-11-26")
@@ -139,12 +149,42 @@ def _report(
         days = [path.stem.removeprefix("daily_report_") for path in sorted(logs.glob("daily_report_*.txt"))]
         there = f"there are {', '.join(days[-5:])}" if days else "`overnight train` writes one"
         raise UnknownName(f"there is no report{'' if date is None else f' of {date}'}; {there}")
+    _shown(known[-1], open_page=open_page)
+
+
+def _morning(ctx: typer.Context, day: str | None, *, open_page: bool, as_json: bool) -> None:
+    """Show the morning report of a day as it was written; make it where it was not, and without a day, now."""
+    from datetime import date
+
+    from overnight.app import morning
+    from overnight.base.errors import UserMistake
+
+    if day is not None and not _is_day(day):
+        raise UserMistake(f"DATE: {day!r} is not a day such as 2026-11-26")
+    with place_of(ctx).open() as project:
+        written = None if day is None else morning.files_of(project.state_dir, day)[0]
+        if written is not None and written.exists() and not as_json:
+            _shown(written, open_page=open_page)
+            return
+        now_us = project.clock.now_us()
+        end_us = now_us if day is None else morning.end_of(project, date.fromisoformat(day))
+        facts, text, _ = morning.write(project, end_us)
+    if as_json:
+        print_json(facts)
+    else:
+        _shown(text, open_page=open_page)
+
+
+def _shown(text: "Path", *, open_page: bool) -> None:
+    """Print a report, or open its page, which stands beside it."""
+    import webbrowser
+
     if not open_page:
-        say(known[-1].read_text().rstrip("\n"))
+        say(text.read_text().rstrip("\n"))
         return
-    page = known[-1].with_suffix(".html")
-    if not webbrowser.open(page.resolve().as_uri()):
-        say(page.resolve().as_uri())
+    page = text.with_suffix(".html").resolve().as_uri()
+    if not webbrowser.open(page):
+        say(page)
 
 
 def _is_day(text: str) -> bool:

@@ -1,0 +1,85 @@
+"""The morning report as text: what a day has brought, what needs a person, what it cost, what comes next. Pure."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from overnight.reports.boxes import span
+
+Json = dict[str, Any]  # Any: whatever JSON holds
+WIDTH = 100
+NOT_MEASURED = "not measured"
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def lines(facts: Json) -> list[str]:
+    """Return the report; `facts` are those of `app.morning.facts_of`."""
+    parts = [
+        f"Morning report of {facts['project']}: {moment(facts['from'])} to {moment(facts['to'])} UTC",
+        "",
+        *_part("Needs a person", [f"{one['what']} -> {one['do']}" for one in facts["needs"]], "nothing"),
+        *_part("Got better", [f"{one['what']}: {one['why']}" for one in facts["better"]], "nothing was shown to be"),
+        *_part("Refused or taken back", [f"{one['what']}: {one['why']}" for one in facts["refused"]], "nothing"),
+        *_part("Ran", [ran_line(one) for one in facts["ran"]], "nothing"),
+        *_part("Cost", [f"{name}: {value}" for name, value in cost_lines(facts["cost"])], "nothing"),
+        *_part("Planned", planned_lines(facts), "nothing"),
+        "Last 30 days",
+        *(f"  {name:<28}{spark(values)}  {_newest(values)}" for name, values in facts["trends"].items()),
+    ]
+    return [line.rstrip() for line in parts]
+
+
+def moment(instant: str) -> str:
+    """Return an instant (ISO 8601) to the minute."""
+    return instant[:16].replace("T", " ")
+
+
+def _part(title: str, found: Sequence[str], nothing: str) -> list[str]:
+    wrapped = [
+        line
+        for one in found or [nothing]
+        for line in textwrap.wrap(one, WIDTH, initial_indent="  ", subsequent_indent="      ")
+    ]
+    return [title, *wrapped, ""]
+
+
+def ran_line(one: Json) -> str:
+    """Return what is said of a task: how its runs ended, and how long they worked."""
+    ends = [f"{one[word]} {word}" for word in ("completed", "failed", "cancelled") if one[word]]
+    return f"{one['task']}: {', '.join(ends)}, {span(one['worked_s'])} of work"
+
+
+def cost_lines(cost: Json) -> list[tuple[str, str]]:
+    """Return what the day cost, each with what was not measured."""
+
+    def hours(seconds: float | None, measured: int) -> str:
+        if seconds is None:
+            return NOT_MEASURED
+        left = cost["runs"] - measured
+        return f"{seconds / 3600:.3g} h" + (f", of {left} of {cost['runs']} runs {NOT_MEASURED}" if left else "")
+
+    money = NOT_MEASURED if cost["usd"] is None else f"{cost['usd']:.2f} USD"
+    return [
+        ("processor", hours(cost["cpu_s"], cost["cpu_runs"])),
+        ("GPU", hours(cost["gpu_s"], cost["gpu_runs"])),
+        ("energy", NOT_MEASURED if cost["energy_kwh"] is None else f"{cost['energy_kwh']:.2f} kWh"),
+        ("machines and agents that were paid for", money),
+    ]
+
+
+def planned_lines(facts: Json) -> list[str]:
+    """Return what fires next, and what each model waits for."""
+    firings = [f"{moment(one['at'])} UTC  {one['task']}" for one in facts["planned"]]
+    return [*firings, *(f"{one['model']}: {one['why']}" for one in facts["next"])]
+
+
+def spark(values: Sequence[float | None]) -> str:
+    """Return a small chart in letters; a day without a figure is a dot."""
+    known = [value for value in values if value is not None]
+    top = max(known, default=0.0) or 1.0
+    return "".join("·" if one is None else _BARS[min(7, int(8 * max(0.0, one) / top))] for one in values)
+
+
+def _newest(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return NOT_MEASURED if not known else f"{known[-1]:.3g}"

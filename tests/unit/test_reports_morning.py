@@ -1,0 +1,78 @@
+"""The morning report: what it says of a day, as text and as a page."""
+
+import re
+
+from overnight.reports.morning import cost_lines, lines, spark
+from overnight.reports.morning_page import morning_page
+
+DAYS = [f"2026-11-{day:02}" for day in range(1, 31)]
+COST = {"runs": 4, "cpu_s": 7200.0, "cpu_runs": 3, "gpu_s": None, "gpu_runs": 0, "usd": None, "energy_kwh": None}
+QUIET = {
+    "project": "films <b>",
+    "from": "2026-11-26T07:00:00.000+00:00",
+    "to": "2026-11-27T07:00:00.000+00:00",
+    "ran": [],
+    "better": [],
+    "refused": [],
+    "needs": [],
+    "cost": COST,
+    "planned": [],
+    "next": [],
+    "days": DAYS,
+    "trends": {"runs completed": [0.0] * 30, "share of right answers": [None] * 30},
+}
+FULL = {
+    **QUIET,
+    "ran": [{"task": "nightly", "completed": 1, "failed": 2, "cancelled": 0, "worked_s": 61.0}],
+    "better": [{"what": "nlu v2.0.0 (ACCEPT)", "why": "mean difference +0.3, interval +0.1 to +0.5"}],
+    "refused": [{"what": "nlu v2.0.1 (REJECT)", "why": "no gain <script>"}],
+    "needs": [{"what": "service web: exited with code 3", "do": "overnight restart web"}],
+    "cost": {**COST, "gpu_s": 36.0, "gpu_runs": 4, "cpu_runs": 4, "usd": 1.5, "energy_kwh": 0.25},
+    "planned": [{"at": "2026-11-28T03:00:00.000+00:00", "task": "nightly"}],
+    "next": [{"model": "nlu", "why": "12 unused experiences, 100 are needed"}],
+    "trends": {"runs completed": [float(day) for day in range(30)], "share of right answers": [None] * 29 + [0.9]},
+}
+
+
+def test_a_quiet_day_says_that_there_was_nothing_and_what_was_not_measured():
+    text = "\n".join(lines(QUIET))
+    assert "2026-11-26 07:00 to 2026-11-27 07:00 UTC" in text
+    assert text.count("  nothing\n") == 4 and "nothing was shown to be" in text
+    assert "GPU: not measured" in text and "energy: not measured" in text
+    assert "share of right answers      ·" in text and "not measured" in text.splitlines()[-1]
+
+
+def test_a_full_day_says_what_a_person_wants_to_know():
+    text = "\n".join(lines(FULL))
+    for said in (
+        "service web: exited with code 3 -> overnight restart web",
+        "nlu v2.0.0 (ACCEPT): mean difference +0.3, interval +0.1 to +0.5",
+        "nlu v2.0.1 (REJECT): no gain",
+        "nightly: 1 completed, 2 failed",
+        "2026-11-28 03:00 UTC  nightly",
+        "nlu: 12 unused experiences",
+        "energy: 0.25 kWh",
+        "1.50 USD",
+    ):
+        assert said in text, said
+    assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_what_was_not_measured_of_some_runs_is_said_with_how_many():
+    told = dict(cost_lines(COST))
+    assert told["processor"] == "2 h, of 1 of 4 runs not measured"
+    assert dict(cost_lines(FULL["cost"]))["GPU"] == "0.01 h"
+
+
+def test_the_page_is_one_file_without_scripts_or_addresses_and_shows_the_same():
+    page = morning_page(FULL)
+    assert "<script" not in page and "http" not in page and "films &lt;b&gt;" in page and "no gain &lt;script" in page
+    assert page.count("<svg") == 2 and page.count("<rect") == 31
+    assert "overnight restart web" in page and "2026-11-01" in page and "0.9 last" in page
+    assert re.search(r"<title>2026-11-30: 29</title>", page)
+    assert morning_page(QUIET).count("<rect") == 30
+
+
+def test_a_small_chart_has_a_letter_for_each_day():
+    assert spark([0.0, 4.0, 8.0, None]) == "▁▅█·"
+    assert spark([]) == "" and spark([None]) == "·" and spark([0.0]) == "▁"
