@@ -112,6 +112,15 @@ def test_a_cool_down_a_budget_and_labels_hold_it_back(open_, clock):
     assert look_at(project, "nlu") is not None
 
 
+def test_a_clock_that_is_set_back_holds_nothing_back(open_, clock):
+    project = open_("[loop.nlu]\nmin_experiences = 20\ncool_down_s = 3600\n")
+    clock.ahead_us += 48 * HOUR_US
+    assert project.add_experiences("nlu", experiences(24, 1)).job_id is not None
+    project.run(until_idle=True)
+    clock.ahead_us = 0
+    assert project.add_experiences("nlu", experiences(24, 2)).job_id is not None
+
+
 def test_a_quality_of_its_own(open_):
     project = open_("[loop.nlu]\nmin_experiences = 10\nmin_quality = 0.95\n")
     project.add_experiences("nlu", experiences(20, 1))

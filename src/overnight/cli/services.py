@@ -11,7 +11,7 @@ import typer
 from overnight.base.errors import UserMistake
 from overnight.base.instants import from_datetime
 from overnight.cli.place import place_of
-from overnight.cli.printing import print_json, print_table, say, span
+from overnight.cli.printing import note, print_json, print_table, say, span
 
 if TYPE_CHECKING:
     from overnight.app.launch import Daemonic
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _LOOK_S = 0.05
+_WORD_EVERY_S = 5.0
 LINES = 12
 """Of a service's log, where it could not be started."""
 _STYLES = {"up": "green", "given_up": "red", "backing_off": "yellow"}
@@ -124,9 +125,12 @@ def watch(daemon: "Daemonic", state_dir: Path) -> str:
     """Say how the services come up, phase by phase, until they are; return the mode: full, degraded or failed."""
     from overnight.app import launch
     from overnight.app.services import last_told
+    from overnight.base.clock import SystemClock
 
     pause, said = threading.Event().wait, set[str]()
     phase: int | None = None
+    clock = SystemClock()
+    word_s = clock.monotonic() + _WORD_EVERY_S
     while True:
         ended = launch.has_ended(daemon)
         found = last_told(state_dir)
@@ -140,7 +144,17 @@ def watch(daemon: "Daemonic", state_dir: Path) -> str:
         if found["mode"] in _DONE or ended:
             _say_links(found)
             return _sum_up(found) if found["mode"] in _DONE else "failed"
+        if clock.monotonic() > word_s:
+            word_s = clock.monotonic() + _WORD_EVERY_S
+            _say_waiting(found)
         pause(_LOOK_S)
+
+
+def _say_waiting(found: Json) -> None:
+    """Say of whom it is waited for, and what they lack."""
+    for name, one in found["services"].items():
+        if one["status"] == "starting":
+            note(f"waiting for {name}: {one['why'] or 'it was just started'}")
 
 
 def _say_one(name: str, one: Json) -> None:

@@ -103,12 +103,14 @@ def _standing(
 ) -> Standing:
     now_us = continuous.database.clock.now_us()
     last = jobs.newest_by_rule(connection, model_type)
+    # Where the clock was set back, the last job lies ahead: it holds nothing back.
+    last_us = None if last is None or last.created_us > now_us else last.created_us
     standing = Standing(
         unused=experiences.size(connection, model_type, rules.min_quality_0_1),
         under_way=under_way(connection, model_type),
-        last_s=None if last is None else (now_us - last.created_us) / US,
+        last_s=None if last_us is None else (now_us - last_us) / US,
         today=jobs.by_rule_since(connection, model_type, now_us - int(DAY_S * US)),
-        due=_due(continuous.config, model_type, None if last is None else last.created_us, now_us),
+        due=_due(continuous.config, model_type, last_us, now_us),
     )
     if not thorough or standing.unused < rules.at_least:
         return standing

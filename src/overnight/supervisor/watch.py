@@ -201,13 +201,6 @@ class Supervisor:
         self._write()
         self._thread.start()
 
-    def leave(self) -> None:
-        """End, and leave the services as they are."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._pool.shutdown(cancel_futures=True)
-
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
         """Stop what was started here, those that others need last, and end; at once when `hurry` says so."""
         self._ended.set()
@@ -217,8 +210,8 @@ class Supervisor:
             settings = {name: one.settings for name, one in self._services.items()}
         for group in stopping_order(settings):
             self._stop_all([name for name in group if self._services[name].state.ours], hurry)
-        self._pool.shutdown(cancel_futures=True)
         self._write()
+        self._pool.shutdown(cancel_futures=True)
 
     def _stop_all(self, names: list[str], hurry: Callable[[], bool]) -> None:
         now = self._clock.monotonic()
