@@ -302,6 +302,7 @@ class TestCommandLine:
         assert code == 0 and out.startswith("tabular_separable: conservative (")
         code, out, _ = self.run(mine, capsys, "status")
         assert code == 0 and "default: aggressive (learned" in out and "tabular_separable: conservative" in out
+        assert "TREND" in out and any(letter in out for letter in "▁▂▃▄▅▆▇█"), "the newest scores, as a chart"
         code, out, _ = self.run(mine, capsys, "unset", "--type", "tabular_separable")
         assert code == 0 and out.startswith("tabular_separable: aggressive (learned")
         code, out, _ = self.run(mine, capsys, "rollback")

@@ -24,6 +24,7 @@ Tasks = Annotated[
 ]
 Budget = Annotated[str | None, typer.Option("--budget", metavar="TIME", help="Time for all of it, such as 30m.")]
 Type = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type of task alone.")]
+MOST_SCORE = 100.0
 EXIT_CODES = {"ACCEPT": 0, "REJECT": 1, "UNDERPOWERED": 3}
 
 
@@ -204,15 +205,18 @@ def _status(ctx: typer.Context, *, as_json: Json = False) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
+    from overnight.reports.morning import spark
+
     rows = [
         (
             name + (" *" if one["pareto"] else ""),
             str(one["uses"]),
             *(_figure(one, key, form) for key, form in _COLUMNS.values()),
+            spark([point["score"] for point in one["trend"]], MOST_SCORE),
         )
         for name, one in found["strategies"].items()
     ]
-    print_table(("STRATEGY", "USES", *_COLUMNS), rows)
+    print_table(("STRATEGY", "USES", *_COLUMNS, "TREND"), rows)
     if any(one["pareto"] for one in found["strategies"].values()):
         say("  * no other one is better in score, time and cost")
     for one in found["imported"]:

@@ -73,10 +73,10 @@ def planned_lines(facts: Json) -> list[str]:
     return [*firings, *(f"{one['model']}: {one['why']}" for one in facts["next"])]
 
 
-def spark(values: Sequence[float | None]) -> str:
-    """Return a small chart in letters; a day without a figure is a dot."""
+def spark(values: Sequence[float | None], top: float | None = None) -> str:
+    """Return a small chart in letters, up to `top` or the greatest value; where there is no figure stands a dot."""
     known = [value for value in values if value is not None]
-    top = max(known, default=0.0) or 1.0
+    top = top or max(known, default=0.0) or 1.0
     return "".join("·" if one is None else _BARS[min(7, int(8 * max(0.0, one) / top))] for one in values)
 
 
