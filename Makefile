@@ -134,7 +134,7 @@ mutants: $(BUILT) ## break the pure modules on purpose: the tests must notice at
 	  print("{:.1%} of {} mutants noticed".format(share, s["total"])); sys.exit(share < 0.85)'
 
 bench: $(PEERS) ## measure the figures that we claim, beside the raw limits and the peers
-	@failed=0; for script in start gate engine data campaigns generators generators_sql ingest negotiation streams router exercises selection; do \
+	@failed=0; for script in start gate engine data campaigns generators generators_sql ingest negotiation streams router exercises selection services; do \
 	  echo "== benchmarks/$$script.py"; .venv-bench/bin/python "benchmarks/$$script.py" || failed=1; \
 	done; exit $$failed
 
