@@ -1,4 +1,4 @@
-"""Measure what services cost: until all work, while they rest, until one that was killed works again, until all are gone.
+"""Measure what services cost: until all work, at rest, until one that was killed works again, until all are gone.
 
     python benchmarks/services.py [--quick] [--json]
 
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 from rig import machine, show
 
 PATIENCE_S = 120.0
