@@ -1,7 +1,9 @@
 """What all tests share: databases, real data, and the long form of the tests that kill processes."""
 
 import compileall
+import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -31,6 +33,17 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # A slow machine is no failure: time limits are pytest-timeout's.
 settings.register_profile("overnight", deadline=None, max_examples=50)
 settings.load_profile("overnight")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_modules(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no module of a project that another test file has made stand in for one of the same name."""
+    made = tmp_path_factory.getbasetemp()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is not None and Path(file).is_relative_to(made):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

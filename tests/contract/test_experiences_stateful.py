@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from overnight import Project
-from overnight.app import triggers
+from overnight.app.experiences import buffer_size
 from overnight.app.intake import Intake
 from overnight.base.points import Point
 from overnight.testing.bench import Crash, CrashHook
@@ -113,7 +113,7 @@ class Experiences(RuleBasedStateMachine):
     @rule(point=point, visit=st.integers(1, 2))
     def a_person_submits(self, point: Point | None, visit: int) -> None:
         with self.crashing(point, visit):
-            if triggers.buffer_size(self.project, "line"):
+            if buffer_size(self.project, "line"):
                 self.project.submit_training("line")
 
     @rule()
