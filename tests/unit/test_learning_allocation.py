@@ -106,6 +106,7 @@ def test_what_cannot_be_is_refused(make, error):
 
 def test_two_are_drawn_for_each_exercise_and_mostly_the_better_ones():
     known = [trial(arm, score) for _ in range(10) for arm, score in (("a", 50.0), ("b", 60.0), ("c", 70.0))]
+    known.append(trial("gone", 99.0))  # a strategy that the settings no longer have
     drawn = allocated(ARMS, known, [None] * 200, Random(1))
     assert all(len({one.strategy for one in some}) == 2 for some in drawn)
     counts = Counter(one.strategy for some in drawn for one in some)
