@@ -60,7 +60,7 @@ class HealthSettings(Table):
     """Address that answers GET, such as "http://127.0.0.1:9000/health"."""
 
     status: Annotated[int, Ge(100), Lt(600)] = 200
-    """What it answers where all is well."""
+    """What it answers where all is well; 200 stands for any 2xx."""
 
     path: str | None = None
     """Where in the JSON that it answers something stands, such as "status"; it has to be there."""

@@ -12,10 +12,12 @@ from overnight.base.errors import TransientError, one_line
 from overnight.base.resource_settings import HealthSettings
 from overnight.processes.call import CallFailed
 from overnight.processes.call import call as call_program
-from overnight.resources.probes.call import Refused, call
+from overnight.resources.probes.call import asked, is_success
 from overnight.resources.probes.paths import value_at
 
 LOCAL = "127.0.0.1"
+ANY_SUCCESS = 200
+"""The status that is looked for unless another is set: whoever asks for it is content with any 2xx."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +58,11 @@ def look(settings: HealthSettings, argv: tuple[str, ...], cwd: str, env: Mapping
 
 def _at_address(settings: HealthSettings, url: str) -> Health:
     try:
-        status, content = 200, call("GET", url, timeout_s=settings.timeout_s)
-    except Refused as error:
-        status, content = error.status, error.content
+        status, content = asked("GET", url, timeout_s=settings.timeout_s)
     except TransientError as error:
         there = not isinstance(error.__cause__, ConnectionRefusedError)
         return Health(healthy=False, problem=str(error), answered=there)
-    if status != settings.status and not (settings.status == 200 and 200 <= status < 300):
+    if status != settings.status and not (settings.status == ANY_SUCCESS and is_success(status)):
         return Health(healthy=False, problem=f"{shown('url', url)}: answered {status}", answered=True)
     if settings.path is None:
         return Health(healthy=True, answered=True)

@@ -52,12 +52,38 @@ def call(
     timeout_s: float = LOOK_S,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> bytes:
-    """Return the body of the answer, if its status is a 2xx. A `body` in bytes is JSON that is sent as it is.
-
-    `timeout_s` counts from the first byte sent to the last one read; the way to the server may take as long again.
+    """Return the body of the answer, if its status is a 2xx; otherwise as `asked`.
 
     Raises:
-        TransientError: it does not answer in time, says no (`Refused`), names another address, or says more than 1 MB.
+        TransientError: as `asked` does, or it says no (`Refused`), or names another address.
+    """
+    status, text = asked(method, url, body, timeout_s=timeout_s, headers=headers)
+    if not is_success(status):
+        more = ", another address, which is not followed" if 300 <= status < 400 else ""
+        raise Refused(f"{shown('url', url)}: answered {status}{more}", status, text)
+    return text
+
+
+def is_success(status: int) -> bool:
+    """Tell whether a status is a 2xx."""
+    return 200 <= status < 300
+
+
+def asked(
+    method: str,
+    url: str,
+    body: Mapping[str, Any] | bytes | None = None,
+    *,
+    timeout_s: float = LOOK_S,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> tuple[int, bytes]:
+    """Return the status and the body of the answer, whatever it is. A `body` in bytes is JSON that is sent as it is.
+
+    `timeout_s` counts from the first byte sent to the last one read; the way to the server may take as long again. Of
+    an answer that is no 2xx, what goes beyond 1 MB is left out.
+
+    Raises:
+        TransientError: it does not answer in time, breaks off, or says more than 1 MB with a 2xx.
     """
     parts = urlsplit(url)
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
@@ -81,12 +107,9 @@ def call(
         raise TransientError(f"{address}: did not answer within {timeout_s:g} s")
     if answer.length and len(text) <= MAX_BYTES:
         raise TransientError(f"{address}: broke off within its answer")
-    if not 200 <= answer.status < 300:
-        more = ", another address, which is not followed" if 300 <= answer.status < 400 else ""
-        raise Refused(f"{address}: answered {answer.status}{more}", answer.status, text)
-    if len(text) > MAX_BYTES:
+    if len(text) > MAX_BYTES and is_success(answer.status):
         raise TransientError(f"{address}: answered more than {MAX_BYTES // 10**6} MB")
-    return text
+    return answer.status, text[:MAX_BYTES]
 
 
 def call_json(method: str, url: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = LOOK_S) -> Any:
