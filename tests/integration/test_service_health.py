@@ -57,6 +57,13 @@ def test_what_stands_in_the_answer_counts_whatever_its_status(seen):
     assert not seen(answers("all is well", status=503), **wanted, equals=True).healthy, "no JSON"
 
 
+def test_what_only_has_to_be_there_has_to_be_there(seen):
+    route = answers_json({"state": {"ready": False, "mode": None}})
+    assert seen(route, path="state.ready").healthy
+    for path in ("state.mode", "state.queue", "ready"):
+        assert seen(route, path=path).problem.endswith(f"/health: the answer has no {path}")
+
+
 def test_nobody_and_somebody_silent_are_told_apart(seen):
     silent = seen(hangs, timeout_s=0.2)
     assert (silent.healthy, silent.answered) == (False, True)

@@ -75,7 +75,9 @@ def _in_answer(content: bytes, path: str, equals: object) -> str | None:
         found: Any = value_at(json.loads(content), path)  # Any: JSON
     except (ValueError, RecursionError) as error:
         return one_line(error)
-    if equals is None or (found == equals and isinstance(found, bool) == isinstance(equals, bool)):
+    if equals is None:
+        return f"the answer has no {path}" if found is None else None
+    if found == equals and isinstance(found, bool) == isinstance(equals, bool):
         return None
     return f"{path} is {json.dumps(found)[:100]}, and not {json.dumps(equals)}"
 
