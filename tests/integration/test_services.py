@@ -7,12 +7,21 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from daemons import Daemon, wait_for
-from overnight.processes.table import look, pids_below
+from overnight.app.services import last_told, left
+from overnight.base.clock import SystemClock
+from overnight.base.resource_settings import HealthSettings, ServiceSettings
+from overnight.processes.table import look, pids_below, started_of
+from overnight.supervisor import minder
+from overnight.supervisor.record import Record
+from overnight.supervisor.startup import Mode
+from overnight.supervisor.watch import Supervisor
 
 PROGRAM = Path(__file__).parents[1] / "small_service.py"
 
@@ -332,6 +341,58 @@ class TestFaults:
         project.write(toml)
         done = project.run("up")
         assert done.returncode == 2 and why in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+class TestInOneProcess:
+    @pytest.fixture
+    def watch(self, tmp_path):
+        """Begin to look after a service `web` with these settings."""
+        begun = []
+
+        def watched(**settings):
+            about = {"project": tmp_path, "state_dir": tmp_path, "clock": SystemClock(), "environment": {}}
+            begun.append(Supervisor({"web": ServiceSettings(**settings)}, **about))
+            begun[-1].start()
+            return begun[-1]
+
+        yield watched
+        for supervisor in begun:
+            supervisor.stop(lambda: True)
+
+    def test_who_is_given_up_is_told_while_a_service_is_being_started(self, watch, monkeypatch):
+        begins, may_end = Event(), Event()
+
+        def slow(order):
+            begins.set()
+            may_end.wait(60)
+            raise OSError("no such program")
+
+        monkeypatch.setattr(minder, "begin", slow)
+        supervisor = watch(command=("web",))
+        assert begins.wait(60)
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(supervisor.given_up)
+            done, _ = wait([told], timeout=10)
+            may_end.set()
+        assert done and told.result() == {}
+        wait_for(supervisor.given_up)
+        assert "could not be started: no such program" in supervisor.given_up()["web"]
+
+    def test_one_that_is_being_restarted_when_all_end_stays_down(self, watch, port, tmp_path):
+        words = ("{python}", str(PROGRAM), str(port), "--ignore-term")
+        url = f"http://127.0.0.1:{port}/health"
+        supervisor = watch(command=words, grace_s=1.0, health=HealthSettings(url=url))
+        wait_for(lambda: supervisor.mode is Mode.FULL)
+        supervisor.ask("web", "restart")
+        supervisor.stop()
+        assert last_told(tmp_path)["services"]["web"]["status"] == "down"
+        assert left(tmp_path) == [] and not (tmp_path / "services" / "web.json").exists()
+
+    def test_what_nobody_minds_any_more_is_killed(self):
+        with subprocess.Popen(["sleep", "600"]) as kept:
+            pid, started = kept.pid, started_of(kept.pid)
+            Record(name="web", pid=pid, started=0.0, keeper_pid=pid, keeper_started=started).end()
+            assert kept.wait(60) == -signal.SIGKILL
 
 
 def test_jobs_leave_the_memory_of_a_service_that_is_started_here_alone(project, port):

@@ -16,7 +16,7 @@ from overnight.supervisor.described import started_of
 from overnight.supervisor.policy import STUCK_S
 from overnight.supervisor.record import FOLDER, Record
 from overnight.supervisor.startup import Mode
-from overnight.supervisor.watch import STATUS_FILE, Supervisor, tell
+from overnight.supervisor.watch import STATUS_FILE, Supervisor
 
 _LOOK_S = 0.05
 
@@ -72,7 +72,7 @@ def stop_left(state_dir: Path, config: Config | None, pause: Callable[[float], o
     groups = [*spec.stopping_order(known), [name for name in found if name not in known]]
     for group in groups:
         for name in group:
-            tell(found[name])
+            found[name].end()
         grace_s = max((known[name].grace_s if name in known else STUCK_S for name in group), default=0.0) + STUCK_S
         waited_s = 0.0
         while any(found[name].alive for name in group):

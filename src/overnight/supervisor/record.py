@@ -1,12 +1,13 @@
 """What is written down of a service that was started, so that whoever comes next finds it: a file each."""
 
 import json
+import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from overnight.base.files import replace_file, to_json
-from overnight.processes import tree
+from overnight.processes import table, tree
 from overnight.processes.table import same_process
 
 FOLDER = "services"
@@ -45,6 +46,12 @@ class Record:
             and self.keeper_started is not None
             and same_process(self.keeper_pid, self.keeper_started)
         )
+
+    def end(self) -> None:
+        """Have the process that minds it end it; where there is none, nothing is left but to kill."""
+        entry = table.look(self.pid)
+        if entry is None or not self.minded or not tree.send(entry, signal.SIGTERM):
+            self.kill()
 
     def kill(self) -> None:
         """End whatever is left of it, at once."""

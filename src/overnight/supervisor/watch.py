@@ -46,7 +46,6 @@ _log = logging.getLogger("overnight.services")
 class _Service:
     """A service, and what was last seen of it."""
 
-    settings: ServiceSettings
     state: State
     record: Record | None = None
     memory: TreeMemory
@@ -67,10 +66,7 @@ class _Links:
 
 
 class Supervisor:
-    """Starts, adopts, probes, restarts and stops the services of a project.
-
-    `changed` is called (from its thread) with the name of a service and its state whenever that is another one.
-    """
+    """Starts, adopts, probes, restarts and stops the services of a project."""
 
     def __init__(
         self,
@@ -81,7 +77,6 @@ class Supervisor:
         clock: Clock,
         environment: Mapping[str, str],
         only: frozenset[str] | None = None,
-        changed: Callable[[str, State], None] = lambda *_: None,
     ) -> None:
         """`services` are those that are started here; `only` these begin by themselves, None: all of them.
 
@@ -90,7 +85,7 @@ class Supervisor:
         self._project, self._state_dir, self._clock = project, state_dir, clock
         self._folder = state_dir / record.FOLDER
         self._environment = environment
-        self._changed = changed
+        self._settings = dict(services)
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(_AT_ONCE, "overnight-health")
@@ -100,12 +95,11 @@ class Supervisor:
         now = clock.monotonic()
         self._services = {
             name: _Service(
-                settings=one,
                 state=State(since_s=now, status=Status.WAITING if only is None or name in only else Status.DOWN),
                 record=record.find(self._folder, name),
                 memory=TreeMemory(clock),
             )
-            for name, one in services.items()
+            for name in services
         }
         self._thread = threading.Thread(target=self._go, name="overnight-services", daemon=True)
 
@@ -116,7 +110,7 @@ class Supervisor:
         """How the project stands with its services."""
         with self._lock:
             states = {name: one.state for name, one in self._services.items()}
-            wanted = {name: one.settings for name, one in self._services.items() if one.state.status is not Status.DOWN}
+        wanted = {name: one for name, one in self._settings.items() if states[name].status is not Status.DOWN}
         mode = mode_of(wanted, states)
         if mode not in (Mode.FULL, Mode.DEGRADED):
             return mode
@@ -129,9 +123,9 @@ class Supervisor:
         with self._lock:
             if self._links.future is None:
                 wanted = {
-                    name: one.settings.links
-                    for name, one in self._services.items()
-                    if one.state.status is Status.UP and one.settings.links
+                    name: one.links
+                    for name, one in self._settings.items()
+                    if one.links and self._services[name].state.status is Status.UP
                 }
                 self._links.future = self._pool.submit(tried, wanted)
             if not self._links.future.done():
@@ -153,8 +147,8 @@ class Supervisor:
                     "since": iso(now_us - int((now_s - one.state.since_s) * 1e6)),
                     "adopted": one.state.status is Status.UP and not one.state.ours,
                     "pid": one.record.keeper_pid if one.record is not None and one.state.ours else None,
-                    "phase": one.settings.phase,
-                    "required": one.settings.required,
+                    "phase": self._settings[name].phase,
+                    "required": self._settings[name].required,
                     "restarts": len(one.state.restarts),
                     "memory_bytes": one.memory_bytes if one.state.ours else None,
                     "why": one.state.why or (one.problem if one.state.status is Status.STARTING else None),
@@ -166,9 +160,12 @@ class Supervisor:
         return {"mode": str(mode), "services": services, "links": links}
 
     def given_up(self) -> dict[str, str]:
-        """Return the services that are given up, each with the reason."""
-        with self._lock:
-            found = {name: one.state for name, one in self._services.items()}
+        """Return the services that are given up, each with the reason.
+
+        It waits for no lock, so that the daemon's health can be told while a service is being started: which services
+        there are does not change, and a state is replaced as a whole.
+        """
+        found = {name: one.state for name, one in self._services.items()}
         return {name: state.why or "" for name, state in found.items() if state.status is Status.GIVEN_UP}
 
     # What people ask for, from any thread.
@@ -206,9 +203,7 @@ class Supervisor:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-        with self._lock:
-            settings = {name: one.settings for name, one in self._services.items()}
-        for group in stopping_order(settings):
+        for group in stopping_order(self._settings):
             self._stop_all([name for name in group if self._services[name].state.ours], hurry)
         self._write()
         self._pool.shutdown(cancel_futures=True)
@@ -224,9 +219,9 @@ class Supervisor:
                 if one.state.status is Status.STOPPING:
                     if hurry() and one.record is not None:
                         one.record.kill()
-                    state = replace(one.state, again=False)
-                    seen = self._seen(name, one, self._clock.monotonic(), look=False)
-                    self._take(name, policy.decide(one.settings, state, seen, self._clock.monotonic(), ready=False))
+                    now = self._clock.monotonic()
+                    seen = self._seen(name, one, now, look=False)
+                    self._take(name, policy.decide(self._settings[name], one.state, seen, now, ready=False))
             self._reap()
             threading.Event().wait(LOOK_EVERY_S / 2)
 
@@ -242,15 +237,14 @@ class Supervisor:
         now = self._clock.monotonic()
         with self._lock:
             states = {name: one.state for name, one in self._services.items()}
-            settings = {name: one.settings for name, one in self._services.items()}
             for name, one in self._services.items():
-                turn = turn_of(name, settings, states)
+                turn = turn_of(name, self._settings, states)
                 if turn.lost is not None and one.state.status is Status.WAITING:
                     lost = replace(one.state, status=Status.GIVEN_UP, why=f"needs {turn.lost}, which is not up")
                     self._take(name, Decision(state=lost))
                     continue
                 seen = self._seen(name, one, now, look=turn.ready or one.state.status is not Status.WAITING)
-                self._take(name, policy.decide(one.settings, one.state, seen, now, ready=turn.ready))
+                self._take(name, policy.decide(self._settings[name], one.state, seen, now, ready=turn.ready))
             self._reap()
         if self.mode is not self._told:
             self._write()
@@ -261,7 +255,7 @@ class Supervisor:
         if decision.act is Act.START:
             self._begin(name, one)
         elif decision.act is Act.STOP and one.record is not None:
-            tell(one.record)
+            one.record.end()
         elif decision.act is Act.KILL and one.record is not None:
             one.record.kill()
         if before.status is not one.state.status:
@@ -269,7 +263,6 @@ class Supervisor:
             one.looking = None
             told = {"status": str(one.state.status), "ours": one.state.ours, "why": one.state.why}
             _log.info("event=service name=%s %s", name, " ".join(f"{key}={value!r}" for key, value in told.items()))
-            self._changed(name, one.state)
             if one.state.status is Status.DOWN and one.record is not None and not one.record.alive:
                 record.forget(self._folder, name)
                 one.record = None
@@ -298,7 +291,7 @@ class Supervisor:
 
     def _health(self, name: str, one: _Service, now: float, *, alive: bool) -> Health | None:
         """Return what the newest look at its health has found; None where none has ended since it was asked last."""
-        settings = one.settings.health
+        settings = self._settings[name].health
         if not health.looked_at(settings):
             lived = now - one.state.since_s >= policy.SETTLED_S or one.state.status is not Status.STARTING
             return Health(healthy=alive and lived, problem=None if alive else "it does not run")
@@ -309,14 +302,14 @@ class Supervisor:
             return found
         if one.looking is None and now >= one.look_at_s:
             words = tuple(filled(settings.command, {"python": sys.executable}))
-            cwd, env = str(self._cwd(one)), self._env(name, one)
+            cwd, env = str(self._cwd(name)), self._env(name)
             one.looking = self._pool.submit(health.look, settings, words, cwd, env)
         return None
 
     def _taken(self, name: str, one: _Service, found: Health, *, alive: bool) -> str | None:
         """Return who else has the service's port, before it is started; None where nobody has, or where it is it."""
         before = one.state.status in (Status.WAITING, Status.BACKING_OFF)
-        port = health.port_of(one.settings.health)
+        port = health.port_of(self._settings[name].health)
         if not before or alive or not found.answered or port is None:
             return None
         owner = owner_of(port)
@@ -338,16 +331,17 @@ class Supervisor:
     # How one is started.
 
     def _begin(self, name: str, one: _Service) -> None:
+        settings = self._settings[name]
         order = Order(
             name=name,
-            argv=tuple(filled(one.settings.command, {"python": sys.executable})),
-            env=self._env(name, one),
-            cwd=str(self._cwd(one)),
+            argv=tuple(filled(settings.command, {"python": sys.executable})),
+            env=self._env(name),
+            cwd=str(self._cwd(name)),
             folder=str(self._folder),
             log=str(self._log_of(name)),
-            log_bytes=int(one.settings.log_mb * 1e6),
-            stop_signal=int(signal.Signals[one.settings.stop_signal]),
-            grace_s=one.settings.grace_s,
+            log_bytes=int(settings.log_mb * 1e6),
+            stop_signal=int(signal.Signals[settings.stop_signal]),
+            grace_s=settings.grace_s,
         )
         try:
             self._minders.append(minder.begin(order))
@@ -358,11 +352,11 @@ class Supervisor:
         one.not_started, one.memory_bytes = None, None
         one.record = record.find(self._folder, name)
 
-    def _cwd(self, one: _Service) -> Path:
-        return (self._project / Path(one.settings.folder).expanduser()).resolve()
+    def _cwd(self, name: str) -> Path:
+        return (self._project / Path(self._settings[name].folder).expanduser()).resolve()
 
-    def _env(self, name: str, one: _Service) -> dict[str, str]:
-        return {**self._environment, **one.settings.environment, MARK: self._mark(name)}
+    def _env(self, name: str) -> dict[str, str]:
+        return {**self._environment, **self._settings[name].environment, MARK: self._mark(name)}
 
     def _mark(self, name: str) -> str:
         return f"{self._state_dir.resolve()}:{name}"
@@ -381,12 +375,3 @@ class Supervisor:
             write_json(self._state_dir / STATUS_FILE, told)
         except OSError as error:
             _log.error("event=services_file_lost error=%r", one_line(error))
-
-
-def tell(one: Record) -> None:
-    """Have its minder end it; where there is none, nothing is left but to kill."""
-    from overnight.processes import table, tree
-
-    entry = table.look(one.pid)
-    if entry is None or not one.minded or not tree.send(entry, signal.SIGTERM):
-        one.kill()
