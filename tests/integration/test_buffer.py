@@ -1,5 +1,6 @@
 """Experiences in the database: taken once, used once, and a job as soon as there are enough of them."""
 
+import json
 import threading
 
 import pytest
@@ -167,6 +168,9 @@ def test_the_buffer_is_the_newest_and_older_ones_stay(project, monkeypatch):
     monkeypatch.setattr(triggers, "look_at", lambda *_: None)
     added = project.add_experiences("line", some(*range(30)))
     assert added.buffer_size == 12
+    with project.database.read() as connection:
+        newest = [json.loads(body)["metadata"]["number"] for _, body in store.newest(connection, "line", 0.3, 3)]
+    assert newest == [29, 28, 27]
     status = project.submit_training("line", job_id="newest")
     assert status.items == 12 and used_by(project, "newest") == list(range(18, 30))
     assert unused(project) == list(range(18))

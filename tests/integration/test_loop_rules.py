@@ -4,12 +4,14 @@ import json
 from random import Random
 
 import pytest
+import sqlalchemy as sa
 
 from overnight import Project
 from overnight.app.triggers import look_at, verdict_on
 from overnight.base.clock import SystemClock
 from overnight.base.errors import ConfigError
 from overnight.cli.app import main
+from overnight.flows import continuous
 
 HOUR_US = 3_600_000_000
 WORDS = {"weather": ["rain", "snow", "sun"], "music": ["jazz", "rock", "soul"]}
@@ -82,6 +84,19 @@ def test_what_is_asked_has_drifted(open_, clock):
     assert added.job_id is None, "what they hold is looked at now and then alone"
     job_id = look_at(project, "nlu", thorough=True)
     assert project.job(job_id).submitted_by == "drift"
+
+
+def test_a_look_reads_the_newest_job_once_and_no_more_of_what_is_asked_than_is_compared(open_, clock, monkeypatch):
+    project = open_("[loop.nlu]\ndrift = 0.001\n")
+    trained(project, clock)
+    project.add_experiences("nlu", experiences(35, 2))
+    said, compared = [], []
+    monkeypatch.setattr(continuous, "MOST", 20)
+    monkeypatch.setattr(continuous, "two_sample", lambda learnt, asked: compared.append(asked))
+    sa.event.listen(project.database.engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+    verdict_on(project, "nlu")
+    assert len([one for one in said if "FROM jobs" in one]) == 1, said
+    assert compared == [[one["input"] for one in experiences(35, 2)][:-21:-1]]
 
 
 def test_answers_are_right_less_often(open_, clock):

@@ -115,14 +115,16 @@ def size(connection: sa.Connection, model_type: str, quality_0_1: float) -> int:
     return int(connection.execute(sa.select(sa.func.count()).select_from(view)).scalar_one())
 
 
-def newest(connection: sa.Connection, model_type: str, quality_0_1: float) -> list[tuple[int, str]]:
-    """Return what is in the buffer, the newest first: number and JSON of each experience."""
+def newest(
+    connection: sa.Connection, model_type: str, quality_0_1: float, most: int | None = None
+) -> list[tuple[int, str]]:
+    """Return what is in the buffer, or its `most` newest, the newest first: number and JSON of each experience."""
     # The numbers from the index alone first: a sort would carry the bodies along.
     view = (
         sa.select(experiences.c.number)
         .where(*_good(model_type, quality_0_1))
         .order_by(experiences.c.number.desc())
-        .limit(BUFFER)
+        .limit(BUFFER if most is None else min(most, BUFFER))
         .subquery()
     )
     query = sa.select(experiences.c.number, experiences.c.body).join(view, view.c.number == experiences.c.number)

@@ -23,12 +23,14 @@ from overnight.engine.cron import next_after, parse_cron
 from overnight.proof.drift import MOST, fallen, two_sample
 from overnight.registry import store as registry
 from overnight.training import jobs
+from overnight.training.jobs import Job
 from overnight.training.kinds import BUILT_IN
 from overnight.training.triggers import DAY_S, Rules, Standing, Verdict, judge
 
 FEWEST_ANSWERS = 30
 """Of each half of the newest experiences, for their shares of right answers to be compared."""
 MOST_ANSWERS = 400
+_DAY_US = int(DAY_S * US)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,10 @@ def check(config: Config) -> None:
 
 def under_way(connection: sa.Connection, model_type: str) -> str | None:
     """Return the job of a model_type that a rule has submitted and that has not ended."""
-    job = jobs.newest_by_rule(connection, model_type)
+    return _unfinished(connection, jobs.newest_by_rule(connection, model_type))
+
+
+def _unfinished(connection: sa.Connection, job: Job | None) -> str | None:
     run = None if job is None else runs.get(connection, job.run_id)
     return None if job is None or run is None or run.state.final else job.wish.job_id
 
@@ -107,9 +112,9 @@ def _standing(
     last_us = None if last is None or last.created_us > now_us else last.created_us
     standing = Standing(
         unused=experiences.size(connection, model_type, rules.min_quality_0_1),
-        under_way=under_way(connection, model_type),
+        under_way=_unfinished(connection, last),
         last_s=None if last_us is None else (now_us - last_us) / US,
-        today=jobs.by_rule_since(connection, model_type, now_us - int(DAY_S * US)),
+        today=0 if rules.jobs_per_day is None else jobs.by_rule_since(connection, model_type, now_us - _DAY_US),
         due=_due(continuous.config, model_type, last_us, now_us),
     )
     if not thorough or standing.unused < rules.at_least:
@@ -126,7 +131,7 @@ def _due(config: Config, model_type: str, last_us: int | None, now_us: int) -> b
     schedule = config.loop.get(model_type, LoopSettings()).schedule
     if schedule is None:
         return False
-    since_us = now_us - int(DAY_S * US) if last_us is None else last_us
+    since_us = now_us - _DAY_US if last_us is None else last_us
     fires_us = next_after(parse_cron(schedule, config.project.timezone), since_us)
     return fires_us is not None and fires_us <= now_us
 
@@ -137,8 +142,9 @@ def next_due_us(config: Config, model_type: str, now_us: int) -> int | None:
     return None if schedule is None else next_after(parse_cron(schedule, config.project.timezone), now_us)
 
 
-def _buffer(connection: sa.Connection, model_type: str, rules: Rules) -> list[Any]:
-    return [json.loads(body) for _, body in experiences.newest(connection, model_type, rules.min_quality_0_1)]
+def _buffer(connection: sa.Connection, model_type: str, rules: Rules, most: int | None = None) -> list[Any]:
+    rows = experiences.newest(connection, model_type, rules.min_quality_0_1, most)
+    return [json.loads(body) for _, body in rows]
 
 
 def _drift(continuous: Continuous, connection: sa.Connection, model_type: str, rules: Rules) -> float | None:
@@ -151,7 +157,7 @@ def _drift(continuous: Continuous, connection: sa.Connection, model_type: str, r
         learnt = [json.loads(line)["input"] for line in lines]
     except (UserMistake, ValueError, KeyError, TypeError):
         return None  # it was made elsewhere, and of what nobody here knows
-    asked = [one["input"] for one in _buffer(connection, model_type, rules)[:MOST]]
+    asked = [one["input"] for one in _buffer(connection, model_type, rules, MOST)]
     found = two_sample(learnt, asked)
     return None if found is None else found.p
 

@@ -11,7 +11,6 @@ EXPERIENCES = "experiences"
 SCHEDULE, DRIFT, SCORE = "schedule", "drift", "score"
 """The rules that it is time, that something else is asked than was learnt, and that answers are right less often."""
 DAY_S = 86_400.0
-RULES = (EXPERIENCES, SCHEDULE, DRIFT, SCORE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +33,10 @@ class Standing:
 
     `unused` counts the experiences of enough quality that no job has used, `labels` how many of them there are of
     each. `under_way` is the job that a rule has submitted and that has not ended; `last_s` is how long ago the newest
-    such one was submitted, `today` how many were in the last day. `due` says that its schedule has come since.
-    `drift_p` is how likely it is by chance that what is asked differs from what was learnt as much as it does, `fall`
-    by how much the share of right answers has fallen, and how likely that is by chance. None: not measured.
+    such one was submitted, `today` how many were in the last day, which only `jobs_per_day` asks for. `due` says that
+    its schedule has come since. `drift_p` is how likely it is by chance that what is asked differs from what was learnt
+    as much as it does, `fall` by how much the share of right answers has fallen, and how likely that is by chance.
+    None: not measured.
     """
 
     unused: int
