@@ -178,6 +178,23 @@ def test_the_buffer_is_the_newest_and_older_ones_stay(project, monkeypatch):
     assert used_by(project, "older") == list(range(6, 18))
 
 
+def test_what_there_is_is_counted_by_the_quality_that_each_model_type_asks_for(tmp_path, database_url):
+    models = {f"training.models.{name}.trainer": "small_trainer:Line" for name in ("strict", "twin")}
+    with open_project(
+        tmp_path, database_url, **models, **{"training.min_experiences": 100, "loop.strict.min_quality": 0.95}
+    ) as project:
+        for model_type in ("line", "strict", "twin"):
+            project.add_experiences(model_type, [*some(1, 2, 3), *some(4, confidence=0.99), *some(5, confidence=0.1)])
+        project.submit_training("strict")
+        assert [(one.model_type, one.unused, one.below, one.used) for one in project.experience_buffer()] == [
+            ("line", 4, 1, 0),
+            ("strict", 0, 4, 1),
+            ("twin", 4, 1, 0),
+        ]
+    with open_project(tmp_path, database_url, **models) as project:
+        assert [one.unused for one in project.experience_buffer()] == [4, 3, 4], "without a quality of its own"
+
+
 def test_experiences_that_others_use_meanwhile_are_not_used_twice(project, monkeypatch):
     project.add_experiences("line", some(*range(8)))
     put, beaten = project.blobs.put, []

@@ -6,8 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from overnight.app.fitting import check_of
 from overnight.app.workplace import Workplace
 from overnight.base.errors import NotJson, UnfitExperiences, UserMistake
@@ -113,12 +111,6 @@ def buffer_of(project: Workplace, model_type: str) -> tuple[list[int], list[Any]
 
 def held(project: Workplace) -> list[Held]:
     """Return what there is of each model_type, by its name."""
+    own = {name: one.min_quality for name, one in project.config.loop.items() if one.min_quality is not None}
     with project.database.read() as connection:
-        found = store.held(connection, project.config.training.min_experience_quality)
-        own = {name for name, one in project.config.loop.items() if one.min_quality is not None}
-        return [_by_own_quality(project, connection, one) if one.model_type in own else one for one in found]
-
-
-def _by_own_quality(project: Workplace, connection: sa.Connection, one: Held) -> Held:
-    quality = rules_of(project.config, one.model_type).min_quality_0_1
-    return next(found for found in store.held(connection, quality) if found.model_type == one.model_type)
+        return store.held(connection, project.config.training.min_experience_quality, own)

@@ -5,7 +5,7 @@ used. Older ones stay, and come into view when the newer ones are used.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -152,9 +152,12 @@ def mark(tx: Tx, numbers: Sequence[int], job_id: str) -> int:
     return _MARK(tx.connection, tx.dialect, rows=_text([[number] for number in numbers]), job_id=job_id).rowcount
 
 
-def held(connection: sa.Connection, quality_0_1: float) -> list[Held]:
-    """Return what there is of each model_type, by its name."""
-    good = sa.func.sum(sa.case((experiences.c.quality_millionths >= millionths(quality_0_1), 1), else_=0))
+def held(connection: sa.Connection, quality_0_1: float, own: Mapping[str, float]) -> list[Held]:
+    """Return what there is of each model_type, by its name; `own` are the qualities of those that have one."""
+    usual: sa.ColumnElement[int] = sa.literal(millionths(quality_0_1))
+    given = {model_type: millionths(quality) for model_type, quality in own.items()}
+    enough = sa.case(given, value=experiences.c.model_type, else_=usual) if given else usual
+    good = sa.func.sum(sa.case((experiences.c.quality_millionths >= enough, 1), else_=0))
     unused = {
         row.model_type: (int(row.good), int(row.all))
         for row in connection.execute(
@@ -170,8 +173,8 @@ def held(connection: sa.Connection, quality_0_1: float) -> list[Held]:
     for row in connection.execute(
         query.group_by(experience_batches.c.model_type).order_by(experience_batches.c.model_type)
     ):
-        enough, total = unused.get(row.model_type, (0, 0))
+        usable, total = unused.get(row.model_type, (0, 0))
         found.append(
-            Held(model_type=row.model_type, unused=enough, below=total - enough, used=int(row.accepted) - total)
+            Held(model_type=row.model_type, unused=usable, below=total - usable, used=int(row.accepted) - total)
         )
     return found
