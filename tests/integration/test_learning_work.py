@@ -5,6 +5,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from test_campaign_llm import varied
 from test_campaign_llm import write as write_campaign
 from test_rollouts import Users, begun, register, status, until
@@ -222,7 +223,10 @@ def test_what_becomes_of_a_version_in_a_rollout_counts_for_the_strategy_that_it_
             better = begun(project, "v1.0.2", strategy="immediate")
             until(lambda: status(project, better) == "completed")
         note_production(project)
+        said = []
+        sa.event.listen(project.database.engine, "before_cursor_execute", lambda *call: said.append(call[2]))
         note_production(project)
+        assert sum("FROM versions" in one for one in said) == 1, "of two rollouts"
         with project.database.read() as connection:
             came = store.came_out(connection, "rollout:nlu")
     assert [(one["strategy"], one["success"]) for one in came] == [("aggressive", 0.0), ("conservative", 1.0)]

@@ -17,7 +17,7 @@ from overnight.engine.tables import runs
 from overnight.learning import store
 from overnight.registry import deployments
 from overnight.registry.rollout import Status
-from overnight.registry.store import of_number
+from overnight.registry.store import runs_by_number
 from overnight.training import jobs
 
 Json = dict[str, Any]
@@ -78,15 +78,18 @@ def _of_job(job: jobs.Job) -> str:
 
 def _rollouts(connection: sa.Connection, by_job: dict[Any, jobs.Job]) -> list[Json]:
     """Return what came of rollouts of versions that were trained by a strategy."""
+    told = [one for one in deployments.newest(connection, limit=_MOST) if one.state.status in _TOLD]
+    trained_by = runs_by_number(connection, {one.model for one in told})
+    named = {one.deployment_id: trained_by.get((one.model, one.candidate)) for one in told}
+    trainings = runs_store.by_ids(connection, {run_id for run_id in named.values() if run_id is not None})
     found = []
-    for one in deployments.newest(connection, limit=_MOST):
-        success, version = _TOLD.get(one.state.status), of_number(connection, one.model, one.candidate)
-        if success is None or version is None or version.run_id is None or one.ended_us is None:
-            continue
-        run = runs_store.get(connection, version.run_id)
+    for one in told:
+        run_id = named[one.deployment_id]
+        run = None if run_id is None else trainings.get(run_id)
         job = None if run is None else by_job.get(run.parent_id)
         strategy = _of_job(job) if job is not None else None if run is None else _strategy_of(run)
-        if strategy is not None:
+        if strategy is not None and one.ended_us is not None:
+            success = _TOLD[one.state.status]
             ended = {"success": success, "run_id": one.run_id, "at_us": one.ended_us, "cost_usd": None}
             time_s = (one.ended_us - one.created_us) / 1e6
             key = f"rollout:{one.deployment_id}"

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from overnight.base.errors import InvalidTransition
 from overnight.base.files import to_json
+from overnight.base.ids import RunId
 from overnight.base.refs import Bump
 from overnight.db.writer import Tx
 from overnight.registry.tables import OPEN, deployments, served, tags, versions
@@ -149,6 +150,14 @@ def runs_of_versions(connection: sa.Connection) -> set[int]:
     """Return the training runs that gave a version: its figures are traced to them."""
     query = sa.select(versions.c.run_id).where(versions.c.run_id.is_not(None))
     return {run_id for (run_id,) in connection.execute(query)}
+
+
+def runs_by_number(connection: sa.Connection, models: Iterable[str]) -> dict[tuple[str, str], RunId]:
+    """Return the training runs that gave the versions of these models, by model and number; imported ones have none."""
+    query = sa.select(versions.c.model, versions.c.number, versions.c.run_id).where(
+        versions.c.model.in_(list(models)), versions.c.run_id.is_not(None)
+    )
+    return {(row.model, row.number): RunId(row.run_id) for row in connection.execute(query)}
 
 
 def newest(connection: sa.Connection, model: str) -> Version | None:
