@@ -2,7 +2,7 @@
 
 import re
 
-from overnight.reports.morning import cost_lines, lines, spark
+from overnight.reports.morning import cost_lines, lines
 from overnight.reports.morning_page import morning_page
 
 DAYS = [f"2026-11-{day:02}" for day in range(1, 31)]
@@ -71,8 +71,3 @@ def test_the_page_is_one_file_without_scripts_or_addresses_and_shows_the_same():
     assert "overnight restart web" in page and "2026-11-01" in page and "0.9 last" in page
     assert re.search(r"<title>2026-11-30: 29</title>", page)
     assert morning_page(QUIET).count("<rect") == 30
-
-
-def test_a_small_chart_has_a_letter_for_each_day():
-    assert spark([0.0, 4.0, 8.0, None]) == "▁▅█·"
-    assert spark([]) == "" and spark([None]) == "·" and spark([0.0]) == "▁"

@@ -11,12 +11,12 @@ from overnight.app.project import Project
 from overnight.app.signals import stopping
 from overnight.cli.printing import clean, note, say, span
 from overnight.cli.running import LOOK_EVERY_S, begin_work, leave
+from overnight.reports.sparks import course
 from overnight.resources.placement import LOCAL
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 """Places of a chart."""
 Show = Callable[[JobStatus], None]
@@ -132,15 +132,5 @@ def _picture(status: JobStatus, history: Sequence[dict[str, Any]]) -> "Renderabl
     for name, key in (("loss", "loss"), (status.metric or "metric", "val_metric")):
         values = [float(one[key]) for one in history if isinstance(one.get(key), int | float)]
         if len(values) > 1:
-            lines.append(Text(f"{chart(values)}  {name} {values[0]:.4g} to {values[-1]:.4g}"))
+            lines.append(Text(f"{course(values, WIDTH)}  {name} {values[0]:.4g} to {values[-1]:.4g}"))
     return Group(*lines)
-
-
-def chart(values: Sequence[float], width: int = WIDTH) -> str:
-    """Return the course of the values in one line of blocks; where there are too many, the last of each group."""
-    if len(values) > width:
-        values = [values[(place + 1) * len(values) // width - 1] for place in range(width)]
-    low, high = min(values), max(values)
-    if high == low:
-        return _BARS[0] * len(values)
-    return "".join(_BARS[round((value - low) / (high - low) * (len(_BARS) - 1))] for value in values)

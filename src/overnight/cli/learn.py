@@ -205,7 +205,7 @@ def _status(ctx: typer.Context, *, as_json: Json = False) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from overnight.reports.morning import spark
+    from overnight.reports.sparks import spark
 
     rows = [
         (

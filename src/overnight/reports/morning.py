@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from overnight.reports.boxes import span
+from overnight.reports.sparks import spark
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 WIDTH = 100
 NOT_MEASURED = "not measured"
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 def lines(facts: Json) -> list[str]:
@@ -71,13 +71,6 @@ def planned_lines(facts: Json) -> list[str]:
     """Return what fires next, and what each model waits for."""
     firings = [f"{moment(one['at'])} UTC  {one['task']}" for one in facts["planned"]]
     return [*firings, *(f"{one['model']}: {one['why']}" for one in facts["next"])]
-
-
-def spark(values: Sequence[float | None], top: float | None = None) -> str:
-    """Return a small chart in letters, up to `top` or the greatest value; where there is no figure stands a dot."""
-    known = [value for value in values if value is not None]
-    top = top or max(known, default=0.0) or 1.0
-    return "".join("·" if one is None else _BARS[min(7, int(8 * max(0.0, one) / top))] for one in values)
 
 
 def _newest(values: Sequence[float | None]) -> str:
