@@ -5,10 +5,11 @@ from random import Random
 
 import pytest
 import sqlalchemy as sa
+from test_rollouts import Clock
 
+from daemons import wait_for
 from overnight import Project
 from overnight.app.triggers import look_at, verdict_on
-from overnight.base.clock import SystemClock
 from overnight.base.errors import ConfigError
 from overnight.cli.app import main
 from overnight.flows import continuous
@@ -16,13 +17,6 @@ from overnight.flows import continuous
 HOUR_US = 3_600_000_000
 WORDS = {"weather": ["rain", "snow", "sun"], "music": ["jazz", "rock", "soul"]}
 NEW = {"weather": ["monsoon", "hail", "gale"], "music": ["polka", "tango", "waltz"]}
-
-
-class Clock(SystemClock):
-    ahead_us = 0
-
-    def now_us(self):
-        return super().now_us() + self.ahead_us
 
 
 @pytest.fixture
@@ -166,15 +160,9 @@ def test_the_settings_of_a_rollout_that_begins_by_itself_are_those_of_the_model(
     text = experiences(80, 5, NEW)
     project.submit_training("nlu", text, epochs=20)
     with project.running():
-        [run] = _until(lambda: project.runs(task_id="overnight:rollout"))
+        [run] = wait_for(lambda: project.runs(task_id="overnight:rollout"))
         found = project.deployment(json.loads(run.args)["deployment_id"])
     assert (found.plan.dwell_s, found.plan.steps) == (7.0, (50.0, 100.0))
-
-
-def _until(what):
-    from daemons import wait_for
-
-    return wait_for(what)
 
 
 def test_loop_status_tells_what_serves_what_was_gathered_and_what_follows(open_, clock, capsys, tmp_path):

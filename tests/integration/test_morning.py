@@ -5,20 +5,15 @@ from datetime import date
 
 import pytest
 from test_loop_rules import NEW, experiences
+from test_rollouts import Clock
 
+from daemons import wait_for
 from overnight import Project, Task
 from overnight.app import morning
-from overnight.base.clock import SystemClock
 from overnight.cli.app import main
+from overnight.registry import store
 
 HOUR_US = 3_600_000_000
-
-
-class Clock(SystemClock):
-    ahead_us = 0
-
-    def now_us(self):
-        return super().now_us() + self.ahead_us
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +41,6 @@ def told(tmp_path_factory):
         project.pause("later", "the disk is being replaced")
         project.add_experiences("nlu", experiences(20, 3, right=0.5))
         with project.running():
-            from daemons import wait_for
-
             wait_for(lambda: project.runs(task_id="bad")[0].state == "FAILED" and project.questions())
         yield project, clock
 
@@ -60,8 +53,6 @@ def test_it_tells_what_is_on_record_and_nothing_else(told):
     project, _ = told
     found = morning.facts_of(project, project.clock.now_us())
     with project.database.read() as connection:
-        from overnight.registry import store
-
         versions = store.history(connection, "nlu")
     assert found["project"] == "shop"
     assert [line.split(":")[0] for line in said(found, "better")][:2] == [
