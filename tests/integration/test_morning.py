@@ -86,6 +86,24 @@ def test_the_day_after_has_only_what_still_stands(told):
         clock.ahead_us -= 25 * HOUR_US
 
 
+def test_runs_are_counted_on_the_day_on_which_they_ended(tmp_path, database_url):
+    clock = Clock()
+    clock.ahead_us = morning.DAY_US - clock.now_us() % morning.DAY_US + 12 * HOUR_US  # at noon: no day ends meanwhile
+    good, bad = (f'[tasks.{name}]\naction = ["{name}"]\nmax_retries = 0\n' for name in ("true", "false"))
+    (tmp_path / "overnight.toml").write_text(good + bad)
+    with Project.open(tmp_path, clock=clock, overrides={"engine.database": database_url}) as project:
+        for words in (["true", "true", "false"], ["false"]):
+            for word in words:
+                project.submit(word)
+            project.run(until_idle=True)
+            clock.ahead_us += 2 * morning.DAY_US
+        clock.ahead_us -= 2 * morning.DAY_US
+        found = morning.facts_of(project, clock.now_us())
+    assert found["trends"]["runs completed"] == [0.0] * 27 + [2.0, 0.0, 0.0]
+    assert found["trends"]["runs failed"] == [0.0] * 27 + [1.0, 0.0, 1.0]
+    assert {one["task"]: one["failed"] for one in found["ran"]} == {"false": 1}, "of the last day"
+
+
 def test_it_is_written_shown_and_opened_and_a_day_that_was_written_stays_as_it_was(told, capsys, monkeypatch):
     project, _ = told
     words = ["--project", str(project.folder), "report", "--morning"]

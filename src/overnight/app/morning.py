@@ -70,7 +70,7 @@ def facts_of(project: Workplace, end_us: int) -> Json:
 
 def _ran(connection: sa.Connection, begin_us: int, end_us: int) -> list[Json]:
     worked = sa.func.sum(runs.c.active_us + runs.c.earlier_us)
-    query = sa.select(runs.c.task_id, runs.c.state, sa.func.count().label("count"), worked.label("worked")).where(
+    query = sa.select(runs.c.task_id, runs.c.state, sa.func.count().label("ended"), worked.label("worked")).where(
         runs.c.finished_us >= begin_us, runs.c.finished_us < end_us
     )
     found: dict[str, Json] = {}
@@ -78,7 +78,7 @@ def _ran(connection: sa.Connection, begin_us: int, end_us: int) -> list[Json]:
         one = found.setdefault(
             row.task_id, {"task": row.task_id, "completed": 0, "failed": 0, "cancelled": 0, "worked_s": 0.0}
         )
-        one[str(row.state).lower()] += row.count
+        one[str(row.state).lower()] += row.ended
         one["worked_s"] += float(row.worked or 0) / US
     return [found[name] for name in sorted(found)]
 
@@ -174,12 +174,12 @@ def _trends(connection: sa.Connection, end_us: int) -> Json:
     last = end_us // DAY_US
     days = list(range(last - DAYS + 1, last + 1))
     since_us = days[0] * DAY_US
-    ended = Counter[tuple[int, str]]()
-    query = sa.select(runs.c.finished_us, runs.c.state).where(
+    on_day = (runs.c.finished_us // DAY_US).label("day")
+    query = sa.select(on_day, runs.c.state, sa.func.count()).where(
         runs.c.finished_us >= since_us, runs.c.finished_us < end_us
     )
-    for finished_us, state in connection.execute(query):
-        ended[finished_us // DAY_US, state] += 1
+    grouped = connection.execute(query.group_by(on_day, runs.c.state))
+    ended = Counter[tuple[int, str]]({(day, state): count for day, state, count in grouped})
     accepted = Counter[int]()
     mine = sa.select(versions.c.created_us, versions.c.verdict).where(versions.c.created_us >= since_us)
     for created_us, verdict in connection.execute(mine):
