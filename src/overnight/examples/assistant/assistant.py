@@ -9,21 +9,22 @@
     POST /feedback {"request", "expected"}       what would have been right: an experience to learn from
     GET  /health, /links/training, /links/experiences, /links/predictions
 
-It needs nothing but Python. While the daemon is away, it asks again for as long as a user is likely to wait.
+It needs nothing but Python and answering.py. While the daemon is away, it asks again for as long as a user is likely
+to wait.
 """
 
 import json
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections import OrderedDict
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Lock
+
+from answering import Answering, serve
 
 OVERNIGHT = os.environ.get("OVERNIGHT_URL", "http://127.0.0.1:8090")
 PROJECT = Path(os.environ.get("OVERNIGHT_PROJECT", "."))
@@ -165,9 +166,8 @@ def try_link(name: str) -> dict:
     raise Wrong(f"there is no link {name!r}")
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     assistant = Assistant()
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -178,11 +178,7 @@ class Handler(BaseHTTPRequestHandler):
             self.tell(404, {"error": "there is no such page"})
 
     def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        try:
-            wish = json.loads(content)
-        except ValueError:
-            wish = None
+        wish = self.sent()
         if not isinstance(wish, dict):
             self.tell(400, {"error": "the body is not a JSON object"})
         elif self.path == "/feedback":
@@ -198,25 +194,6 @@ class Handler(BaseHTTPRequestHandler):
         except Wrong as error:
             self.tell(502, {"error": str(error)})
 
-    def tell(self, code: int, body: dict) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, form: str, *args: object) -> None:
-        pass
-
-
-def main() -> None:
-    port = int(sys.argv[1])
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    print(f"answers on port {port}", flush=True)
-    server.serve_forever()
-
 
 if __name__ == "__main__":
-    main()
+    serve(Handler)
