@@ -37,6 +37,7 @@ def vitals(**values):
         ({"disk_free_bytes": 999_000_000, "disk_reserve_gb": 1.0}, "disk", "1.00 GB of disk are free"),
         ({"overdue": [Overdue(run_id=7, task_id="t", by_s=33)]}, "overdue", "run 7 of t goes on 33 s"),
         ({"failure": "OSError: no", "decided_s_ago": 99.0}, "engine", "the engine has ended: OSError: no"),
+        ({"services_lost": {"api": "5 starts failed"}}, "service", "service api is given up: 5 starts failed"),
     ],
 )
 def test_each_standstill_is_a_problem_with_its_cause_and_what_to_do(values, cause, says):
