@@ -21,6 +21,7 @@ class FakeNvml:
         self.compute, self.graphics, self.errors = compute, graphics, errors
         self.used = [gb * GB for gb in used_gb]
         self.calls = []
+        self.more_mj = [0 for _ in self.used]
 
     def __getattribute__(self, name):
         if name.startswith("nvml"):
@@ -46,6 +47,9 @@ class FakeNvml:
 
     def nvmlDeviceGetName(self, handle):
         return b"NVIDIA H100"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        return 1_200_500 + self.more_mj[handle]
 
     def nvmlDeviceGetMemoryInfo(self, handle):
         used = self.used[handle]

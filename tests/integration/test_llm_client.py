@@ -25,9 +25,10 @@ from overnight.base.errors import (
 from overnight.llm.budget import Amount, Budget, Price
 from overnight.llm.client import FORM_TRIES, TRIES, Client, Found
 from overnight.llm.pacing import Pace
-from overnight.llm.replay import Answer, Replay
+from overnight.llm.replay import _TABLES, VERSION, Answer, Replay
 from overnight.llm.requests import Request, Said
 from overnight.llm.wire import Endpoint
+from overnight.testing.clock import FakeClock
 
 AT_ONCE = Backoff(base_s=0.001, cap_s=0.002)
 GOOD = says(text="well")
@@ -376,9 +377,42 @@ def test_without_the_library_the_extra_is_named(path, monkeypatch):
 
 def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(path):
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(NewerDatabase):
         Replay(path)
+
+
+def test_what_was_sent_in_a_span_of_time_is_told_and_without_an_answer_the_most_counts(path):
+    clock = FakeClock()
+    begin_us = clock.now_us()
+    with Replay(path, clock) as replay:
+        calls = []
+        for key in "abc":
+            calls.append(replay.begin(key, Amount(tokens=10, nano_usd=100), Budget()))
+            clock.advance(60)
+        replay.answered(calls[0], Answer(content="well"), Amount(tokens=3, nano_usd=30))
+        replay.refused(calls[1])
+        minute_us = 60_000_000
+        assert replay.sent_between(begin_us, begin_us + minute_us) == Amount(tokens=3, nano_usd=30)
+        assert replay.sent_between(begin_us + minute_us, begin_us + 2 * minute_us) == Amount()
+        assert replay.sent_between(begin_us, begin_us + 3 * minute_us) == Amount(tokens=13, nano_usd=130)
+        assert replay.sent_between(begin_us - minute_us, begin_us) == Amount()
+
+
+def test_a_file_of_the_first_version_is_read_on_and_of_its_requests_nobody_knows_the_instant(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_TABLES.replace(",\n    sent_us INTEGER", ""))
+        connection.execute("INSERT INTO calls VALUES (1, 'a', 'answered', 10, 100, 5, 50)")
+        connection.execute("UPDATE purse SET spent_tokens = 5, spent_nano_usd = 50")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    clock = FakeClock()
+    with Replay(path, clock) as replay:
+        replay.begin("b", Amount(tokens=7), Budget())
+        assert replay.sent_between(0, clock.now_us() + 1) == Amount(tokens=7)
+        assert replay.purse().spent == Amount(tokens=5, nano_usd=50)
+    with Replay(path) as replay:
+        assert replay.purse().held == Amount(tokens=7)
 
 
 def test_what_is_written_down_is_on_disk(path):

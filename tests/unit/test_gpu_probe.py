@@ -19,6 +19,7 @@ def test_devices_are_read_with_what_each_process_holds():
         total_bytes=80 * GB,
         used_bytes=30 * GB,
         busy_percent=37.0,
+        energy_j=1200.5,
         process_bytes={7: 20 * GB, 8: GB, 9: 2 * GB},
     )
     assert gpus.devices[0].held_bytes([7, 9, 1000, 7]) == 22 * GB

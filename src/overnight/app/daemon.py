@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from overnight.app import catching_up, deployments, outcomes, rollouts
+from overnight.app import catching_up, deployments, energy, outcomes, rollouts
 from overnight.app.catching_up import CatchingUp
 from overnight.app.collecting import collect
+from overnight.app.energy import EnergyMeter
 from overnight.app.feeds import Feeds
 from overnight.app.files import StatusFiles
 from overnight.app.intake import Intake
@@ -114,6 +115,7 @@ class Daemon:
         self.reloader = Reloader(project, self._take_up, self._reloaded)
         self._sweeper = Sweeper(project)
         self.rollouts = Rollouts(project)
+        self._energy = EnergyMeter(project)
         self._rounds = Rounds(project.clock)
         self._intake = Intake(project)
         self._watchdog = Watchdog(self.vitals, project.state_dir / "logs")
@@ -242,6 +244,7 @@ class Daemon:
                 self.files.look()
                 self.files.write_state(self.vitals())
                 self.files.write_server(self.vitals(), self.machine.look(), last=True)
+                self._energy.close()
             except (OvernightError, OSError) as error:
                 _log.error("event=last_state_lost %s", logfmt({"error": said_by(error)}))
             _log.info("event=down")
@@ -272,6 +275,7 @@ class Daemon:
         rounds.add("rollouts", self.rollouts.work, rollouts.LOOK_EVERY_S)
         rounds.add("champions", self._catching_up.work, catching_up.LOOK_EVERY_S)
         rounds.add("retention", self._sweeper.work, _SWEEP_EVERY_S)
+        rounds.add("energy", self._energy.work, energy.LOOK_EVERY_S)
         rounds.add("artifacts", lambda: collect(self.project), PASS_EVERY_S)
 
     def _take_up(self, config: Config) -> None:

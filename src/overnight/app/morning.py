@@ -14,26 +14,34 @@ from overnight.app.loop_status import loop_status
 from overnight.app.notifying import post_of
 from overnight.app.services import last_told
 from overnight.app.workplace import Workplace
+from overnight.base.errors import OvernightError
 from overnight.base.files import replace_file
 from overnight.base.instants import US, from_datetime, iso, to_datetime
 from overnight.base.zones import zone_of
+from overnight.campaigns.generators.loading import REPLAY
 from overnight.data.tables import experience_batches, experiences
 from overnight.engine import approvals, gaps, pausing
 from overnight.engine.model import State, Task
 from overnight.engine.tables import runs
 from overnight.learning.tables import executions
 from overnight.learning.tables import verdicts as strategy_verdicts
+from overnight.llm.budget import Amount
+from overnight.llm.replay import Replay
 from overnight.registry import deployments
 from overnight.registry.rollout import Status
 from overnight.registry.tables import deployments as rollouts
 from overnight.registry.tables import versions
 from overnight.reports.morning import lines
 from overnight.reports.morning_page import morning_page
+from overnight.resources.used import between
 
 Json = dict[str, Any]
 TASK = "notify-morning"
 DAY_US = 86_400 * US
 DAYS = 30
+J_PER_KWH = 3.6e6
+LLM_FILES = (f"campaigns/*/{REPLAY}", f"data/{REPLAY}")
+"""Where campaigns, and a project's own agents, write down what they ask of language models."""
 HOUR = 7
 """At which the day of a report that is made afterwards ends, in the project's time zone."""
 _MOST_PLANNED, _MOST_FAILED, _MOST_READ = 8, 10, 20_000
@@ -55,7 +63,7 @@ def facts_of(project: Workplace, end_us: int) -> Json:
             "better": [],
             "refused": [],
             "needs": _needs(project, connection, begin_us, end_us),
-            "cost": _cost(connection, begin_us, end_us),
+            "cost": {**_cost(connection, begin_us, end_us), **_language_models(project.state_dir, begin_us, end_us)},
             **_trends(connection, end_us),
         }
         for found in (_versions, _rollouts, _strategies):
@@ -166,7 +174,31 @@ def _cost(connection: sa.Connection, begin_us: int, end_us: int) -> Json:
         sa.select(sa.func.sum(table.cost_usd)).where(table.at_us >= begin_us, table.at_us < end_us)
     ).scalar()
     paid = [float(one) for one in (row.usd, agents) if one is not None]
-    return {**row._mapping, "usd": sum(paid) if paid else None, "energy_kwh": None}
+    energy = between(connection, begin_us, end_us)
+    return {
+        **row._mapping,
+        "usd": sum(paid) if paid else None,
+        "energy_kwh": None if energy is None else energy.joules / J_PER_KWH,
+        "energy_s": None if energy is None else energy.seconds,
+    }
+
+
+def _language_models(state_dir: Path, begin_us: int, end_us: int) -> Json:
+    """Return what was asked of language models, and the files that do not tell it; None where none was asked."""
+    spent, unread = Amount(), []
+    files = sorted(one for pattern in LLM_FILES for one in state_dir.glob(pattern))
+    for file in files:
+        try:
+            with Replay(file) as replay:
+                spent += replay.sent_between(begin_us, end_us)
+        except OvernightError:
+            unread.append(str(file.relative_to(state_dir)))
+    known = len(files) > len(unread)
+    return {
+        "llm_tokens": spent.tokens if known else None,
+        "llm_usd": spent.usd if known else None,
+        "llm_unread": unread,
+    }
 
 
 def _trends(connection: sa.Connection, end_us: int) -> Json:

@@ -13,6 +13,7 @@ from overnight.db.database import Database
 from overnight.engine import tables as engine_tables
 from overnight.learning import tables as learning_tables
 from overnight.registry import tables as registry_tables
+from overnight.resources import tables as resource_tables
 from overnight.serving import tables as serving_tables
 from overnight.training import tables as training_tables
 from overnight.training.tuning import tables as tuning_tables
@@ -20,7 +21,7 @@ from overnight.training.tuning import tables as tuning_tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest migration; a test compares it with the chain."""
 
 METADATA = (
@@ -33,6 +34,7 @@ METADATA = (
     campaign_tables.metadata,
     learning_tables.metadata,
     tuning_tables.metadata,
+    resource_tables.metadata,
 )
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))

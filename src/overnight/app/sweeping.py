@@ -6,10 +6,12 @@ from pathlib import Path
 from overnight.app.project import Project
 from overnight.base.jobs import COMPARING, JOB, TRAINING
 from overnight.base.tuning import TUNE
+from overnight.db.writer import Tx
 from overnight.engine import gaps, retention
 from overnight.engine.retention import DAY_US, Keep, Pass, Rules
 from overnight.flows.nightly.night import TASK
 from overnight.registry import store as registry
+from overnight.resources import used
 from overnight.training.tuning import ledger
 
 PASS_EVERY_S = 3600.0
@@ -55,7 +57,13 @@ class Sweeper:
         }
         with project.database.read() as connection:
             named = registry.runs_of_versions(connection) | ledger.runs_of_trials(connection)
-        project.database.writer.do(lambda tx: gaps.forget(tx, now_us - int(default.days * DAY_US)))
+        before_us = now_us - int(default.days * DAY_US)
+
+        def forget(tx: Tx) -> None:
+            gaps.forget(tx, before_us)
+            used.forget(tx, before_us)
+
+        project.database.writer.do(forget)
         lasting = (TASK, TUNE, JOB, TRAINING, COMPARING, *(f"{TRAINING}/{name}" for name in project.config.pools))
         return Pass(rules=Rules(tasks=own, default=default, named=named, lasting=lasting), now_us=now_us)
 

@@ -24,6 +24,8 @@ from overnight.cli.place import Place
 from overnight.cli.printing import amount, span
 from overnight.db.database import Database
 from overnight.processes.probe import ProcessFacts, process_facts
+from overnight.resources.probes.energy import ZONES, readings
+from overnight.resources.probes.gpu import GpuProbe
 
 Verdict = Literal["ok", "warn", "bad"]
 
@@ -70,6 +72,7 @@ def _all(place: Place) -> Iterator[Check]:
     folder = Path() if config is None else config.project_dir
     yield _disk(folder)
     yield _fsync(folder)
+    yield _energy()
     yield from _processes(process_facts(environment()))
 
 
@@ -148,6 +151,22 @@ def _fsync(folder: Path) -> Check:
         advice = "every commit waits that long; put the project on a local disk"
         return Check(name="fsync", found=found, verdict="warn", advice=advice)
     return Check(name="fsync", found=found)
+
+
+def _energy(root: Path = Path("/")) -> Check:
+    gpus = GpuProbe()
+    try:
+        sources = readings(root, gpus)
+    finally:
+        gpus.close()
+    if sources:
+        return Check(name="energy", found="counted by " + ", ".join(one.source for one in sources))
+    zones = f"/{ZONES}/intel-rapl:*/energy_uj"
+    if not any((root / ZONES).glob("intel-rapl:*")):
+        advice = "the morning report then says `not measured`; virtual machines have no counters"
+        return Check(name="energy", found="no processor or GPU here counts what it uses", verdict="warn", advice=advice)
+    advice = f"let this user read {zones}, if nobody else works on this machine"
+    return Check(name="energy", found=f"this user may not read {zones}", verdict="warn", advice=advice)
 
 
 def _processes(facts: ProcessFacts) -> Iterator[Check]:

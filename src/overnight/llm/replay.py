@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from overnight.base.clock import Clock, SystemClock
 from overnight.base.errors import DatabaseBroken, NewerDatabase
 from overnight.llm.budget import Amount, Budget, Purse
 
-VERSION = 1
+VERSION = 2
 _BUSY_S = 30.0
 _TABLES = """
 CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
@@ -31,7 +32,8 @@ CREATE TABLE calls (
     held_tokens INTEGER NOT NULL,
     held_nano_usd INTEGER NOT NULL,
     used_tokens INTEGER,
-    used_nano_usd INTEGER
+    used_nano_usd INTEGER,
+    sent_us INTEGER
 );
 CREATE TABLE purse (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -40,6 +42,8 @@ CREATE TABLE purse (
 );
 INSERT INTO purse VALUES (1, 0, 0, 0, 0);
 """
+_SINCE_1 = "ALTER TABLE calls ADD COLUMN sent_us INTEGER"
+"""Of what was sent before, nobody knows when."""
 
 T = TypeVar("T")
 
@@ -76,14 +80,15 @@ class _Wish(Generic[T]):
 class Replay:
     """The file. Safe to use from any thread; close it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        """Open the file, or make it; `clock` tells when requests are sent.
 
         Raises:
             NewerDatabase: a newer Overnight has written it.
             DatabaseBroken: it cannot be used.
         """
         self._path = path
+        self._now_us = (clock or SystemClock()).now_us
         self._turn = threading.Lock()
         self._queue = threading.Lock()
         self._wishes: list[_Wish[Any]] = []  # Any: each has its own result
@@ -126,6 +131,19 @@ class Replay:
             except sqlite3.Error as error:
                 raise self._broken(error) from error
 
+    def sent_between(self, begin_us: int, end_us: int) -> Amount:
+        """Return what the requests of a span of time have cost; those without an answer, the most they could."""
+        query = (
+            "SELECT coalesce(sum(coalesce(used_tokens, held_tokens)), 0),"
+            " coalesce(sum(coalesce(used_nano_usd, held_nano_usd)), 0) FROM calls WHERE sent_us >= ? AND sent_us < ?"
+        )
+        with self._turn:
+            try:
+                tokens, nano_usd = self._connection.execute(query, (begin_us, end_us)).fetchone()
+            except sqlite3.Error as error:
+                raise self._broken(error) from error
+        return Amount(tokens=tokens, nano_usd=nano_usd)
+
     def begin(self, key: str, most: Amount, budget: Budget) -> Call:
         """Write down that a request is sent, and what it costs at the most.
 
@@ -136,8 +154,8 @@ class Replay:
         def work(connection: sqlite3.Connection) -> Call:
             _keep(connection, _purse(connection).reserve(most, budget))
             made = connection.execute(
-                "INSERT INTO calls (key, state, held_tokens, held_nano_usd) VALUES (?, 'sent', ?, ?)",
-                (key, most.tokens, most.nano_usd),
+                "INSERT INTO calls (key, state, held_tokens, held_nano_usd, sent_us) VALUES (?, 'sent', ?, ?, ?)",
+                (key, most.tokens, most.nano_usd, self._now_us()),
             )
             assert made.lastrowid is not None, "a row was written"
             return Call(call_id=made.lastrowid, key=key, most=most)
@@ -181,7 +199,9 @@ class Replay:
         if version == 0:
             for statement in _TABLES.split(";"):
                 self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif version == 1:
+            self._connection.execute(_SINCE_1)
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
         self._connection.execute("COMMIT")
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:

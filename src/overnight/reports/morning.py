@@ -62,9 +62,27 @@ def cost_lines(cost: Json) -> list[tuple[str, str]]:
     return [
         ("processor", hours(cost["cpu_s"], cost["cpu_runs"])),
         ("GPU", hours(cost["gpu_s"], cost["gpu_runs"])),
-        ("energy", NOT_MEASURED if cost["energy_kwh"] is None else f"{cost['energy_kwh']:.2f} kWh"),
+        ("energy", _energy(cost["energy_kwh"], cost["energy_s"])),
         ("machines and agents that were paid for", money),
+        ("language models", _language_models(cost)),
     ]
+
+
+def _language_models(cost: Json) -> str:
+    """Return what was asked of them; a request without an answer counts as the most that it could cost."""
+    tokens, usd = cost["llm_tokens"], cost["llm_usd"]
+    unread = "".join(f"; {file} cannot be read" for file in cost["llm_unread"])
+    if tokens is None:
+        return f"{NOT_MEASURED}{unread}" if unread else "none was ever asked"
+    price = f"{usd:.2f} USD" if usd or not tokens else "of no price that anybody has set"
+    return f"{tokens:,} tokens, {price}{unread}"
+
+
+def _energy(kwh: float | None, seconds: float | None) -> str:
+    """Return what processors, their memory and GPUs have used, whoever has worked on them."""
+    if kwh is None or seconds is None:
+        return f"{NOT_MEASURED} (`overnight doctor` says why)"
+    return f"{kwh:.3g} kWh of the whole machine, measured for {seconds / 3600:.1f} h"
 
 
 def planned_lines(facts: Json) -> list[str]:

@@ -13,7 +13,10 @@ from overnight.base.errors import one_line
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """One GPU. `process_bytes` tells what processes hold, by pid; None where the driver does not tell."""
+    """One GPU. `process_bytes` tells what processes hold, by pid; None where the driver does not tell.
+
+    `energy_j` is what it has used since its driver was loaded; None where it does not tell.
+    """
 
     uuid: str
     name: str
@@ -21,6 +24,7 @@ class Device:
     used_bytes: int
     busy_percent: float | None
     process_bytes: Mapping[int, int | None] = field(default_factory=dict)
+    energy_j: float | None = None
 
     def held_bytes(self, pids: Iterable[int]) -> int | None:
         """Return what these processes hold; None where the driver tells it of none of them, or not of all."""
@@ -76,14 +80,18 @@ class GpuProbe:
         nvml = self._nvml
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         busy: float | None = None
+        energy_j: float | None = None
         with suppress(nvml.NVMLError):  # not every device tells
             busy = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        with suppress(nvml.NVMLError):  # from the generation Volta on, in millijoules
+            energy_j = nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
         return Device(
             uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
             name=_text(nvml.nvmlDeviceGetName(handle)),
             total_bytes=int(memory.total),
             used_bytes=int(memory.used),
             busy_percent=busy,
+            energy_j=energy_j,
             process_bytes=self._processes(handle),
         )
 
