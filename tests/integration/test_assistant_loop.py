@@ -10,13 +10,16 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -235,10 +238,26 @@ class Loop:
 
 
 @pytest.fixture
-def loop(tmp_path, monkeypatch):
+def small_disk(tmp_path, request):
+    """A file system of 60 MB below the project of the test that fills it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if "disk" not in getattr(request.node, "callspec", SimpleNamespace(params={})).params.values():
+        yield folder
+        return
+    words = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)]
+    mounted = subprocess.run(words, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be made here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def loop(tmp_path, monkeypatch, small_disk):
     for name in ("ASSISTANT_PORT", "GENERATOR_PORT", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, "")
-    made = Loop(tmp_path / "assistant", tmp_path / "state")
+    made = Loop(small_disk / "assistant", tmp_path / "state")
     yield made
     made.end()
     for line in made.story:
@@ -419,6 +438,19 @@ def kill_all(loop):
     kill_daemon(loop)
 
 
+def fill_disk(loop):
+    """Leave no byte free until the daemon says so, and make room again."""
+    ballast = loop.folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(65536))
+    try:
+        wait_for(lambda: "disk" in loop.daemon.causes())
+        loop.say(f"the disk is full: {loop.daemon.health()['problems'][0]['text']}")
+    finally:
+        ballast.unlink()
+
+
 KILLS = {"daemon": kill_daemon, "trainer": kill_trainer, "assistant": kill_assistant, "generator": kill_generator}
 POINTS = [
     *((phase, who) for phase in ("waiting", "training", "yielded", "rolling out") for who in ("daemon", "assistant")),
@@ -426,6 +458,7 @@ POINTS = [
     ("training", "generator"),
     ("training", "all"),
     ("rolling out", "all"),
+    *((phase, "disk") for phase in ("waiting", "training", "rolling out")),
 ]
 SHORT = [("training", "daemon"), ("rolling out", "assistant")]
 
@@ -434,12 +467,12 @@ SHORT = [("training", "daemon"), ("rolling out", "assistant")]
 def test_assistant_loop_goes_on_after_a_kill(loop, phase, who, long_form):
     if not long_form and (phase, who) not in SHORT:
         pytest.skip("one of two kills; `make chaos` tries them all")
-    kills = {**KILLS, "all": kill_all}[who]
+    kills = {**KILLS, "all": kill_all, "disk": fill_disk}[who]
 
     def at(point):
         if point == phase:
             kills(loop)
-            loop.say(f"{who} was killed while it was {phase}")
+            loop.say(f"{who} was {'full' if who == 'disk' else 'killed'} while it was {phase}")
 
     start(loop)
     post(loop.generator, "/load", {"mb": 700})
