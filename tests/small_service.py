@@ -1,6 +1,7 @@
 """A small server that a project may have as a service, and that does wrong what it is told to.
 
-small_service.py PORT [--ignore-term] [--daemonise] [--shout]; asked: /health, /say/STATUS, /hang, /grow, /exit/CODE.
+small_service.py PORT [--ignore-term] [--daemonise] [--shout]
+It is asked: /health, /say/STATUS, /hang, /grow, /mend, /exit/CODE.
 """
 
 import json
@@ -10,24 +11,27 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-status, held = {"status": "ok"}, []
-hanging = threading.Event()
+status, held = {"status": "ok", "looks": 0}, []
+hanging, mended = threading.Event(), threading.Event()
 
 
 class Answers(BaseHTTPRequestHandler):
     def do_GET(self):
+        status["looks"] += self.path == "/health"
         if self.path == "/hang":
             hanging.set()
         elif self.path == "/health" and hanging.is_set():
             threading.Event().wait(60)
         elif self.path.startswith("/say/"):
             status["status"] = self.path.removeprefix("/say/")
+        elif self.path == "/mend":
+            mended.set()
         elif self.path == "/grow":
             held.append(bytearray(os.urandom(1000) * 200_000))
         elif self.path.startswith("/exit/"):
             os._exit(int(self.path.removeprefix("/exit/")))
         body = json.dumps({**status, "pid": os.getpid(), "url": os.environ.get("OVERNIGHT_URL")}).encode()
-        code = 500 if self.path == "/link/broken" else 200
+        code = 500 if self.path == "/link/broken" and not mended.is_set() else 200
         self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

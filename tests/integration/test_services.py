@@ -8,16 +8,22 @@ import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
+from test_rollouts import Clock
 
 from daemons import Daemon, wait_for
+from overnight.app import daemon
+from overnight.app.project import Project
 from overnight.app.services import last_told, left
+from overnight.app.signals import Stop
 from overnight.base.clock import SystemClock
 from overnight.base.resource_settings import HealthSettings, ServiceSettings
 from overnight.processes.table import look, pids_below, started_of
+from overnight.server.serving import serve
 from overnight.supervisor import minder
 from overnight.supervisor.record import Record
 from overnight.supervisor.startup import Mode
@@ -126,6 +132,21 @@ class TestUpAndDown:
         ]
         assert order == ["web", "db"]
         assert "no daemon looks after them" in project.ok("ps")
+
+    def test_a_link_that_fails_is_tried_again_until_it_works(self, project, port, monkeypatch):
+        monkeypatch.setattr("overnight.supervisor.watch.LINKS_EVERY_S", 0.2)
+        project.write(table("web", port, more=f'links = {{ db = "http://127.0.0.1:{port}/link/broken" }}\n'))
+        stop = Stop()
+        with Project.open(project.folder) as opened:
+            living = Thread(target=daemon.Daemon(opened).run, args=(stop, serve))
+            living.start()
+            wait_for(lambda: (project.state / "services.json").exists() and services(project)["mode"] == "degraded")
+            assert "answered 500" in services(project)["links"][0]["problem"]
+            ask(port, "/mend")
+            wait_for(lambda: services(project)["mode"] == "full")
+            assert services(project)["links"][0]["ok"]
+            stop.ask()
+            living.join()
 
     def test_what_works_already_is_adopted_and_left_alone(self, project, port):
         command = [sys.executable, str(PROGRAM), str(port)]
@@ -270,8 +291,9 @@ class TestFaults:
         project.write(table("web", port, more="max_memory_gb = 0.3\n"))
         project.up()
         before = pid_at(port)
-        ask(port, "/grow")
-        ask(port, "/grow")
+        with suppress(OSError):  # it may be ended before it has answered
+            ask(port, "/grow")
+            ask(port, "/grow")
         up_again(project, before, port)
         assert "of memory, max_memory_gb is 0.3" in project.log()
 
@@ -319,6 +341,25 @@ class TestFaults:
         ask(port, "/say/bad")
         project.up()
         assert gone(pid) and pid_at(port) != pid
+
+    def test_a_clock_that_jumps_starts_nothing_anew_and_one_that_dies_then_is_still_started_again(self, project, port):
+        project.write(table("web", port, more="max_memory_gb = 1.0\n"))
+        clock, stop = Clock(), Stop()
+        with Project.open(project.folder, clock=clock) as opened:
+            living = Thread(target=daemon.Daemon(opened).run, args=(stop, serve))
+            living.start()
+            wait_for(lambda: _answers(port) and one(project)["status"] == "up")
+            before = pid_at(port)
+            for seconds in (86_400.0, -2 * 86_400.0):
+                clock.ahead_us += round(seconds * 1e6)
+                looked = ask(port)["looks"]
+                wait_for(lambda before=looked: ask(port)["looks"] > before + 5)
+                assert pid_at(port) == before and one(project)["restarts"] == 0
+            os.kill(before, signal.SIGKILL)
+            up_again(project, before, port)
+            assert one(project)["restarts"] == 1
+            stop.ask()
+            living.join()
 
     def test_on_a_full_disk_nothing_is_started_that_could_not_be_found_again(self, project, port):
         project.write(table("web", port))

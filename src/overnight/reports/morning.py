@@ -81,7 +81,7 @@ def _language_models(cost: Json) -> str:
 def _energy(kwh: float | None, seconds: float | None) -> str:
     """Return what processors, their memory and GPUs have used, whoever has worked on them."""
     if kwh is None or seconds is None:
-        return f"{NOT_MEASURED} (`overnight doctor` says why)"
+        return f"{NOT_MEASURED}; overnight doctor says why"
     return f"{kwh:.3g} kWh of the whole machine, measured for {seconds / 3600:.1f} h"
 
 

@@ -53,7 +53,7 @@ def _chart(name: str, values: Sequence[float | None], days: Sequence[str]) -> st
         for place, value in enumerate(values)
         if value is not None
     )
-    newest = "not measured" if not known else f"{known[-1]:.3g} last, {max(known):.3g} at the most"
+    newest = "not measured" if not known else f"newest {known[-1]:.3g}, highest {max(known):.3g}"
     axis = (
         f'<text x="{_EDGE}" y="{_HEIGHT - 3}" font-size="10" fill="#5b6b7a">{days[0]}</text>'
         f'<text x="{_WIDTH - _EDGE}" y="{_HEIGHT - 3}" font-size="10" fill="#5b6b7a" text-anchor="end">'

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from overnight.supervisor.startup import Mode, mode_of, turn_of
 LOOK_EVERY_S = 0.1
 _STARTING_EVERY_S = 0.25
 _MEMORY_EVERY_S = 2.0
+LINKS_EVERY_S = 30.0
+"""Between two trials of links of which one was not reached: a model may serve by now."""
 _AT_ONCE = 16
 STATUS_FILE = "services.json"
 LOGS = Path("logs") / "services"
@@ -59,10 +61,23 @@ class _Service:
 
 @dataclass(kw_only=True)
 class _Links:
-    """What services need of others, tried once all is up."""
+    """What services need of others: tried once all is up, and again while something is not reached."""
 
-    tried: list[Link] = field(default_factory=list)
+    tried: list[Link] | None = None
     future: "Future[list[Link]] | None" = None
+    next_at_s: float = 0.0
+
+    def look(self, begin: "Callable[[], Future[list[Link]]]", now_s: float) -> None:
+        """Take what came of it, or begin to try where it is time."""
+        if self.future is not None and self.future.done():
+            self.tried, self.future, self.next_at_s = self.future.result(), None, now_s + LINKS_EVERY_S
+        if self.future is None and now_s >= self.next_at_s and (self.tried is None or not self.reached):
+            self.future = begin()
+
+    @property
+    def reached(self) -> bool:
+        """Whether all of them were reached when they were tried last."""
+        return all(link.ok for link in self.tried or ())
 
 
 class Supervisor:
@@ -114,28 +129,19 @@ class Supervisor:
         mode = mode_of(wanted, states)
         if mode not in (Mode.FULL, Mode.DEGRADED):
             return mode
-        if not self._linked():
-            return Mode.STARTING
-        return Mode.DEGRADED if self._unreached else mode
-
-    def _linked(self) -> bool:
-        """Tell whether what services need of others was tried; begin with it where it is time."""
         with self._lock:
-            if self._links.future is None:
-                wanted = {
-                    name: one.links
-                    for name, one in self._settings.items()
-                    if one.links and self._services[name].state.status is Status.UP
-                }
-                self._links.future = self._pool.submit(tried, wanted)
-            if not self._links.future.done():
-                return False
-            self._links.tried = self._links.future.result()
-        return True
+            self._links.look(self._try_links, self._clock.monotonic())
+            if self._links.tried is None:
+                return Mode.STARTING
+            return mode if self._links.reached else Mode.DEGRADED
 
-    @property
-    def _unreached(self) -> bool:
-        return any(not link.ok for link in self._links.tried)
+    def _try_links(self) -> "Future[list[Link]]":
+        wanted = {
+            name: one.links
+            for name, one in self._settings.items()
+            if one.links and self._services[name].state.status is Status.UP
+        }
+        return self._pool.submit(tried, wanted)
 
     def status(self) -> dict[str, Any]:  # Any: JSON
         """Return how all of them stand: `mode`, `services` by name, and `links`, once they were tried."""
@@ -156,7 +162,7 @@ class Supervisor:
                 }
                 for name, one in self._services.items()
             }
-            links = [vars(link) for link in self._links.tried]
+            links = [vars(link) for link in self._links.tried or ()]
         return {"mode": str(mode), "services": services, "links": links}
 
     def given_up(self) -> dict[str, str]:
