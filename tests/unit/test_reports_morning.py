@@ -108,6 +108,6 @@ def test_the_page_is_one_file_without_scripts_or_addresses_and_shows_the_same():
     page = morning_page(FULL)
     assert "<script" not in page and "http" not in page and "films &lt;b&gt;" in page and "no gain &lt;script" in page
     assert page.count("<svg") == 2 and page.count("<rect") == 31
-    assert "overnight restart web" in page and "2026-11-01" in page and "0.9 last" in page
+    assert "overnight restart web" in page and "2026-11-01" in page and "newest 0.9" in page
     assert re.search(r"<title>2026-11-30: 29</title>", page)
     assert morning_page(QUIET).count("<rect") == 30
