@@ -167,7 +167,8 @@ def test_missed_instants_are_told(project, inbox, clock):
 
 def test_many_failures_in_an_hour_are_told(project, inbox):
     watch = Watch(project)
-    watch.notifier.tell([{"event": "completed", "run": 0}] * 5 + [{"event": "failed", "run": 0}] * 5)
+    ended = [{"event": event, "run": 0, "task": "t"} for event in ["completed"] * 5 + ["failed"] * 5]
+    watch.notifier.tell(ended)
     watch.look()
     [message] = wait_for(lambda: inbox.taken)
     assert "5 of 10 runs" in message["message"]
@@ -215,3 +216,31 @@ def test_without_the_extra_it_is_one_line(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(MissingExtra, match=r"pip install 'overnight\[notify\]'"):
         Notifier(project)
+
+
+def test_a_run_that_took_longer_than_it_should_and_a_day_with_too_little_are_told(tmp_path, inbox, clock):
+    def work(ctx, seconds):
+        clock.advance(seconds)
+        ctx.count("videos")
+
+    toml = f'[notify]\nurls = ["{inbox.url}"]\n[targets.videos]\nday = [2]\n'
+    with open_project(tmp_path, toml, clock) as project:
+        watch = Watch(project)
+        project.add_task(Task(task_id="make", action=work, executor="thread", target_s=60.0))
+        for seconds in (30, 90):
+            run_id = project.submit("make", {"seconds": seconds})
+            with project.running():
+                project.wait(run_id)
+        watch.look()
+        wait_for(lambda: len(inbox.taken) == 1)
+        assert "make is slower than it should be" in inbox.taken[0]["title"]
+        assert f"run {run_id} took 90 s; target_s is 60" in inbox.taken[0]["message"]
+        for _ in range(2):
+            clock.advance(86_400)
+            for _ in range(2):
+                watch.look()
+                clock.advance(3601)
+        wait_for(lambda: len(inbox.taken) == 2)
+        assert "too few videos" in inbox.taken[1]["title"] and ": 0 of 2" in inbox.taken[1]["message"]
+        watch.notifier.close()
+        assert len(inbox.taken) == 2, "a day that is over is told once"

@@ -12,9 +12,11 @@ from overnight.reports.alerts import (
     Failure,
     MissedTick,
     Rules,
+    Slow,
     alerts,
     not_told_lately,
 )
+from overnight.reports.targets import Produced
 from overnight.reports.vitals import Problem
 
 NOW = 1_800_000_000 * US
@@ -79,3 +81,26 @@ def test_a_cause_is_told_once_an_hour():
     found = [Alert(cause=cause, title="", text="") for cause in ("new", "lately", "long ago", "clock was ahead")]
     told = {"lately": NOW - EVERY_US + 1, "long ago": NOW - EVERY_US, "clock was ahead": NOW + US}
     assert [alert.cause for alert in not_told_lately(found, told, NOW)] == ["new", "long ago", "clock was ahead"]
+
+
+def slow(run_id, took_s, task_id="t"):
+    return Slow(run_id=run_id, task_id=task_id, took_s=took_s, target_s=60.0)
+
+
+def test_runs_that_take_longer_than_they_should_are_one_alert_of_the_longest():
+    facts = Facts(now_us=NOW, slow=[slow(1, 61.0), slow(2, 90.0), slow(3, 70.0), slow(4, 100.0, "other")])
+    found = alerts(facts, Rules())
+    assert [alert.cause for alert in found] == ["slow:t", "slow:other"]
+    assert "3 runs, 2 the longest: took 90 s; target_s is 60" in found[0].text
+    assert found[1].text.startswith("run 4 took 100 s") and not found[0].once
+    assert causes(facts, targets=False) == []
+
+
+def test_too_little_is_told_once_when_the_time_is_over():
+    def of(count, over=True):
+        return Produced(name="videos", period="day", label="2026-11-27", count=count, levels=(3, 6), over=over)
+
+    [alert] = alerts(Facts(now_us=NOW, produced=[of(2)]), Rules())
+    assert alert.cause == "target:videos:2026-11-27" and "videos 2026-11-27: 2 of 3 / 6" in alert.text
+    assert causes(Facts(now_us=NOW, produced=[of(3)])) == causes(Facts(now_us=NOW, produced=[of(0, False)])) == []
+    assert not_told_lately([alert], {alert.cause: NOW - 30 * EVERY_US}, NOW) == []

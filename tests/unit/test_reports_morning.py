@@ -27,6 +27,7 @@ QUIET = {
     "better": [],
     "refused": [],
     "needs": [],
+    "targets": [],
     "cost": COST,
     "planned": [],
     "next": [],
@@ -50,6 +51,7 @@ FULL = {
         "llm_tokens": 12_345,
         "llm_usd": 0.5,
     },
+    "targets": ["videos today: 2 of 3 / 6 / 12"],
     "planned": [{"at": "2026-11-28T03:00:00.000+00:00", "task": "nightly"}],
     "next": [{"model": "nlu", "why": "12 unused experiences, 100 are needed"}],
     "trends": {"runs completed": [float(day) for day in range(30)], "share of right answers": [None] * 29 + [0.9]},
@@ -76,6 +78,7 @@ def test_a_full_day_says_what_a_person_wants_to_know():
         "energy: 0.25 kWh of the whole machine, measured for 23.8 h",
         "language models: 12,345 tokens, 0.50 USD",
         "1.50 USD",
+        "videos today: 2 of 3 / 6 / 12",
     ):
         assert said in text, said
     assert all(len(line) <= 110 for line in text.splitlines())

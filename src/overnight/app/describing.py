@@ -108,6 +108,7 @@ def entry_json(entry: Entry, pause: Pause | None) -> dict[str, Any]:  # Any: JSO
         "flow": task.flow,
         "max_retries": task.max_retries,
         "timeout_s": entry.timeout_s,
+        "target_s": task.target_s,
         "max_concurrent": task.max_concurrent,
         "overlap": task.overlap,
         "catch_up": task.catch_up,

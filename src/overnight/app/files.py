@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from overnight.app import schedule
+from overnight.app import schedule, targets
 from overnight.app.experiences import held
 from overnight.app.machine_use import MachineUse
 from overnight.app.project import Project
@@ -21,6 +21,7 @@ from overnight.engine.recovery import this_host
 from overnight.engine.store import worked_on
 from overnight.engine.tables import vitals as history
 from overnight.registry import store as registry
+from overnight.reports.targets import Produced
 from overnight.reports.vitals import (
     MOST_FIRINGS,
     Doings,
@@ -62,6 +63,7 @@ class StatusFiles:
         self.models = Models()
         self.queue = Standing()
         self.doings = Doings()
+        self.produced: list[Produced] = []
 
     def look_if_needed(self) -> None:
         """Ask the database where something has happened here, or nobody has asked for a while."""
@@ -84,6 +86,7 @@ class StatusFiles:
             deployed=deployed,
             experiences=sum(one.unused for one in held(project)),
         )
+        self.produced = targets.standing(project)
         events = project.database.measures.events
         self.doings = Doings(
             active=[_active(run) for run in active],

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from overnight.app import schedule
+from overnight.app import schedule, targets
 from overnight.app.loop_status import loop_status
 from overnight.app.notifying import post_of
 from overnight.app.services import last_told
@@ -33,6 +33,7 @@ from overnight.registry.tables import deployments as rollouts
 from overnight.registry.tables import versions
 from overnight.reports.morning import lines
 from overnight.reports.morning_page import morning_page
+from overnight.reports.targets import target_line
 from overnight.resources.used import between
 
 Json = dict[str, Any]
@@ -63,6 +64,7 @@ def facts_of(project: Workplace, end_us: int) -> Json:
             "better": [],
             "refused": [],
             "needs": _needs(project, connection, begin_us, end_us),
+            "targets": [target_line(one) for one in targets.standing(project)],
             "cost": {**_cost(connection, begin_us, end_us), **_language_models(project.state_dir, begin_us, end_us)},
             **_trends(connection, end_us),
         }

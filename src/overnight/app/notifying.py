@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from overnight.app import targets
 from overnight.app.journal import logfmt
 from overnight.app.workplace import Workplace
 from overnight.base.config import Config
@@ -18,17 +19,18 @@ from overnight.base.instants import US, iso
 from overnight.base.settings import environment
 from overnight.db.writer import Tx
 from overnight.engine import gaps, store
-from overnight.engine.model import Standing
+from overnight.engine.model import Run, Standing
 from overnight.engine.tables import alerts as told_alerts
 from overnight.engine.ticks import Missed
 from overnight.reports.alerts import (
-    EVERY_US,
     Alert,
     Facts,
     Failure,
     MissedTick,
     Rules,
+    Slow,
     alerts,
+    holds_back,
     not_told_lately,
 )
 from overnight.reports.vitals import Vitals as Signs
@@ -98,6 +100,7 @@ class Notifier:
         self._project = project
         self._post = post_of(project.config)
         self._failed: deque[int] = deque(maxlen=MOST_LOOKED_AT)
+        self._completed: deque[int] = deque(maxlen=MOST_LOOKED_AT)
         self._ended: deque[tuple[int, bool]] = deque(maxlen=100_000)
         self._seen_us = project.clock.now_us()
         self._outbox: queue.SimpleQueue[Alert | None] = queue.SimpleQueue()
@@ -121,11 +124,14 @@ class Notifier:
                 self._ended.append((now_us, event["event"] == "failed"))
             if event["event"] == "failed":
                 self._failed.append(event["run"])
+            elif event["event"] == "completed" and self._target_s(event["task"]) is not None:
+                self._completed.append(event["run"])
 
     def look(self, signs: Signs, standing: Standing) -> None:
         """Send what is worth telling and was not told within the last hour."""
         if self._post is None:
             self._failed.clear()
+            self._completed.clear()
             return
         again = [self._unsent.popleft() for _ in range(len(self._unsent))]
         found = [*again, *alerts(self._facts(signs, standing), self._rules())]
@@ -152,16 +158,19 @@ class Notifier:
             missed=notify.missed,
             failure_rate=notify.failure_rate,
             queue_age_s=notify.queue_age_s,
+            targets=notify.targets,
         )
 
     def _facts(self, signs: Signs, standing: Standing) -> Facts:
         since_us, self._seen_us = self._seen_us, signs.at_us
         failed = [self._failed.popleft() for _ in range(len(self._failed))]
+        completed = [self._completed.popleft() for _ in range(len(self._completed))]
         while self._ended and self._ended[0][0] < signs.at_us - HOUR_US:
             self._ended.popleft()
         ended = list(self._ended)
         with self._project.database.read() as connection:
             runs = store.by_ids(connection, failed)
+            done = store.by_ids(connection, completed)
             missed = gaps.spans(connection, since_us=since_us, limit=MOST_LOOKED_AT)
         return Facts(
             now_us=signs.at_us,
@@ -178,7 +187,19 @@ class Notifier:
             failed_last_hour=sum(failed for _, failed in ended),
             queue=standing,
             problems=problems(signs),
+            slow=[slow for run in done.values() if (slow := self._slow(run)) is not None],
+            produced=targets.standing(self._project),
         )
+
+    def _target_s(self, task_id: str) -> float | None:
+        entry = self._project.book.find(task_id)
+        return None if entry is None else entry.task.target_s
+
+    def _slow(self, run: Run) -> Slow | None:
+        target_s, took_s = self._target_s(run.task_id), (run.active_us + run.earlier_us) / US
+        if target_s is None or took_s <= target_s:
+            return None
+        return Slow(run_id=run.run_id, task_id=run.task_id, took_s=took_s, target_s=target_s)
 
     def _send_all(self) -> None:
         while (alert := self._outbox.get()) is not None:
@@ -208,7 +229,7 @@ class Notifier:
             tx.dialect.serialize(tx.connection, ALERTING)
             query = sa.select(told_alerts.c.told_us).where(told_alerts.c.cause == alert.cause)
             told_us = tx.connection.execute(query).scalar()
-            if told_us is not None and 0 <= tx.now_us - told_us < EVERY_US:
+            if told_us is not None and holds_back(alert, told_us, tx.now_us):
                 return False
             tx.connection.execute(sa.delete(told_alerts).where(told_alerts.c.cause == alert.cause))
             row = {"cause": alert.cause, "told_us": tx.now_us, "text": alert.text}

@@ -152,6 +152,7 @@ def task_from(name: str, settings: TaskSettings, timezone: str) -> Task:
         after=settings.after,
         max_retries=settings.max_retries,
         timeout_s=settings.timeout_s,
+        target_s=settings.target_s,
         needs=Needs(
             cpus=settings.needs.cpus,
             memory_gb=settings.needs.memory_gb,

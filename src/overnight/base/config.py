@@ -24,6 +24,7 @@ from overnight.base.resource_settings import ResourceSettings, ServiceSettings
 from overnight.base.service_settings import LogSettings, NotifySettings, ServerSettings, TelemetrySettings
 from overnight.base.serving_settings import AbTestSettings, ServedSettings
 from overnight.base.table import Table
+from overnight.base.target_settings import TargetSettings
 from overnight.base.training_settings import ExperiencesSettings, TrainingSettings
 
 DEFAULT = "default"
@@ -179,6 +180,9 @@ class Settings(Table):
 
     tasks: Mapping[str, TaskSettings] = field(default_factory=dict)
     """Definitions of work, by task id."""
+
+    targets: Mapping[str, TargetSettings] = field(default_factory=dict)
+    """How much tasks are to produce, by the name under which they count it."""
 
     data: DataSettings = field(default_factory=DataSettings)
     """How records are harvested."""

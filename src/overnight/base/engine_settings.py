@@ -126,6 +126,9 @@ class TaskSettings(Table):
     timeout_s: Annotated[float, Gt(0)] | None = None
     """Seconds after which a run is stopped; without it, the default for this kind of action."""
 
+    target_s: Annotated[float, Gt(0)] | None = None
+    """Seconds that a run should take; one that completes later is told by `[notify]`."""
+
     needs: NeedsSettings = field(default_factory=NeedsSettings)
     """What a run reserves."""
 

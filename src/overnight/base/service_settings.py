@@ -77,6 +77,10 @@ class NotifySettings(Table):
     queue_age_s: Annotated[float, Gt(0)] | None = 3600.0
     """Seconds that a ready run may wait for its start before that is told."""
 
+    targets: bool = True
+    """Whether runs that took longer than their task's `target_s` are told, and days, months and years that were over
+    with less than the least of `[targets.NAME]`."""
+
     stats: StatsSettings = field(default_factory=StatsSettings)
     """How the fleet does, told regularly."""
 

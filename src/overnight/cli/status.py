@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from overnight.app import launch, schedule
+from overnight.app import launch, schedule, targets
 from overnight.app.project import Project
 from overnight.base.errors import ConfigError
 from overnight.base.instants import US, from_datetime, iso
@@ -16,6 +16,7 @@ from overnight.cli.describe import figures, how_many, missed_json
 from overnight.cli.printing import STYLES, short_moment, span
 from overnight.engine import counters, gaps, pausing, store
 from overnight.engine.overview import first_ready, standing
+from overnight.reports.targets import Produced, target_line
 
 Json = dict[str, Any]  # Any: JSON
 ASK_S = 3.0
@@ -51,6 +52,7 @@ def look(project: Project) -> Json:
         "missed": [{"task_id": one.task_id, **missed_json(one), "meaning": one.reason.meaning} for one in missed],
         "next": [{"at": iso(at_us), "task_id": task_id} for at_us, task_id in coming[:NEXT]],
         "counted": counted,
+        "targets": [vars(one) for one in targets.standing(project)],
         "timezone": project.config.project.timezone,
     }
 
@@ -143,6 +145,9 @@ def lines(found: Json, zone: tzinfo) -> Iterator[live.Line]:
         yield f"{'next' if not place else '':<11}{_at(one['at'], zone)}  {one['task_id']}", None
     for place, (name, value) in enumerate(found["counted"].items()):
         yield f"{'counted' if not place else '':<11}{name} {value:g}", None
+    produced = [Produced(**one) for one in found["targets"]]
+    for place, one in enumerate([one for one in produced if one.short or not one.over]):
+        yield f"{'targets' if not place else '':<11}{target_line(one)}", "yellow" if one.short else None
 
 
 def _daemon(found: Json) -> Iterator[live.Line]:

@@ -1,6 +1,6 @@
 """What tasks count (`ctx.count`): sums by name and civil day, added in the transaction in which the run completes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from overnight.base.instants import to_datetime
 from overnight.db.writer import Tx
-from overnight.engine.tables import counters
+from overnight.engine.tables import counters, runs
 
 
 def day_of(now_us: int, timezone: str) -> date:
@@ -43,6 +43,22 @@ def figures(connection: sa.Connection, now_us: int, timezone: str) -> dict[str, 
         found[f"{name}_today"] = _plain(now)
         found[f"{name}_total"] = _plain(total)
     return found
+
+
+def by_day(connection: sa.Connection, names: Sequence[str], first_day: str) -> list[tuple[str, str, float]]:
+    """Return name, day (ISO 8601) and sum of what was counted from a day on."""
+    query = sa.select(counters.c.name, counters.c.day, counters.c.value).where(
+        counters.c.name.in_(names), counters.c.day >= first_day
+    )
+    return [(name, day, float(value)) for name, day, value in connection.execute(query)]
+
+
+def begun(connection: sa.Connection, now_us: int, timezone: str) -> date:
+    """Return the day since when the project has worked: of its oldest run, or of its first count; else today."""
+    first_us = connection.execute(sa.select(sa.func.min(runs.c.created_us))).scalar()
+    counted = connection.execute(sa.select(sa.func.min(counters.c.day))).scalar()
+    day = day_of(now_us if first_us is None else first_us, timezone)
+    return day if counted is None else min(day, date.fromisoformat(counted))
 
 
 def _plain(number: float) -> float:

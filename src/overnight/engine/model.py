@@ -171,7 +171,8 @@ class Task:
 
     `action` is a function, "module:function", or a command line as a tuple of words. A function whose first parameter
     is named `flow` is a durable flow; for one that is named by text, say `flow=True`. `timezone` is that of
-    `schedule`, and of `once` where it has no offset. `max_concurrent` None means no limit. `timeout_s` and `executor`
+    `schedule`, and of `once` where it has no offset. `max_concurrent` None means no limit. `target_s` is
+    how long a run should take; who completes later is told as an alert. `timeout_s` and `executor`
     None mean the default for this kind of action. `retry` None means the project's setting.
 
     `overlap` says what a trigger does while an earlier run has not ended: "skip" the instant, "queue_one" (one run
@@ -203,6 +204,7 @@ class Task:
     after: tuple[str, ...] = ()
     max_retries: int = 3
     timeout_s: float | None = None
+    target_s: float | None = None
     needs: Needs = field(default_factory=Needs)
     max_concurrent: int | None = 1
     overlap: Overlap = Overlap.QUEUE_ONE
@@ -240,13 +242,13 @@ _CHOICES: tuple[tuple[str, type[StrEnum]], ...] = (
 _KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
     ((str,), "text", ("agent_name", "schedule", "every", "once", "timezone", "rate_limit", "strategy")),
     ((int,), "a whole number", ("max_retries", "max_concurrent", "keep_last")),
-    ((int, float), "a number of seconds", ("timeout_s", "catch_up_window_s", "jitter_s")),
+    ((int, float), "a number of seconds", ("timeout_s", "target_s", "catch_up_window_s", "jitter_s")),
     ((int, float), "a number of days", ("keep_days",)),
     ((bool,), "True or False", ("enabled", "flow", "pause_on_failure", "yields")),
     ((Backoff,), "Backoff(base_s=..., factor=..., cap_s=..., jitter=...)", ("retry",)),
 )
 _OPTIONAL = (
-    "agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "retry", "rate_limit",
+    "agent_name", "schedule", "every", "once", "max_concurrent", "timeout_s", "target_s", "retry", "rate_limit",
     "catch_up_window_s", "keep_days", "keep_last", "strategy",
 )  # fmt: skip
 _MOST = 2**31 - 1
@@ -296,8 +298,10 @@ def _check(task: Task) -> None:
 
 
 def _check_ranges(task: Task, where: str) -> None:
-    if task.timeout_s is not None and not 0 < task.timeout_s <= LONGEST_S:
-        raise InvalidTask(f"{where}: timeout_s: {task.timeout_s!r} is not a time (more than 0 s, at most 100 years)")
+    for name in ("timeout_s", "target_s"):
+        seconds = getattr(task, name)
+        if seconds is not None and not 0 < seconds <= LONGEST_S:
+            raise InvalidTask(f"{where}: {name}: {seconds!r} is not a time (more than 0 s, at most 100 years)")
     for name, lowest, highest, meant in _RANGES:
         value = getattr(task, name)
         if value is not None and not lowest <= value <= highest:

@@ -5,9 +5,11 @@ A cause is told once an hour, however often it comes up: who is told the same th
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from overnight.base.instants import US
 from overnight.engine.model import Standing
+from overnight.reports.targets import Produced, target_line
 from overnight.reports.vitals import Problem
 
 EVERY_US = 3600 * US
@@ -15,6 +17,7 @@ EVERY_US = 3600 * US
 FEWEST_ENDED = 10
 """Runs that must have ended in the last hour before a share of failures means anything."""
 MOST_NAMED = 5
+T = TypeVar("T", "Failure", "Slow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,17 @@ class Rules:
     missed: bool = True
     failure_rate: float | None = 0.5
     queue_age_s: float | None = 3600.0
+    targets: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow:
+    """A run that completed, but took longer than its task's `target_s`."""
+
+    run_id: int
+    task_id: str
+    took_s: float
+    target_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +70,21 @@ class Facts:
     failed_last_hour: int = 0
     queue: Standing = field(default_factory=Standing)
     problems: Sequence[Problem] = ()
+    slow: Sequence[Slow] = ()
+    produced: Sequence[Produced] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """Something to tell: what it is about (once an hour), a title, what happened and what to do."""
+    """Something to tell: what it is about, a title, what happened and what to do.
+
+    A cause is told once an hour; one that is told `once` never again.
+    """
 
     cause: str
     title: str
     text: str
+    once: bool = False
 
 
 def alerts(facts: Facts, rules: Rules) -> list[Alert]:
@@ -82,6 +102,9 @@ def _all(facts: Facts, rules: Rules) -> Iterable[Alert]:
         yield from _failures(facts.failures)
     if rules.missed:
         yield from map(_missed, facts.missed)
+    if rules.targets:
+        yield from _too_slow(facts.slow)
+        yield from (_too_few(one) for one in facts.produced if one.short)
     if rules.failure_rate is not None and facts.ended_last_hour >= FEWEST_ENDED:
         share = facts.failed_last_hour / facts.ended_last_hour
         if share >= rules.failure_rate:
@@ -95,16 +118,40 @@ def _all(facts: Facts, rules: Rules) -> Iterable[Alert]:
         yield Alert(cause="queue age", title="the queue is behind", text=f"{text}. {advice}")
 
 
+def by_task(those: Iterable[T]) -> dict[str, list[T]]:
+    """Return them by the task that they are of, in order."""
+    found: dict[str, list[T]] = {}
+    for one in those:
+        found.setdefault(one.task_id, []).append(one)
+    return found
+
+
 def _failures(failures: Sequence[Failure]) -> Iterable[Alert]:
-    by_task: dict[str, list[Failure]] = {}
-    for failure in failures:
-        by_task.setdefault(failure.task_id, []).append(failure)
-    for task_id, those in by_task.items():
+    for task_id, those in by_task(failures).items():
         last = those[-1]
         named = ", ".join(str(failure.run_id) for failure in those[-MOST_NAMED:])
         number = f"run {named}" if len(those) == 1 else f"{len(those)} runs ({named})"
         advice = f"`overnight runs show {last.run_id}` and `overnight runs logs {last.run_id}` tell more"
         yield Alert(cause=f"failed:{task_id}", title=f"{task_id} failed", text=f"{number}: {last.why}. {advice}")
+
+
+def _too_slow(slow: Sequence[Slow]) -> Iterable[Alert]:
+    for task_id, those in by_task(slow).items():
+        longest = max(those, key=lambda one: one.took_s)
+        number = f"run {longest.run_id}" if len(those) == 1 else f"{len(those)} runs, {longest.run_id} the longest:"
+        text = f"{number} took {longest.took_s:.0f} s; target_s is {longest.target_s:g}"
+        advice = f"`overnight runs show {longest.run_id}` tells more"
+        yield Alert(cause=f"slow:{task_id}", title=f"{task_id} is slower than it should be", text=f"{text}. {advice}")
+
+
+def _too_few(one: Produced) -> Alert:
+    advice = "`overnight runs list --state failed` and `overnight review list` show what may have held it up"
+    return Alert(
+        cause=f"target:{one.name}:{one.label}",
+        title=f"too few {one.name}",
+        text=f"{target_line(one)}. {advice}",
+        once=True,
+    )
 
 
 def _missed(missed: MissedTick) -> Alert:
@@ -118,4 +165,9 @@ def _missed(missed: MissedTick) -> Alert:
 
 def not_told_lately(found: Sequence[Alert], told_us: Mapping[str, int], now_us: int) -> list[Alert]:
     """Return the alerts whose cause was not told within the last hour; a clock that was set back counts as an hour."""
-    return [alert for alert in found if alert.cause not in told_us or not 0 <= now_us - told_us[alert.cause] < EVERY_US]
+    return [one for one in found if one.cause not in told_us or not holds_back(one, told_us[one.cause], now_us)]
+
+
+def holds_back(alert: Alert, told_us: int, now_us: int) -> bool:
+    """Tell whether it is not told again, when it was told at an instant."""
+    return alert.once or 0 <= now_us - told_us < EVERY_US

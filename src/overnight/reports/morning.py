@@ -21,6 +21,7 @@ def lines(facts: Json) -> list[str]:
         *_part("Got better", [f"{one['what']}: {one['why']}" for one in facts["better"]], "nothing was shown to be"),
         *_part("Refused or taken back", [f"{one['what']}: {one['why']}" for one in facts["refused"]], "nothing"),
         *_part("Ran", [ran_line(one) for one in facts["ran"]], "nothing"),
+        *(_part("Targets", facts["targets"], "none") if facts["targets"] else []),
         *_part("Cost", [f"{name}: {value}" for name, value in cost_lines(facts["cost"])], "nothing"),
         *_part("Planned", planned_lines(facts), "nothing"),
         "Last 30 days",

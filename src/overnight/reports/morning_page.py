@@ -23,6 +23,7 @@ def morning_page(facts: Json) -> str:
             "Refused or taken back", "", [f"<b>{one['what']}</b>: {one['why']}" for one in _safe(facts["refused"])]
         ),
         *_listed("Ran", "", [escape(ran_line(one)) for one in facts["ran"]]),
+        *(_listed("Targets", "", [escape(line) for line in facts["targets"]]) if facts["targets"] else []),
         "<h2>Cost</h2>",
         table(("", ""), [(escape(name), escape(value)) for name, value in cost_lines(facts["cost"])]),
         *_listed("Planned", "", [escape(line) for line in planned_lines(facts)]),

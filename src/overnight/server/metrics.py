@@ -47,6 +47,7 @@ class _Collector(Collector):
         for state in ("ready", "later", "waiting", "held", "active"):
             runs.add_metric([state], getattr(queue, state))
         yield runs
+        yield from self._counts()
         healthy = self._daemon.health()["status"] == "healthy"
         plain = {
             "overnight_healthy": ("1 while nothing is wrong.", float(healthy)),
@@ -60,6 +61,22 @@ class _Collector(Collector):
         for name, (text, value) in plain.items():
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=value)
+
+    def _counts(self) -> Iterator[Metric]:
+        files = self._daemon.files
+        counted = GaugeMetricFamily("overnight_counted", "What tasks have counted.", labels=["name"])
+        for name, value in files.doings.counted.items():
+            counted.add_metric([name], value)
+        yield counted
+        reached = GaugeMetricFamily("overnight_produced", "Of a target, until now.", labels=["name", "period"])
+        wanted = GaugeMetricFamily("overnight_target", "What is aimed at.", labels=["name", "period", "level"])
+        for one in files.produced:
+            if not one.over:
+                reached.add_metric([one.name, one.period], one.count)
+                for place, level in enumerate(one.levels):
+                    wanted.add_metric([one.name, one.period, str(place)], level)
+        yield reached
+        yield wanted
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
