@@ -5,9 +5,8 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from overnight.app.workplace import Workplace
 from overnight.base.config import Config
 from overnight.base.resource_settings import ServiceSettings
 from overnight.base.settings import environment
@@ -18,10 +17,13 @@ from overnight.supervisor.record import FOLDER, Record
 from overnight.supervisor.startup import Mode
 from overnight.supervisor.watch import STATUS_FILE, Supervisor
 
+if TYPE_CHECKING:
+    from overnight.app.workplace import Workplace
+
 _LOOK_S = 0.05
 
 
-def supervisor_of(project: Workplace, url: str, only: Sequence[str] | None) -> Supervisor:
+def supervisor_of(project: "Workplace", url: str, only: Sequence[str] | None) -> Supervisor:
     """Return who looks after the services; `url` is where the daemon answers, `only` those that begin (None: all).
 
     Those that one of `only` comes after begin too.
