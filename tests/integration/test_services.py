@@ -17,6 +17,8 @@ from test_rollouts import Clock
 
 from daemons import Daemon, wait_for
 from overnight.app import daemon
+from overnight.app.launch import DAEMON_LOCK
+from overnight.app.lock import is_held
 from overnight.app.project import Project
 from overnight.app.services import last_told, left
 from overnight.app.signals import Stop
@@ -87,8 +89,10 @@ def processes_of(project):
 
 
 def services(project):
-    done = project.run("ps", "--json")
-    return json.loads(done.stdout)
+    """Return what the daemon, or `ps` where none is up, tells of the services."""
+    if not is_held(project.state / DAEMON_LOCK):
+        return json.loads(project.run("ps", "--json").stdout)
+    return json.loads(project.get("/api/services")[1])
 
 
 def one(project, name="web"):
@@ -124,6 +128,8 @@ class TestUpAndDown:
         found = services(project)
         assert found["mode"] == "full" and found["services"]["web"]["memory_bytes"] > 1e6
         assert "web" in project.ok("ps")
+        told = json.loads(project.ok("ps", "--json"))
+        assert told["mode"] == "full" and told["services"]["web"]["memory_bytes"] > 1e6
         pids = [pid_at(first), pid_at(second)]
         project.ok("down")
         assert all(map(gone, pids)) and processes_of(project) == []
