@@ -1,15 +1,18 @@
 """What all tests share: databases, real data, and the long form of the tests that kill processes."""
 
 import compileall
+import fcntl
 import gc
 import importlib
 import os
+import pickle
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -152,6 +155,33 @@ def chance(request: pytest.FixtureRequest) -> Random:
     seed: int = request.config.option.kill_seed
     print(f"--kill-seed {seed}")
     return Random(f"{seed} {request.node.name}")
+
+
+Once = Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Once:
+    """Have something that is dear made once in a run of tests, whichever of its processes need it.
+
+    `once(name, make)` calls `make(folder)` with a folder that all processes share, and returns that folder and what
+    was returned. Who needs it meanwhile waits. Whoever changes something in the folder takes a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if hasattr(pytestconfig, "workerinput") else base) / "once"
+    shared.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], Any]) -> tuple[Path, Any]:
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            folder, found = shared / name, shared / f"{name}.pickle"
+            if not found.exists():
+                folder.mkdir()  # a second attempt fails here as the first one did
+                value = make(folder)
+                found.write_bytes(pickle.dumps(value))
+            return folder, pickle.loads(found.read_bytes())
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,12 @@
 """The example's ten agents learn from real films and tunes, end to end, as `overnight train` and `make demo` do."""
 
 import json
+import shutil
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,29 +45,33 @@ class Tomorrow(SystemClock):
         return super().now_us() + DAY_US
 
 
+@dataclass(frozen=True)
 class Nights:
     """The results of two nights, and what the project says afterwards."""
 
-    def __init__(self, folder: Path) -> None:
-        new_project(folder, "music_video")
-        self.folder = folder
-        with Project.open(folder) as project:
-            self.first = project.train().to_json()
-        with Project.open(folder, clock=Tomorrow()) as project:
-            self.second = project.train().to_json()
-            self.health = project.health()
-            self.produced = self.production(project)
+    folder: Path
+    first: dict[str, Any]
+    second: dict[str, Any]
+    health: dict[str, Any]
+    produced: dict[str, Any]
 
-    def production(self, project):
-        with project.running():
-            return project.result(project.submit("production"), 60)
+    @classmethod
+    def of(cls, folder: Path) -> "Nights":
+        new_project(folder, "music_video")
+        with Project.open(folder) as project:
+            first = project.train().to_json()
+        with Project.open(folder, clock=Tomorrow()) as project:
+            second, health = project.train().to_json(), project.health()
+            with project.running():
+                produced = project.result(project.submit("production"), 60)
+        return cls(folder, first, second, health, produced)
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory):
+def nights(once):
     # Other tests of this process have a module of this name.
     sys.modules.pop("agents", None)
-    yield Nights(tmp_path_factory.mktemp("demo") / "music_video")
+    yield once("demo", lambda folder: Nights.of(folder / "music_video"))[1]
     sys.modules.pop("agents", None)
 
 
@@ -137,16 +144,13 @@ def test_the_agents_act_on_a_brief_each_with_what_the_ones_before_have_answered(
     assert not list((nights.folder / ".overnight" / "production").iterdir())
 
 
-def test_a_damaged_version_is_not_online(nights):
-    with Project.open(nights.folder) as project, project.database.read() as connection:
+def test_a_damaged_version_is_not_online(nights, tmp_path):
+    folder = Path(shutil.copytree(nights.folder, tmp_path / "music_video"))
+    with Project.open(folder) as project, project.database.read() as connection:
         version = store.serving(connection, "sound_designer")
     sys.modules.pop("agents", None)
     name = version.manifest["agent/model.skops"]["sha256"]
-    blob = nights.folder / ".overnight" / "blobs" / name[:2] / name
-    content = blob.read_bytes()
-    blob.write_bytes(b"x" * len(content))
-    try:
-        with Project.open(nights.folder) as project:
-            assert project.health()["agents_online"] == sorted(TRAINED.keys() - {"sound_designer"})
-    finally:
-        blob.write_bytes(content)
+    blob = folder / ".overnight" / "blobs" / name[:2] / name
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    with Project.open(folder) as project:
+        assert project.health()["agents_online"] == sorted(TRAINED.keys() - {"sound_designer"})
