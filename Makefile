@@ -35,7 +35,7 @@ $(BUILT):
 	@echo "Installing into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
-	  --no-build-isolation --editable '.[data,ml,llm,hpo,demo,postgres,notify,otel,gpu,dev]'
+	  --no-build-isolation --editable '.[data,ml,llm,hpo,studio,demo,postgres,notify,otel,gpu,dev]'
 	@# On all cores; pip would take one.
 	@$(PY) -m compileall -qq -j 0 .venv/lib
 	@rm -f .venv/.built-* && touch $@

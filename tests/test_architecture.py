@@ -14,7 +14,9 @@ import architecture as house
 pytestmark = pytest.mark.no_cover
 
 HEAVY = {
+    "PIL",
     "apprise",
+    "av",
     "fastapi",
     "openai",
     "opentelemetry",

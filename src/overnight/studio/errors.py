@@ -1,0 +1,23 @@
+"""What goes wrong with sound and pictures, each in one line that says what to do."""
+
+from overnight.base.errors import PermanentError, TransientError, UserMistake
+
+
+class Unreadable(UserMistake):
+    """A media file is not there, or is none; the message names it and what was found wrong with it."""
+
+
+class NoRoom(TransientError):
+    """The disk was full before all was written; what was begun is gone. Make room, then do it again."""
+
+
+class Stopped(TransientError):
+    """It was asked to stop before it was done; what was begun is gone."""
+
+
+class FfmpegFailed(PermanentError):
+    """The program ffmpeg did not do what it was asked; the message is what it said last."""
+
+
+class TooSlow(TransientError):
+    """It took longer than it was given; what was begun is gone."""
