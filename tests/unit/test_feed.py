@@ -42,6 +42,14 @@ def test_one_that_is_killed_or_not_there_is_told():
     assert "could not be started" in absent.how
 
 
+def test_one_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path):
+    program = f"(trap '' TERM; sleep 30; touch {tmp_path}/left) & echo begun; cat; wait"
+    ended = feed(["sh", "-c", program], [b"x"], env=os.environ, timeout_s=0.3)
+    assert (ended.code, ended.how) == (None, "took longer than 0.3 s")
+    assert ended.output.startswith(b"begun")
+    assert not (tmp_path / "left").exists()
+
+
 def test_what_the_pieces_raise_passes_through_and_the_program_is_killed(tmp_path):
     def broken():
         yield b"some"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from overnight.base.clock import SystemClock
 from overnight.processes.spawn import Child, spawn
 
 _PIECE = 65_536
@@ -27,11 +28,18 @@ class Ended:
     said: str
 
 
-def feed(argv: Sequence[str], pieces: Iterable[bytes], *, env: Mapping[str, str], cwd: str = ".") -> Ended:
+def feed(
+    argv: Sequence[str],
+    pieces: Iterable[bytes],
+    *,
+    env: Mapping[str, str],
+    cwd: str = ".",
+    timeout_s: float | None = None,
+) -> Ended:
     """Start the program, give it the pieces, and return how it ended; nothing of it is left then.
 
     A piece is asked for when the one before is in the pipe. A program that ends before it has read all is left be.
-    What `pieces` raises passes through; the program is killed before.
+    What `pieces` raises passes through; the program is killed before. So is one that takes longer than `timeout_s`.
 
     Raises:
         OSError: no process can be started.
@@ -50,7 +58,7 @@ def feed(argv: Sequence[str], pieces: Iterable[bytes], *, env: Mapping[str, str]
     talk = _Talk(child, to_it, output, errors)
     try:
         child.go()
-        talk.have(iter(pieces))
+        late = talk.have(iter(pieces), timeout_s)
     finally:
         child.end(0)
         child.wait()
@@ -58,7 +66,7 @@ def feed(argv: Sequence[str], pieces: Iterable[bytes], *, env: Mapping[str, str]
     return Ended(
         started=child.error is None,
         code=None if child.exit is None else child.exit.get("code"),
-        how=child.describe_exit(),
+        how=f"took longer than {timeout_s:g} s" if late else child.describe_exit(),
         output=bytes(talk.output),
         said=" ".join(talk.errors.decode(errors="replace").split())[-_SHOWN:],
     )
@@ -80,12 +88,17 @@ class _Talk:
         self._waiting.register(child.line, selectors.EVENT_READ)
         self._waiting.register(to_it, selectors.EVENT_WRITE)
 
-    def have(self, pieces: Iterator[bytes]) -> None:
-        """Give and take until the keeper is gone; what was written before is read to its end."""
-        rest = memoryview(b"")
-        alive = True
+    def have(self, pieces: Iterator[bytes], timeout_s: float | None) -> bool:
+        """Give and take until the keeper is gone; what was written before is read to its end. True: it was too slow."""
+        clock = SystemClock()
+        until = None if timeout_s is None else clock.monotonic() + timeout_s
+        rest, late, alive = memoryview(b""), False, True
         while alive:
-            for key, _ in self._waiting.select():
+            left = None if until is None or late else max(until - clock.monotonic(), 0.0)
+            if left == 0.0:
+                late = True
+                self._child.end(0)
+            for key, _ in self._waiting.select(left):
                 if key.fd == self._to_it:
                     rest = self._give(rest, pieces)
                 elif key.fd in self._from_it:
@@ -97,6 +110,7 @@ class _Talk:
         for number in self._from_it:
             while self._take(number):
                 pass
+        return late
 
     def close(self) -> None:
         """Close what is open."""

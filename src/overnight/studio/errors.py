@@ -21,3 +21,15 @@ class FfmpegFailed(PermanentError):
 
 class TooSlow(TransientError):
     """It took longer than it was given; what was begun is gone."""
+
+
+class SpeechAway(TransientError):
+    """An engine that speaks does not answer, or is overloaded."""
+
+
+class SpeechFailed(PermanentError):
+    """An engine cannot speak this text, or not with these settings; the message says why."""
+
+
+class NothingToSay(UserMistake):
+    """A narration holds no words."""

@@ -3,6 +3,7 @@
 It is under the GPL, so it only ever runs as a process of its own. It comes with the package imageio-ffmpeg.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ _DONE = re.compile(r"out_time_us=(\d+)")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large")
 _UNREADABLE = re.compile(r"Error opening input file (.+?)\.?$", re.M)
 _UNREADABLE_WHY = re.compile(r"Error opening input(?: files)?: (.+)")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAID_BYTES = 4_000_000
 _GRACE_S = 2.0
 _TAIL = 300
@@ -95,7 +97,7 @@ def run(
     if ended == "late":
         raise TooSlow(f"{output}: ffmpeg took longer than {timeout_s:g} s")
     if _FULL.search(said) or "SIGXFSZ" in child.describe_exit():
-        raise NoRoom(f"{output}: the disk is full; make room, then do it again")
+        raise full(output)
     if child.exit != {"code": 0}:
         _explain(said, output, child.describe_exit())
     return said
@@ -112,18 +114,27 @@ def made_whole(path: Path) -> Iterator[Path]:
         OSError: it cannot be written, and the error names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    made = Path(name)
+    made = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+        made = Path(name)
         yield made
         made.chmod(0o644)
         with made.open("rb") as file:
             os.fsync(file.fileno())
         made.replace(path)
-    except BaseException:
-        made.unlink(missing_ok=True)
+    except BaseException as error:
+        if made is not None:
+            made.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise full(path) from error
         raise
+
+
+def full(path: Path | str) -> NoRoom:
+    """Return the error of a disk that was full when `path` was written."""
+    return NoRoom(f"{path}: the disk is full; make room, then do it again")
 
 
 def _packaged() -> str | None:

@@ -1,0 +1,1 @@
+"""Speech: engines behind one protocol, and the narration that they speak."""
