@@ -150,23 +150,43 @@ def _short(word: Word) -> list[Word]:
 
 
 def _groups(words: list[Word]) -> list[list[Word]]:
-    groups: list[list[Word]] = []
+    """Return the words of each caption: whole sentences and what lies between breaths, in equal parts if too long."""
+    runs: list[list[Word]] = []
     for word in words:
-        if groups and _goes_on(groups[-1], word):
-            groups[-1].append(word)
+        if runs and not _is_over(runs[-1], word):
+            runs[-1].append(word)
         else:
-            groups.append([word])
-    return groups
+            runs.append([word])
+    return [group for run in runs for group in _equal(run)]
 
 
-def _goes_on(group: list[Word], word: Word) -> bool:
-    """Tell whether a word belongs to the caption of the words before."""
-    text = " ".join(one.text for one in group)
-    if not _fits(f"{text} {word.text}") or word.end_s - group[0].begin_s > MOST_S:
-        return False
-    seen_s = word.begin_s - group[0].begin_s
-    ends = sentence_end(f"{group[-1].text} X") == len(group[-1].text)
-    return seen_s < LEAST_S or not (ends or word.begin_s - group[-1].end_s >= _BREATH_S)
+def _is_over(run: list[Word], word: Word) -> bool:
+    """Tell whether a sentence, or a breath, parts a word from those before, which have been seen for long enough."""
+    ends = sentence_end(f"{run[-1].text} X") == len(run[-1].text)
+    breath = word.begin_s - run[-1].end_s >= _BREATH_S
+    return (ends or breath) and word.begin_s - run[0].begin_s >= LEAST_S
+
+
+def _equal(run: list[Word]) -> list[list[Word]]:
+    """Return a run in as few parts as fit, all about as long."""
+    parts = _filled(run, MOST_LINES * MOST_CHARS)
+    total = len(" ".join(word.text for word in run))
+    for most in range(total // len(parts), MOST_LINES * MOST_CHARS):
+        if len(tried := _filled(run, most)) == len(parts):
+            return tried
+    return parts
+
+
+def _filled(run: list[Word], most: int) -> list[list[Word]]:
+    """Return a run in parts of at most so many characters, that fit the lines and the time."""
+    parts: list[list[Word]] = []
+    for word in run:
+        text = " ".join([*(one.text for one in parts[-1]), word.text]) if parts else ""
+        if parts and len(text) <= most and _fits(text) and word.end_s - parts[-1][0].begin_s <= MOST_S:
+            parts[-1].append(word)
+        else:
+            parts.append([word])
+    return parts
 
 
 def _fits(text: str) -> bool:
