@@ -1,7 +1,7 @@
 """What an engine that speaks has to keep to, and what it gives."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from overnight.studio.markup import Manner
 
@@ -78,8 +78,7 @@ def pcm_of(raw: bytes) -> "Pcm":
     """Return samples from little-endian 16-bit PCM; half a sample at its end is left out."""
     import numpy as np
 
-    samples: Any = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.int16)  # Any: numpy is not loaded for types
-    return samples
+    return np.frombuffer(raw[: len(raw) // 2 * 2], np.dtype("<i2")).astype(np.int16)
 
 
 def says_something(text: str) -> bool:
