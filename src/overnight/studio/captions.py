@@ -171,10 +171,8 @@ def _equal(run: list[Word]) -> list[list[Word]]:
     """Return a run in as few parts as fit, all about as long."""
     parts = _filled(run, MOST_LINES * MOST_CHARS)
     total = len(" ".join(word.text for word in run))
-    for most in range(total // len(parts), MOST_LINES * MOST_CHARS):
-        if len(tried := _filled(run, most)) == len(parts):
-            return tried
-    return parts
+    widths = range(total // len(parts), MOST_LINES * MOST_CHARS + 1)
+    return next(tried for most in widths if len(tried := _filled(run, most)) == len(parts))
 
 
 def _filled(run: list[Word], most: int) -> list[list[Word]]:

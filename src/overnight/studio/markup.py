@@ -103,10 +103,12 @@ class _Reader:
     manner: Manner = Manner.PLAIN
     after: Manner = Manner.PLAIN
     """What goes on when an emphasis ends."""
+    begin: int = 0
+    """How many pieces come before the paragraph."""
 
     def paragraph(self, text: str) -> None:
         self.manner = self.after = Manner.PLAIN
-        before = len(self.pieces)
+        self.begin = len(self.pieces)
         rest = text
         while (begin := rest.find("[")) >= 0:
             self._say(rest[:begin])
@@ -118,13 +120,13 @@ class _Reader:
                 self._marker(rest[begin + 1 : end].strip())
                 rest = rest[end + 1 :]
         self._say(rest)
-        self._part(before)
+        self._part()
 
-    def _part(self, before: int) -> None:
-        """Put a pause before what the paragraph says, where something was said earlier."""
-        news = self.pieces[before:]
-        if any(isinstance(p, Said) for p in news) and any(isinstance(p, Said) for p in self.pieces[:before]):
-            self.pieces.insert(before, Pause(seconds=PARAGRAPH_S))
+    def _part(self) -> None:
+        """Put a pause before the paragraph, where it says something and something was said before it."""
+        earlier, news = self.pieces[: self.begin], self.pieces[self.begin :]
+        if any(isinstance(one, Said) for one in news) and any(isinstance(one, Said) for one in earlier):
+            self.pieces.insert(self.begin, Pause(seconds=PARAGRAPH_S))
 
     def _say(self, text: str) -> None:
         rest = text
@@ -138,7 +140,7 @@ class _Reader:
         words = " ".join(text.split())
         if not words:
             return
-        last = self.pieces[-1] if self.pieces else None
+        last = self.pieces[-1] if len(self.pieces) > self.begin else None
         if isinstance(last, Said) and last.manner is self.manner:
             glue = "" if words[0] in ".,;:!?)" else " "
             self.pieces[-1] = Said(text=f"{last.text}{glue}{words}", manner=self.manner)

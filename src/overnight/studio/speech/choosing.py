@@ -24,8 +24,8 @@ class VoiceSettings:
     """Who speaks. What is None is the engine's own default.
 
     `engine` "auto" is Piper where `voice` is a voice file; else a service whose key is set in the environment
-    (ElevenLabs before OpenAI); else Piper where the environment names a voice file, else espeak-ng. `voice` is a name or
-    an id that the engine knows; `language` is for espeak-ng alone, the voices of others have theirs. `speed` is a
+    (ElevenLabs before OpenAI); else Piper where the environment names a voice file, else espeak-ng. `voice` is a name
+    or an id that the engine knows; `language` is for espeak-ng alone, the voices of others have theirs. `speed` is a
     factor from 0.5 to 2.
     """
 

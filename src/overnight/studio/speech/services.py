@@ -97,6 +97,8 @@ class Service:
                     connection.request("POST", target, content, headers)
                     answer = connection.getresponse()
                     text = answer.read(_MOST_BYTES + 1)
+        except TimeoutError:
+            over.set()
         except (OSError, HTTPException):
             if not over.is_set():
                 raise
