@@ -5,7 +5,7 @@ heard, and sends MP3, which ffmpeg turns into samples.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from overnight.studio.speech.timing import at_places
 DEFAULT_VOICE = "en-US-EmmaMultilingualNeural"
 RATE_HZ = 24_000
 _TICKS_PER_S = 10_000_000
+_TIMEOUT_S = 120.0
 _VOICE_HZ = 200.0
 """What a voice's pitch is taken to be, because the service wants pitch in Hz and not in semitones."""
 
@@ -55,13 +56,21 @@ class Edge:
         words = at_places(line, placed(line, marks), len(pcm) / RATE_HZ) if marks else None
         return Clip(pcm=pcm, rate_hz=RATE_HZ, words=words)
 
-    def _answered(self, text: str, manner: Manner) -> Iterator[dict[str, Any]]:  # Any: what the package gives
+    def _answered(self, text: str, manner: Manner) -> list[dict[str, Any]]:  # Any: what the package gives
+        import asyncio
+
         import aiohttp
         import edge_tts
 
+        async def told() -> list[dict[str, Any]]:
+            manners = told_of(manner, self._speed)
+            talk = edge_tts.Communicate(text, self._voice, boundary="WordBoundary", **manners)
+            async with asyncio.timeout(_TIMEOUT_S):
+                return [one async for one in talk.stream()]
+
         try:
-            talk = edge_tts.Communicate(text, self._voice, boundary="WordBoundary", **told_of(manner, self._speed))
-            yield from talk.stream_sync()
+            # The package's own `stream_sync` waits for ever once its connection fails.
+            return asyncio.run(told())
         except (ValueError, edge_tts.exceptions.NoAudioReceived) as error:
             raise SpeechFailed(f"{self.name}: {one_line(error)}") from error
         except (OSError, aiohttp.ClientError, edge_tts.exceptions.EdgeTTSException) as error:
