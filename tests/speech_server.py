@@ -53,26 +53,31 @@ def alignment_of(text, clip):
 
 
 class SpeechServer:
-    """Answers until the `with` block ends. `fails` is a status and a body to answer with; `hangs` says nothing."""
+    """Answers until the `with` block ends.
+
+    `fails` is a status and a body to answer with, `raw` a body; `hangs` says nothing, `drips` a byte every 10 ms; as many
+    bytes as are `missing` are promised and not sent.
+    """
 
     def __init__(self):
-        self.asked, self.headers, self.fails, self.raw, self.streamed = [], [], None, None, False
-        self.hangs, self.closing = False, threading.Event()
+        self.asked, self.fails, self.raw, self.streamed = [], None, None, False
+        self.hangs, self.drips, self.missing, self.closing = False, False, 0, threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.asked.append((self.path, body))
-                outer.headers.append(dict(self.headers))
                 if outer.hangs:
                     outer.closing.wait()
                     return
                 status, content = outer.answer(self.path, body, self.headers)
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Content-Length", str(len(content) + outer.missing))
                 self.end_headers()
                 with suppress(OSError):
+                    while outer.drips and not outer.closing.wait(0.01):
+                        self.wfile.write(b" ")
                     self.wfile.write(content)
 
             def log_message(self, *_):

@@ -10,14 +10,14 @@ import pytest
 from overnight.base.errors import ConfigError, MissingExtra
 from overnight.studio.errors import SpeechAway, SpeechFailed
 from overnight.studio.markup import Manner
-from overnight.studio.speech import elevenlabs, espeak, openai, piper
+from overnight.studio.speech import elevenlabs, espeak, openai, piper, services
 from overnight.studio.speech.choosing import VoiceSettings, chosen
 from overnight.studio.speech.elevenlabs import ElevenLabs
 from overnight.studio.speech.espeak import Espeak
 from overnight.studio.speech.openai import OpenAi
 from overnight.studio.speech.piper import Piper
 from overnight.testing.speech import TEXT, SpeechConformance, heard_s, pitch_hz
-from speech_server import KEY, SpeechServer
+from speech_server import KEY, SpeechServer, wav_of
 
 PIPER = f"""#!{sys.executable} -IS
 import argparse, sys
@@ -136,6 +136,12 @@ def test_a_voice_that_there_is_not_is_one_line():
         Espeak(language="xx-none").say("Hello.", Manner.PLAIN)
 
 
+def test_a_voice_that_speaks_at_another_rate_is_refused(monkeypatch):
+    monkeypatch.setattr(espeak, "RATE_HZ", 16_000)
+    with pytest.raises(SpeechFailed, match="speaks 'en-us' at 22050 Hz, and not at 16000"):
+        Espeak().say("Hello.", Manner.PLAIN)
+
+
 def test_without_the_library_it_says_what_to_install_and_what_still_works(monkeypatch):
     monkeypatch.setattr(espeak, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"overnight\[studio\].*OPENAI_API_KEY.*captions still cut"):
@@ -170,6 +176,21 @@ def test_a_wav_file_of_unknown_length_is_read_to_its_end(server):
     whole = openai_at(server).say("One two three.", Manner.PLAIN)
     server.streamed = True
     assert openai_at(server).say("One two three.", Manner.PLAIN).pcm.tolist() == whole.pcm.tolist()
+
+
+def test_of_a_wav_file_with_two_channels_the_first_is_taken(server):
+    clip = Espeak().say("One two three.", Manner.PLAIN)
+    server.raw = b"%bLIST\x03\x00\x00\x00abc\x00%b" % ((whole := wav_of(clip, channels=2))[:12], whole[12:])
+    assert openai_at(server).say("One two three.", Manner.PLAIN).pcm.tolist() == clip.pcm.tolist()
+
+
+@pytest.mark.parametrize("bits", [8, 24])
+def test_a_wav_file_of_other_samples_is_refused(server, bits):
+    whole = bytearray(wav_of(Espeak().say("One.", Manner.PLAIN)))
+    whole[34:36] = bits.to_bytes(2, "little")
+    server.raw = bytes(whole)
+    with pytest.raises(SpeechAway, match="did not answer with speech: its samples are not 16-bit PCM"):
+        openai_at(server).say("One.", Manner.PLAIN)
 
 
 def test_elevenlabs_is_told_the_manner_in_settings_and_its_times_are_measured(server):
@@ -239,6 +260,21 @@ class TestServices:
         with pytest.raises(SpeechAway, match=r"did not answer within 0.2 s"):
             build(server, timeout_s=0.2).say("Hello.", Manner.PLAIN)
 
+    def test_one_that_drips_for_ever_is_not_waited_for(self, server, build):
+        server.drips = True
+        with pytest.raises(SpeechAway, match=r"did not answer within 0.3 s"):
+            build(server, timeout_s=0.3).say("Hello.", Manner.PLAIN)
+
+    def test_an_answer_that_breaks_off_is_told(self, server, build):
+        server.missing = 1000
+        with pytest.raises(SpeechAway, match=r"broke off within its answer"):
+            build(server).say("Hello.", Manner.PLAIN)
+
+    def test_more_than_there_can_be_is_not_taken(self, server, build, monkeypatch):
+        monkeypatch.setattr(services, "_MOST_BYTES", 1000)
+        with pytest.raises(SpeechAway, match=r"answered more than"):
+            build(server).say("Hello.", Manner.PLAIN)
+
     def test_nobody_there_is_told(self, server, build):
         with SpeechServer() as gone:
             engine = build(gone)
@@ -267,6 +303,10 @@ def test_a_piper_voice_says_what_is_missing(tmp_path):
     voice, variables = piper_in(tmp_path)
     voice.with_name("plain.onnx.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"plain\.onnx: is no Piper voice, or plain\.onnx\.json beside it"):
+        Piper(variables, voice=voice)
+    voice, variables = piper_in(tmp_path)
+    voice.unlink()
+    with pytest.raises(ConfigError, match=r"plain\.onnx: is no Piper voice"):
         Piper(variables, voice=voice)
 
 

@@ -8,6 +8,7 @@ import wave
 import numpy as np
 import pytest
 
+from overnight.base.errors import MissingExtra
 from overnight.studio.captions import cut, late_by
 from overnight.studio.errors import NothingToSay, SpeechFailed, Stopped
 from overnight.studio.loudness import LoudnessMissed, TooFaint, measured, normalise
@@ -108,6 +109,12 @@ def test_nothing_to_say_is_told_and_no_file_is_made(tmp_path, text):
     with pytest.raises(NothingToSay, match="there is nothing to say"):
         said_in(tmp_path, text)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_numpy_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'overnight\[studio\]'"):
+        said_in(tmp_path, SENTENCE)
 
 
 def test_an_engine_that_finds_nothing_to_say_leaves_no_file(tmp_path):

@@ -2,7 +2,7 @@
 
 All of it is turned up or down alike, and peaks that would then be too high are held down by a limiter, so that what was
 said louder stays louder. ffmpeg's own loudnorm follows the sound instead as soon as peaks are in the way, as they are
-with espeak-ng: it missed -16 LUFS by 0.8 LU, changed the rate to 192,000 Hz, and took four times as long.
+with espeak-ng: it missed -16 LUFS by 0.8 LU, changed the rate to 192,000 Hz, and took longer.
 """
 
 import math
