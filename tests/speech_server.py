@@ -55,8 +55,8 @@ def alignment_of(text, clip):
 class SpeechServer:
     """Answers until the `with` block ends.
 
-    `fails` is a status and a body to answer with, `raw` a body; `hangs` says nothing, `drips` a byte every 10 ms; as many
-    bytes as are `missing` are promised and not sent.
+    `fails` is a status and a body to answer with, `raw` a body; `hangs` says nothing, `drips` a byte every 10 ms; and
+    as many bytes as are `missing` are promised and not sent.
     """
 
     def __init__(self):
