@@ -56,6 +56,10 @@ class Fonts:
         """Whether all letters of the font for code are as wide."""
         return self._measure("i", _PROBE, REGULAR, "code") == self._measure("W", _PROBE, REGULAR, "code")
 
+    def file(self, role: str) -> Path | None:
+        """Return the file of the font for "text" or "code"; None where Pillow's own is taken."""
+        return self._paths[role]
+
     def drawable(self, text: str) -> str:
         """Return the text without the letters that the font has no picture of."""
         return "".join(letter for letter in text if letter in "\n\t" or self._has(letter))
