@@ -1,0 +1,242 @@
+"""The curator: keeps a calendar of 90 days, hands out the topics of a day, and looks for topics that are missing."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import channel_files as files
+from angles import ANGLES, role_of
+from gaps import demand_of, missing
+from knowledge import TRENDS, Knowledge, load, newest_records
+from planning import SLOTS_A_DAY, Candidate, Past, number_of, plan, slots_from, with_gaps
+from prose import stem, terms, words
+from style_guide import StyleGuide
+from style_guide import load as load_guide
+
+from overnight.base.clock import SystemClock, to_datetime
+from overnight.base.errors import PermanentError, UserMistake, said_by
+from overnight.base.files import write_json
+from overnight.base.ports import RunContext
+
+Json = dict[str, Any]  # Any: what an agent has written
+DATA = Path(".overnight") / "data"
+CALENDAR, GAPS, RECOMMENDATIONS = DATA / "calendar.json", DATA / "gaps.json", DATA / "recommendations.json"
+KEYWORDS = 6
+CHANGES = {"more": 0.15, "less": -0.15}
+"""Of a score from 0 to 1, for what the analytics committee wants more or less of."""
+
+
+def curator(ctx: RunContext, topic: str | None = None, angle: str = "idea", count: int = SLOTS_A_DAY) -> Json:
+    """Hand out the topics of the day's slots that have none yet, and write the calendar of the next 90 days.
+
+    With a `topic`, that one is handed out now, from the side that `angle` names; the calendar stays as it is.
+
+    Raises:
+        UserMistake: the knowledge base is empty or says nothing on the topic, or there is no such angle.
+    """
+    if angle not in ANGLES:
+        raise UserMistake(f"angle: {angle!r} is none of {', '.join(ANGLES)}")
+    guide, knowledge, now = load_guide(), load(), _now(ctx)
+    for problem in knowledge.problems:
+        print(f"left out: {problem}")  # noqa: T201 -- the run's log
+    if topic is not None:
+        made = _asked(topic, angle, now, knowledge, guide)
+        return {"video_id": made, "video_ids": [made]}
+    entries = calendar(knowledge, now)
+    today = {slot[:10] for slot in slots_from(now, 1)}
+    handed = []
+    for place, entry in enumerate(entries):
+        if entry["slot"][:10] in today and entry["state"] in ("planned", "needs sources") and len(handed) < count:
+            entries[place] = _hand_out(entry, knowledge, guide)
+            handed.append(entries[place]["video_id"])
+    _write_calendar(entries, now, knowledge)
+    ctx.count("topics_handed_out", len(handed))
+    return {"video_id": handed[0] if handed else None, "video_ids": handed, "calendar": str(CALENDAR)}
+
+
+def gap_analysis(ctx: RunContext) -> Json:
+    """Look for topics that are missing, and put them into the calendar with their reasons.
+
+    Raises:
+        UserMistake: the knowledge base is empty.
+    """
+    knowledge, now = load(), _now(ctx)
+    found = missing(knowledge, _trends())
+    write_json(GAPS, {"made_at": now.isoformat(timespec="seconds"), "missing": found})
+    _write_calendar(calendar(knowledge, now), now, knowledge)
+    return {"missing": len(found), "topics": [gap["topic"] for gap in found[:10]]}
+
+
+def calendar(knowledge: Knowledge, now: datetime) -> list[Json]:
+    """Return the entries of 90 days from the day of `now` on: what was made or refused, is planned, or is missing.
+
+    The plan follows from the videos that are there, so it is the same one until something changes.
+    """
+    past, made = _past(knowledge)
+    refused = {(one["document"], one["angle"]) for one in made.values() if one["state"] == "refused"}
+    candidates = [one for one in _candidates(knowledge) if (one.document, one.angle) not in refused]
+    slots = slots_from(now)
+    planned = plan(candidates, [slot for slot in slots if slot not in made], past)
+    before = {entry["slot"]: entry for entry in _read(CALENDAR).get("entries", [])}
+    kept = {slot: entry["topic"] for slot, entry in before.items() if entry["state"] == "needs sources"}
+    planned = with_gaps(planned, _read(GAPS).get("missing", []), kept)
+    for slot, entry in made.items():
+        if "refused" in before.get(slot, {}):
+            entry["refused"] = before[slot]["refused"]
+    by_slot = {**made, **{entry["slot"]: entry for entry in planned}}
+    return [by_slot[slot] for slot in slots if slot in by_slot]
+
+
+def _now(ctx: RunContext) -> datetime:
+    at = getattr(ctx, "scheduled", None) or to_datetime(SystemClock().now_us())
+    return at.astimezone(UTC)
+
+
+def _past(knowledge: Knowledge) -> tuple[Past, dict[str, Json]]:
+    """Return what was told, and an entry of the calendar for each slot that has a video."""
+    past, made = Past(), dict[str, Json]()
+    for video_id in files.videos():
+        topic = files.read(video_id, files.TOPIC)
+        document = next(iter(topic["sources"]), None)
+        entry = {"slot": topic["slot"], "topic": topic["topic"], "document": document, "angle": topic["angle"]}
+        if files.has(video_id, files.REFUSED):
+            why = files.read(video_id, files.REFUSED)
+            made[topic["slot"]] = {**entry, "state": "refused", "reason": why["reason"], "video_id": video_id}
+            continue
+        made[topic["slot"]] = {**entry, "state": "handed out", "reason": topic["reason"], "video_id": video_id}
+        if document in knowledge.titles:
+            past.tell(document, topic["angle"], number_of(topic["slot"]))
+    return past, made
+
+
+def _candidates(knowledge: Knowledge) -> list[Candidate]:
+    """Return each side of each document that has a section on it; a document without known sides has the idea alone."""
+    demand, change_of = demand_of(knowledge, _trends()), _changes(knowledge)
+    found = []
+    for document, title in knowledge.titles.items():
+        roles = {role_of(passage.heading, passage.title) for passage in knowledge.of(document)}
+        sides = [name for name, angle in ANGLES.items() if angle.focus in roles] or ["idea"]
+        asked = None if demand is None else demand[document]
+        for side in sides:
+            change, why = change_of(document, side)
+            one = Candidate(topic=title, document=document, angle=side, demand=asked, change=change, why=why)
+            found.append(one)
+    return found
+
+
+def _trends() -> list[Json]:
+    return [record for category, records in newest_records(Path()).items() if category in TRENDS for record in records]
+
+
+def _changes(knowledge: Knowledge) -> Callable[[str, str], tuple[float, str]]:
+    """Return what says how much more a side of a document is wanted by the analytics committee's advice, and why."""
+    advice = _read(RECOMMENDATIONS)
+    about = [(knowledge.sources(one["topic"])[:1], one) for one in advice.get("topics", [])]
+    topics = {document: one for documents, one in about for document in documents}
+    angles = {one["angle"]: one for one in advice.get("angles", [])}
+
+    def change(document: str, angle: str) -> tuple[float, str]:
+        said = [one for one in (topics.get(document), angles.get(angle)) if one is not None]
+        return sum(CHANGES[one["prefer"]] for one in said), "; ".join(
+            f"{one['prefer']} of it, {one['why']}" for one in said
+        )
+
+    return change
+
+
+def _hand_out(entry: Json, knowledge: Knowledge, guide: StyleGuide) -> Json:
+    """Make the video of an entry; return the entry as it stands then. What has no sources gives its slot away."""
+    if entry["state"] == "planned":
+        made = _make(entry, [entry["document"]], knowledge, guide)
+        return {**entry, "state": "handed out", "video_id": made}
+    sources = knowledge.sources(entry["topic"])
+    if sources:
+        made = _make(entry, sources[:2], knowledge, guide)
+        return {**entry, "state": "handed out", "document": sources[0], "video_id": made}
+    other = _hand_out(entry["instead"], knowledge, guide)
+    why = f"no document is about it; put one into knowledge/ ({entry['reason']})"
+    return {**other, "refused": {"topic": entry["topic"], "reason": why}}
+
+
+def _asked(topic: str, angle: str, now: datetime, knowledge: Knowledge, guide: StyleGuide) -> str:
+    sources = knowledge.sources(topic)
+    if not sources:
+        near = [knowledge.titles[found.passage.document] for found in knowledge.search(topic, limit=3)]
+        raise UserMistake(
+            f"topic: no document of the knowledge base is about {topic!r}; nearest: "
+            f"{', '.join(dict.fromkeys(near)) or 'nothing'}; put a document into knowledge/"
+        )
+    entry = {"slot": now.strftime("%Y-%m-%dT%H:%M"), "topic": topic, "angle": angle, "reason": "asked for by a person"}
+    return _make(entry, sources[:2], knowledge, guide)
+
+
+def _make(entry: Json, sources: list[str], knowledge: Knowledge, guide: StyleGuide) -> str:
+    """Write topic.json of a new video, and return its id."""
+    angle = ANGLES[entry["angle"]]
+    video_id = files.video_id_of(entry["slot"], f"{entry['topic']} {entry['angle']}")
+    fewest, most = guide.sections
+    files.write(
+        video_id,
+        files.TOPIC,
+        {
+            "video_id": video_id,
+            "topic": entry["topic"],
+            "slot": entry["slot"],
+            "angle": entry["angle"],
+            "production_notes": f"{entry['topic']}: {angle.label}. Sections, most wanted first: {_led(angle.order)}.",
+            "research_keywords": keywords(sources[0], entry["angle"], knowledge),
+            "format_guidelines": {
+                "minutes": guide.minutes,
+                "words_per_minute": guide.words_per_minute,
+                "sections": [fewest, most],
+            },
+            "sources": sources,
+            "reason": entry["reason"],
+        },
+    )
+    return video_id
+
+
+def _led(order: tuple[Any, ...]) -> str:
+    return ", ".join(str(role) for role in order)
+
+
+def keywords(document: str, angle: str, knowledge: Knowledge) -> list[str]:
+    """Return words that a video must say: those of the title, and the rarest ones of the section that it is about."""
+    passages = knowledge.of(document)
+    focus = [one for one in passages if role_of(one.heading, one.title) is ANGLES[angle].focus] or passages[:1]
+    titled = list(dict.fromkeys(word.lower() for word in words(knowledge.titles[document]) if terms(word)))
+    begins = " ".join(sentence for one in focus for sentence in one.sentences[:3])
+    fresh = [word.lower() for word in words(begins) if word.isalpha() and len(word) > 3 and terms(word)]
+    known = {stem(word) for word in titled}
+    best: dict[str, str] = {}
+    for word in fresh:
+        if stem(word) not in known:
+            best.setdefault(stem(word), word)
+    rare = sorted(best, key=lambda one: (-knowledge.rarity(one), one))
+    return [*titled, *(best[one] for one in rare)][:KEYWORDS]
+
+
+def _read(path: Path) -> Json:
+    """Return what is in a JSON file; nothing where it is not there."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise PermanentError(f"{path}: cannot be read: {said_by(error)}; remove it to begin anew") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _write_calendar(entries: list[Json], now: datetime, knowledge: Knowledge) -> None:
+    write_json(
+        CALENDAR,
+        {
+            "made_at": now.isoformat(timespec="seconds"),
+            "documents": len(knowledge.titles),
+            "left_out": list(knowledge.problems),
+            "entries": entries,
+        },
+    )

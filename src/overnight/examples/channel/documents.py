@@ -1,0 +1,279 @@
+"""Reads documents of a knowledge base: Markdown, HTML and PDF become sections of paragraphs, lists, tables and code.
+
+A section is what stands below one heading, up to the next heading of any level; what stands before the first one, or
+right below the document's title, is its lead. A fenced block `diagram` of Markdown holds `a -> b -> c`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from html.parser import HTMLParser
+from pathlib import Path
+
+from overnight.base.errors import MissingExtra, said_by
+
+MOST_BYTES = 20_000_000
+"""Of one file."""
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
+_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(.*)$")
+_INTERRUPTS = re.compile(r"\s*(?:[-*+]|1[.)])\s+\S")
+"""What begins a list right below a paragraph. Another number does not: a line may begin with "23." by chance."""
+_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
+_FENCE = re.compile(r"\s*(```+|~~~+)\s*([\w+-]*)")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_INLINE = re.compile(r"(\*\*|__|`+)(.+?)\1|(?<!\w)[*_](\S.*?)[*_](?!\w)")
+
+
+class Kind(StrEnum):
+    """What a block of a section is."""
+
+    TEXT = "text"
+    ITEM = "item"
+    TABLE = "table"
+    CODE = "code"
+    DIAGRAM = "diagram"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A paragraph or an item of a list (`text`), a table (`rows`), or code and diagrams (`text` as it is written)."""
+
+    kind: Kind
+    text: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What stands below a heading; the heading of the lead is empty."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A document: its title, and its sections in order. `url` is where a person finds it, if that is known."""
+
+    title: str
+    sections: tuple[Section, ...]
+    url: str | None = None
+
+
+class Unreadable(ValueError):
+    """A file holds nothing that can be used; the message says why."""
+
+
+def read_document(path: Path) -> Document:
+    """Return what a file says.
+
+    Raises:
+        Unreadable: it is no text in UTF-8, is too large, or holds no text.
+        MissingExtra: it is a PDF, and pypdf is not installed.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {said_by(error)}") from None
+    if len(content) > MOST_BYTES:
+        raise Unreadable(f"is larger than {MOST_BYTES // 10**6} MB")
+    if path.suffix.lower() == ".pdf":
+        document = _pdf(path)
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise Unreadable(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        document = READERS[path.suffix.lower()](text)
+    if not any(block.text.strip() or block.rows for section in document.sections for block in section.blocks):
+        raise Unreadable("holds no text")
+    return document if document.title else replace(document, title=path.stem.replace("-", " ").replace("_", " "))
+
+
+def markdown(text: str) -> Document:
+    """Return what a Markdown text says; a front matter in `---` is left out."""
+    lines = re.sub(r"\A---\n.*?\n---\n", "", text.replace("\r\n", "\n"), flags=re.DOTALL).split("\n")
+    return _sections(_markdown_blocks(lines))
+
+
+def html(text: str) -> Document:
+    """Return what an HTML page says; scripts, styles and navigation are left out."""
+    reader = _Html()
+    reader.feed(text)
+    reader.close()
+    reader.end()
+    return _sections(iter(reader.found))
+
+
+def _sections(parts: Iterator["Block | tuple[int, str]"]) -> Document:
+    """Return the document that headings (level, text) and blocks make; the first heading of level 1 is its title."""
+    title, heading, blocks, sections = "", "", list[Block](), list[Section]()
+    for part in parts:
+        if isinstance(part, Block):
+            blocks.append(part)
+            continue
+        level, text = part
+        if level == 1 and not title and not sections:
+            title = text
+            continue
+        if blocks:
+            sections.append(Section(heading=heading, blocks=tuple(blocks)))
+        heading, blocks = text, []
+    if blocks:
+        sections.append(Section(heading=heading, blocks=tuple(blocks)))
+    return Document(title=title, sections=tuple(sections))
+
+
+def _markdown_blocks(lines: list[str]) -> Iterator[Block | tuple[int, str]]:
+    place = 0
+    while place < len(lines):
+        line = lines[place]
+        fence, heading, item = _FENCE.match(line), _HEADING.match(line), _ITEM.match(line)
+        if fence:
+            end = _after(lines, place + 1, lambda one, mark=fence[1]: one.strip().startswith(mark))
+            yield _code("\n".join(lines[place + 1 : end]), fence[2].lower())
+            place = end + 1
+        elif heading:
+            yield len(heading[1]), _plain(heading[2])
+            place += 1
+        elif "|" in line and place + 1 < len(lines) and _RULE.match(lines[place + 1]):
+            end = _after(lines, place + 2, lambda one: "|" not in one)
+            rows = [_cells(one) for one in (line, *lines[place + 2 : end])]
+            yield Block(kind=Kind.TABLE, rows=tuple(rows))
+            place = end
+        elif line.strip():
+            end = _after(lines, place + 1, _begins_anew if item else _interrupts)
+            words = [item[1] if item else line, *lines[place + 1 : end]]
+            yield Block(kind=Kind.ITEM if item else Kind.TEXT, text=_plain(" ".join(words)))
+            place = end
+        else:
+            place += 1
+
+
+def _begins_anew(line: str) -> bool:
+    return not line.strip() or any(pattern.match(line) for pattern in (_FENCE, _HEADING, _ITEM))
+
+
+def _interrupts(line: str) -> bool:
+    return not line.strip() or any(pattern.match(line) for pattern in (_FENCE, _HEADING, _INTERRUPTS))
+
+
+def _after(lines: list[str], begin: int, ends: Callable[[str], bool]) -> int:
+    """Return the place of the first line from `begin` on that ends a block, or the number of lines."""
+    return next((place for place in range(begin, len(lines)) if ends(lines[place])), len(lines))
+
+
+def _code(text: str, language: str) -> Block:
+    return Block(kind=Kind.DIAGRAM if language == "diagram" else Kind.CODE, text=text, language=language)
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    return tuple(_plain(cell) for cell in line.strip().strip("|").split("|"))
+
+
+def _plain(text: str) -> str:
+    """Return a text without the marks of Markdown for links, stress and code, on one line."""
+    text = _LINK.sub(r"\1", text)
+    while (bare := _INLINE.sub(lambda found: found[2] or found[3], text)) != text:
+        text = bare
+    return " ".join(text.split())
+
+
+class _Html(HTMLParser):
+    """Collects headings and blocks in `found`."""
+
+    _SKIPPED = ("script", "style", "nav", "header", "footer", "template", "title")
+    _OWN: Mapping[str, Kind] = {"p": Kind.TEXT, "li": Kind.ITEM, "pre": Kind.CODE, "blockquote": Kind.TEXT}
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[Block | tuple[int, str]] = []
+        self._text, self._kind, self._skipped = "", Kind.TEXT, 0
+        self._rows: list[list[str]] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin what the tag begins."""
+        del attrs
+        if tag in self._SKIPPED:
+            self._skipped += 1
+        elif tag == "table":
+            self.end()
+            self._rows = []
+        elif tag == "tr" and self._rows is not None:
+            self._rows.append([])
+        elif tag in ("td", "th") and self._rows is not None:
+            self._text = ""
+        elif self._rows is None and (tag in self._OWN or re.fullmatch(r"h[1-6]|div|section|article|ul|ol", tag)):
+            self.end()
+            self._kind = self._OWN.get(tag, Kind.TEXT)
+
+    def handle_endtag(self, tag: str) -> None:
+        """End what the tag ends."""
+        if tag in self._SKIPPED:
+            self._skipped = max(0, self._skipped - 1)
+        elif tag in ("td", "th") and self._rows:
+            self._rows[-1].append(" ".join(self._text.split()))
+            self._text = ""
+        elif tag == "table" and self._rows is not None:
+            rows = tuple(tuple(row) for row in self._rows if row)
+            self._rows = None
+            if rows:
+                self.found.append(Block(kind=Kind.TABLE, rows=rows))
+        elif re.fullmatch(r"h[1-6]", tag):
+            text, self._text = " ".join(self._text.split()), ""
+            if text:
+                self.found.append((int(tag[1]), text))
+        elif tag in self._OWN and self._rows is None:
+            self.end()
+
+    def handle_data(self, data: str) -> None:
+        """Take text."""
+        if not self._skipped:
+            self._text += data
+
+    def end(self) -> None:
+        """End the block that is open."""
+        text = self._text.strip("\n") if self._kind is Kind.CODE else " ".join(self._text.split())
+        if text:
+            self.found.append(Block(kind=self._kind, text=text))
+        self._text, self._kind = "", Kind.TEXT
+
+
+def _pdf(path: Path) -> Document:
+    """Return what a PDF says, a section for each page."""
+    try:
+        import pypdf
+    except ImportError:
+        raise MissingExtra("is a PDF, and pypdf is not installed: pip install pypdf") from None
+    try:
+        reader = pypdf.PdfReader(path)
+        pages = [page.extract_text() or "" for page in reader.pages]
+        title = str((reader.metadata or {}).get("/Title") or "").strip()
+    except Exception as error:  # noqa: BLE001 -- a damaged file can break the library anywhere
+        raise Unreadable(f"is no PDF that can be read: {said_by(error)}") from None
+    if not any(page.strip() for page in pages):
+        raise Unreadable("holds no text, perhaps only pictures of it; run a text recognition over it first")
+    sections = [
+        Section(heading=f"Page {number}", blocks=tuple(_paragraphs(page)))
+        for number, page in enumerate(pages, 1)
+        if page.strip()
+    ]
+    return Document(title=title, sections=tuple(sections))
+
+
+def _paragraphs(text: str) -> Iterator[Block]:
+    for paragraph in re.split(r"\n\s*\n", text):
+        joined = " ".join(re.sub(r"(\w)-\n(\w)", r"\1\2", paragraph).split())
+        if joined:
+            yield Block(kind=Kind.TEXT, text=joined)
+
+
+READERS: Mapping[str, Callable[[str], Document]] = {
+    ".md": markdown,
+    ".markdown": markdown,
+    ".html": html,
+    ".htm": html,
+}
+SUFFIXES = (*READERS, ".pdf")

@@ -1,0 +1,132 @@
+"""The scriptwriter: makes a script of a topic, by a language model where one is set, else out of the knowledge base."""
+
+from pathlib import Path
+from typing import Any
+
+import channel_files as files
+import llm_writer
+from angles import ANGLES
+from composing import Draft, Wish, compose
+from knowledge import Knowledge, load
+from narrating import narration
+from prose import words
+from script_quality import assess
+from style_guide import StyleGuide
+from style_guide import load as load_guide
+
+from overnight.base.errors import NotMeasured, OvernightError, said_by
+from overnight.base.ports import RunContext
+from overnight.studio.markup import Pause, parse
+
+Json = dict[str, Any]  # Any: what an agent has written
+EXTRACTIVE = "extractive"
+
+
+def scriptwriter(ctx: RunContext, video_id: str | None = None) -> Json:
+    """Write the script of a video, by default of the oldest one that waits for it.
+
+    A topic that cannot be written is refused with the reason, and the next one is taken.
+
+    Raises:
+        UserMistake: there is no such video, the style guide is wrong, or the knowledge base is empty.
+    """
+    waiting = [video_id] if video_id else files.waiting_for(files.SCRIPT, needs=files.TOPIC)
+    refused = []
+    guide, knowledge = load_guide(), load() if waiting else None
+    for number, one in enumerate(waiting):
+        ctx.progress(number, len(waiting), video=one)
+        assert knowledge is not None, "something waits"
+        try:
+            script = script_of(files.read(one, files.TOPIC), knowledge, guide)
+        except NotMeasured as error:
+            files.refuse(one, by="scriptwriter", reason=str(error))
+            refused.append({"video_id": one, "reason": str(error)})
+            continue
+        files.write(one, files.SCRIPT, script)
+        ctx.count("scripts_written")
+        ctx.progress(len(waiting), len(waiting), words=script["word_count"], quality=script["quality_score"])
+        told = ("title", "word_count", "quality_score", "composed_by")
+        return {"video_id": one, **{name: script[name] for name in told}, "refused": refused}
+    return {"video_id": None, "refused": refused}
+
+
+def script_of(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path | None = None) -> Json:
+    """Return the script of a topic.
+
+    Raises:
+        NotMeasured: no document is about it, too little is known, or the length asked for is none of a video.
+    """
+    wish = _wish(topic, knowledge, guide, root)
+    model = llm_writer.model_of()
+    composed_by, fallback = EXTRACTIVE, None
+    draft = None
+    if model is not None:
+        try:
+            draft, composed_by = llm_writer.write(model, wish, knowledge, guide, root or Path()), model.name
+        except (llm_writer.Refused, OvernightError) as error:
+            why = str(error) if isinstance(error, llm_writer.Refused) else said_by(error)
+            fallback = {"model": model.name, "why": why}
+    draft = draft or compose(wish, knowledge, guide)
+    return _as_json(draft, topic, guide, composed_by, fallback)
+
+
+def _wish(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path | None) -> Wish:
+    minutes = topic.get("format_guidelines", {}).get("minutes", guide.minutes)
+    if not guide.shortest_minutes <= minutes <= guide.longest_minutes:
+        raise NotMeasured(
+            f"format_guidelines.minutes: {minutes:g} ({guide.words(minutes):,} words) is not from "
+            f"{guide.shortest_minutes:g} to {guide.longest_minutes:g}, as the style guide allows"
+        )
+    if topic["angle"] not in ANGLES:
+        raise NotMeasured(f"angle: {topic['angle']!r} is none of {', '.join(ANGLES)}")
+    documents = [name for name in topic["sources"] if name in knowledge.titles] or knowledge.sources(topic["topic"])
+    if not documents:
+        raise NotMeasured(f"no document of the knowledge base is about {topic['topic']!r}")
+    return Wish(
+        topic=topic["topic"],
+        angle=topic["angle"],
+        documents=tuple(documents),
+        minutes=minutes,
+        salt=topic["video_id"],
+        told=_told(topic, root),
+    )
+
+
+def _told(topic: Json, root: Path | None) -> frozenset[str]:
+    """Return the passages that earlier videos have told from this side of the topic."""
+    earlier = [
+        one for one in files.videos(root=root) if one < topic["video_id"] and files.has(one, files.SCRIPT, root=root)
+    ]
+    told = set()
+    for one in earlier:
+        about = files.read(one, files.TOPIC, root=root)
+        if (about["topic"], about["angle"]) == (topic["topic"], topic["angle"]):
+            told |= {part["source"] for part in files.read(one, files.SCRIPT, root=root)["sections"]}
+    return frozenset(told)
+
+
+def _as_json(draft: Draft, topic: Json, guide: StyleGuide, composed_by: str, fallback: Json | None) -> Json:
+    cited = {one.passage_id: one for one in (*draft.cited, *(part.passage for part in draft.parts))}
+    count = len(words(draft.spoken))
+    told = narration(draft, guide)
+    silent_s = sum(piece.seconds for piece in parse(told).pieces if isinstance(piece, Pause))
+    script: Json = {
+        "video_id": topic["video_id"],
+        "title": draft.title,
+        "hook": draft.hook,
+        "intro": draft.intro,
+        "sections": [
+            {"title": part.title, "content": part.content, "source": part.passage.passage_id} for part in draft.parts
+        ],
+        "summary": draft.summary,
+        "cta": draft.cta,
+        "citations": [one.citation() for one in cited.values()],
+        "full_script": told,
+        "word_count": count,
+        "estimated_duration_seconds": round(60 * count / guide.words_per_minute + silent_s, 1),
+        "composed_by": composed_by,
+    }
+    if fallback is not None:
+        script["fallback"] = fallback
+    score, issues, measures = assess(script, topic.get("research_keywords", []), guide)
+    return {**script, "quality_score": score, "quality_issues": issues, "quality_measures": measures}
