@@ -38,20 +38,34 @@ def bounds_at_any_time(values: Sequence[float], *, low: float, high: float, alph
     Raises:
         UserMistake: the range is empty, or a value lies outside of it.
     """
+    return bounds_of_counts(Counter(values), low=low, high=high, alpha=alpha)
+
+
+def bounds_of_counts(counts: Mapping[float, int], *, low: float, high: float, alpha: float) -> tuple[float, float]:
+    """Return the bounds of `bounds_at_any_time`; `counts` says how often each value came.
+
+    Raises:
+        UserMistake: the range is empty, or a value lies outside of it.
+    """
     if not low < high:
         raise UserMistake(f"the range must go up, got {low!r} to {high!r}")
-    outside = next((value for value in values if not low <= value <= high), None)
+    outside = next((value for value in counts if not low <= value <= high), None)
     if outside is not None:
         raise UserMistake(f"every value must lie between {low!r} and {high!r}, got {outside!r}")
     width = high - low
-    above, below = ([(value - low) / width for value in values], [(high - value) / width for value in values])
+    above = Counter[float]()
+    below = Counter[float]()
+    for value, count in counts.items():
+        above[(value - low) / width] += count
+        below[(high - value) / width] += count
     return low + width * _lower(above, alpha), high - width * _lower(below, alpha)
 
 
-def _lower(values: Sequence[float], alpha: float) -> float:
+def _lower(counts: Mapping[float, int], alpha: float) -> float:
     """Return the lower bound of the mean of values between 0 and 1."""
-    mean = min(math.fsum(values) / len(values), 1.0) if values else 0.0
+    n = sum(counts.values())
+    mean = min(math.fsum(value * count for value, count in counts.items()) / n, 1.0) if n else 0.0
     if mean == 0:
         return 0.0
-    counts, enough = Counter(values), -math.log(alpha)
+    enough = -math.log(alpha)
     return bisect(lambda point: log_capital(counts, point) < enough, 0.0, mean, steps=_STEPS)

@@ -1,8 +1,9 @@
 """Reads media files with PyAV, whose wheels carry x264 and x265 (GPL): a program of its own, and no part of another.
 
-It reads one JSON object from its standard input (`paths`: where modules are; `do`: "probe", "frame" or "clipped";
-`path`, and `at_s` for a frame), and writes the length of a line in four bytes, that line (JSON), and for a frame its
-pixels (8-bit RGB, row by row). What cannot be read is one line on standard error, and exit code 1.
+It reads one JSON object from its standard input (`paths`: where modules are; `do`: "probe", "frames" or "clipped";
+`path`, and the instants `at_s` of frames), and writes the length of a line in four bytes, that line (JSON), and for
+frames their pixels (8-bit RGB, row by row), one after the other. What cannot be read is one line on standard error, and
+exit code 1.
 """
 
 import json
@@ -24,7 +25,7 @@ def main() -> None:
     sys.path[:] = asked["paths"]
     import av
 
-    work: Callable[[Any, float], Told] = {"probe": _probed, "frame": _frame, "clipped": _clipped}[asked["do"]]
+    work: Callable[[Any, list[float]], Told] = {"probe": _probed, "frames": _frames, "clipped": _clipped}[asked["do"]]
     try:
         with av.open(asked["path"]) as container:
             told, raw = work(container, asked["at_s"])
@@ -37,7 +38,7 @@ def main() -> None:
 # Any in what follows: PyAV is not there for types where it is not installed.
 
 
-def _probed(container: Any, _: float) -> Told:
+def _probed(container: Any, _: list[float]) -> Told:
     kinds = {kind: [one for one in container.streams if one.type == kind] for kind in ("video", "audio", "subtitle")}
     if not any(kinds.values()):
         raise ValueError("holds no picture, no sound and no subtitles")
@@ -66,9 +67,14 @@ def _probed(container: Any, _: float) -> Told:
     }, b""
 
 
-def _frame(container: Any, at_s: float) -> Told:
+def _frames(container: Any, at_s: list[float]) -> Told:
     if not container.streams.video:
         raise ValueError("holds no picture")
+    found = [_frame(container, one) for one in at_s]
+    return {"pictures": [told for told, _ in found]}, b"".join(raw for _, raw in found)
+
+
+def _frame(container: Any, at_s: float) -> Told:
     container.seek(int(at_s * _US))
     last = None
     for frame in container.decode(video=0):
@@ -84,7 +90,7 @@ def _frame(container: Any, at_s: float) -> Told:
     return {"width": picture.width, "height": picture.height, "at_s": last.time}, raw
 
 
-def _clipped(container: Any, _: float) -> Told:
+def _clipped(container: Any, _: list[float]) -> Told:
     import av
     import numpy as np
 

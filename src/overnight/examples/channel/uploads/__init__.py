@@ -1,0 +1,1 @@
+"""Where finished videos go: a folder with feeds and a page, or YouTube."""

@@ -1,0 +1,258 @@
+"""A/B tests of the channel: no verdict without evidence, hardly any false one, and a better variant is found."""
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from channel_example import EXAMPLE, Context, approved_video, files
+from overnight.base.errors import UserMistake
+from web_server import answers, answers_json
+
+ab_evidence = import_module("ab_evidence")
+ab_tests = import_module("ab_tests")
+metrics_reading = import_module("metrics_reading")
+video_texts = import_module("video_texts")
+Arm = ab_evidence.Arm
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def played(rng, rates, *, looks, shown, watched=None):
+    """Let an audience choose, whose mood changes from one look to the next; yield what has come at each look."""
+    impressions, views = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+    tenths = {name: np.zeros(11, dtype=int) for name in NAMES}
+    for look in range(looks):
+        mood = 1 + 0.4 * np.sin(look)
+        for name, rate in zip(NAMES, rates, strict=True):
+            offered = int(rng.poisson(shown))
+            clicked = int(rng.binomial(offered, rate * mood))
+            impressions[name] += offered
+            views[name] += clicked
+            if watched:
+                tenths[name] += np.bincount(rng.binomial(10, watched[name], clicked), minlength=11)
+        yield {
+            name: Arm(
+                impressions=impressions[name],
+                views=views[name],
+                watched=tuple(map(int, tenths[name])) if watched else (),
+            )
+            for name in NAMES
+        }
+
+
+def first_verdict(readings):
+    evidence = ab_evidence.begun(NAMES)
+    for arms in readings:
+        evidence = ab_evidence.gone_on(evidence, arms)
+        said = ab_evidence.verdict(evidence)
+        if said.winner is not None:
+            return said
+    return said
+
+
+def test_of_equal_variants_hardly_any_is_ever_called_better_however_often_one_looks():
+    rng, false = np.random.default_rng(7), 0
+    for _ in range(400):
+        false += first_verdict(played(rng, (0.06, 0.06, 0.06), looks=40, shown=1200)).winner is not None
+    assert false / 400 <= ab_evidence.ALPHA
+
+
+def test_of_equal_variants_whose_time_watched_is_told_hardly_any_is_called_better():
+    rng, false = np.random.default_rng(8), 0
+    for _ in range(20):
+        equal = dict.fromkeys(NAMES, 0.4)
+        false += first_verdict(played(rng, (0.2, 0.2, 0.2), looks=10, shown=1500, watched=equal)).winner is not None
+    assert false <= 1
+
+
+def test_a_variant_that_is_clicked_more_often_is_found():
+    rng = np.random.default_rng(9)
+    found = [first_verdict(played(rng, (0.05, 0.07, 0.05), looks=30, shown=4000)) for _ in range(20)]
+    assert [(one.winner, one.criterion) for one in found] == [("b", "click rate")] * 20
+
+
+def test_where_all_are_clicked_alike_the_one_that_is_watched_longer_is_found():
+    rng = np.random.default_rng(10)
+    watched = {"a": 0.4, "b": 0.4, "c": 0.5}
+    found = [first_verdict(played(rng, (0.1,) * 3, looks=8, shown=8000, watched=watched)) for _ in range(4)]
+    assert [(one.winner, one.criterion) for one in found] == [("c", "time watched")] * 4
+
+
+def test_a_variant_that_is_watched_longer_and_clicked_less_does_not_win():
+    watched = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2000)
+    short = (0, 0, 2500, 0, 0, 0, 0, 0, 0, 0, 0)
+    arms = {
+        "a": Arm(impressions=30_000, views=2500, watched=short),
+        "b": Arm(impressions=30_000, views=2500, watched=short),
+        "c": Arm(impressions=30_000, views=2000, watched=watched),
+    }
+    said = ab_evidence.verdict(ab_evidence.gone_on(ab_evidence.begun(NAMES), arms))
+    assert said.winner is None
+
+
+def test_nothing_is_said_before_each_variant_has_a_thousand_views():
+    arms = {
+        "a": Arm(impressions=30_000, views=999),
+        "b": Arm(impressions=9000, views=4000),
+        "c": Arm(impressions=30_000, views=1000),
+    }
+    said = ab_evidence.verdict(ab_evidence.gone_on(ab_evidence.begun(NAMES), arms))
+    assert said.winner is None
+    assert said.why == "1,000 views each are needed; a has 999"
+    more = {**arms, "a": Arm(impressions=30_000, views=1000)}
+    assert ab_evidence.verdict(ab_evidence.gone_on(ab_evidence.begun(NAMES), more)).winner == "b"
+
+
+def test_a_reading_that_is_read_twice_is_no_more_evidence():
+    views = {"a": 500, "b": 700, "c": 500}
+    arms = {name: Arm(impressions=9000, views=count) for name, count in views.items()}
+    once = ab_evidence.gone_on(ab_evidence.begun(NAMES), arms)
+    assert ab_evidence.gone_on(once, arms) == once
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"impressions": 10, "views": 11}, "views <= impressions"),
+        ({"impressions": 10, "views": -1}, "whole numbers"),
+        ({"impressions": 10, "views": 5, "watched": (1,) * 11}, "whose sum is the views"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(values, says):
+    with pytest.raises(UserMistake, match=re.escape(says)):
+        Arm(**values)
+
+
+def test_without_a_source_of_metrics_a_test_stays_as_it_is():
+    video_id = approved_video()
+    told = ab_tests.ab_tests(Context())
+    assert told["begun"] == [video_id]
+    for _ in range(3):
+        ab_tests.ab_tests(Context())
+    test = files.read(video_id, files.AB)
+    assert (test["status"], test["why"]) == ("collecting", ab_tests.NO_SOURCE)
+    assert test["views"] == {"a": 0, "b": 0, "c": 0}
+    assert [one["title"] for one in test["variants"]] == [
+        "Hash tables: the cost",
+        "Hash tables? Let us see the cost",
+        "Hash tables, made clear: the cost",
+    ]
+    assert len({one["description"] for one in test["variants"]}) == 3
+    assert len({one["thumbnail"] for one in test["variants"]}) == 3
+
+
+def test_only_videos_that_are_approved_are_tried():
+    approved_video(0, decision="reject")
+    approved_video(1, decision="split")
+    assert ab_tests.ab_tests(Context())["begun"] == []
+
+
+def metrics(video_id, *counts):
+    rows = [
+        {"video_id": video_id, "variant": name, "impressions": shown, "views": views}
+        for name, (shown, views) in zip(NAMES, counts, strict=True)
+    ]
+    return {"rows": rows}
+
+
+def test_a_test_is_decided_by_what_a_file_says_and_keeps_the_evidence():
+    video_id = approved_video()
+    Path("metrics.json").write_text(json.dumps(metrics(video_id, (9000, 450), (9000, 480), (9000, 440))))
+    ab_tests.ab_tests(Context(), metrics="metrics.json")
+    few = files.read(video_id, files.AB)
+    assert few["status"] == "collecting"
+    assert few["views"] == {"a": 450, "b": 480, "c": 440}
+    Path("metrics.json").write_text(json.dumps(metrics(video_id, (40_000, 2000), (40_000, 2900), (40_000, 2000))))
+    told = ab_tests.ab_tests(Context(), metrics="metrics.json")
+    assert [one["winner"] for one in told["decided"]] == ["b"]
+    test = files.read(video_id, files.AB)
+    assert (test["status"], test["winner"], test["criterion"]) == ("decided", "b", "click rate")
+    assert test["figures"]["b"]["click_rate"] == 2900 / 40_000
+    assert test["evidence"]["wealth"]["b>a"]["bets"]
+    assert ab_tests.ab_tests(Context(), metrics="metrics.json")["going_on"] == 0
+
+
+def test_a_test_is_decided_by_what_an_http_api_says(server):
+    video_id = approved_video()
+    server.routes["/metrics"] = answers_json(metrics(video_id, (40_000, 2000), (40_000, 2000), (40_000, 2900)))
+    ab_tests.ab_tests(Context(), metrics=server.url("/metrics"))
+    assert files.read(video_id, files.AB)["winner"] == "c"
+
+
+def test_counts_that_fall_are_left_out_and_said():
+    video_id = approved_video()
+    for shown in (5000, 4000):
+        Path("metrics.json").write_text(json.dumps(metrics(video_id, (shown, 200), (shown, 200), (shown, 200))))
+        ab_tests.ab_tests(Context(), metrics="metrics.json")
+    test = files.read(video_id, files.AB)
+    assert test["evidence"]["read"]["a"]["impressions"] == 5000
+    assert "give counts since the test began, which never fall" in test["why"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("no json", "is no JSON"),
+        ("[]", 'has no list "rows"'),
+        ('{"rows": [{"views": 3}]}', 'row 1: has no "video_id"'),
+        ('{"rows": [{"video_id": "x", "views": "many"}]}', "row 1: 'many' is no count"),
+        ('{"rows": [{"video_id": "x", "views": 3, "impressions": 2}]}', "3 views of 2 impressions"),
+        ('{"rows": [{"video_id": "x", "views": 3, "watched": [3]}]}', "11 counts are meant"),
+        ('{"rows": [{"video_id": "x", "views": 3, "watched": [1,0,0,0,0,0,0,0,0,0,1]}]}', "2 views in all"),
+        ('{"columnHeaders": [{"name": "video"}], "rows": [["x", 2]]}', "do not fit together"),
+    ],
+)
+def test_metrics_that_are_none_are_refused_in_one_line(text, says):
+    Path("metrics.json").write_text(text)
+    with pytest.raises(UserMistake, match=re.escape(says)) as caught:
+        metrics_reading.read("metrics.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_source_that_does_not_answer_stops_no_test_from_beginning(server):
+    server.routes["/metrics"] = answers("not now", status=503)
+    video_id = approved_video()
+    ab_tests.ab_tests(Context(), metrics=server.url("/metrics"))
+    test = files.read(video_id, files.AB)
+    assert test["status"] == "collecting"
+    assert "503" in test["why"]
+
+
+def test_nothing_of_the_example_makes_up_views():
+    for path in EXAMPLE.rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"^\s*(?:import|from) random\b|\bnumpy\.random\b", text, re.MULTILINE), path.name
+        assert "simulated" not in text, path.name
+
+
+def decided(style, number=1):
+    variants = [{"variant": v, "style": s} for v, s in zip(NAMES, video_texts.STYLES, strict=True)]
+    winner = next(one["variant"] for one in variants if one["style"] == style)
+    return [
+        {"test_id": f"t{place}", "status": "decided", "winner": winner, "variants": variants} for place in range(number)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tests", "style", "says"),
+    [
+        ([], "plain", "no A/B test has been decided yet"),
+        ([{"status": "collecting", "variants": [], "test_id": "t"}], "plain", "no A/B test has been decided yet"),
+        (decided("promise"), "promise", "promise won 1 (t0)"),
+        (decided("promise") + decided("question"), "plain", "do not agree"),
+        (decided("question", 3) + decided("plain", 1), "question", "question won 3, plain won 1"),
+    ],
+)
+def test_the_style_of_a_title_follows_from_decided_tests_and_the_reason_is_told(tests, style, says):
+    found, why = video_texts.preferred(tests)
+    assert found == style
+    assert says in why
