@@ -18,7 +18,7 @@ TORCH_ONLY := src/overnight/training/models/torch_*
 # Two workers leave two cores idle for nearly half of the time, while tests wait; an idle one takes tests from the others.
 PYTEST := $(PY) -m pytest -n 3 --dist worksteal
 
-.PHONY: help setup demo demo-learn test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets interop-open-bandit mutants bench docs fmt
+.PHONY: help setup demo demo-learn demo-video test coverage test-torch check chaos figures soak interop interop-mlflow interop-savvi interop-datasets interop-open-bandit mutants bench docs fmt
 
 help: ## list these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,11 @@ demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second t
 demo-learn: $(BUILT) ## have three strategies train models in ./demo-learn, and the best one proven
 	@test -d demo-learn || .venv/bin/overnight init demo-learn
 	cd demo-learn && OVERNIGHT_LEARNING__DEFAULT=conservative ../.venv/bin/overnight learn run --complexity medium --iterations 2
+
+demo-video: $(BUILT) ## have the agents of a channel make one reviewed video in ./demo-video, without a network
+	@test -d demo-video || .venv/bin/overnight init --example channel demo-video
+	cd demo-video && ../.venv/bin/overnight tasks run scriptwriter --with-dependants --wait
+	cd demo-video && ../.venv/bin/python show.py
 
 test: $(BUILT) ## run all tests
 	$(PYTEST)

@@ -46,7 +46,7 @@ def curator(ctx: RunContext, topic: str | None = None, angle: str = "idea", coun
         return {"video_id": made, "video_ids": [made]}
     entries = calendar(knowledge, now)
     today = {slot[:10] for slot in slots_from(now, 1)}
-    handed = []
+    handed: list[str] = []
     for place, entry in enumerate(entries):
         if entry["slot"][:10] in today and entry["state"] in ("planned", "needs sources") and len(handed) < count:
             entries[place] = _hand_out(entry, knowledge, guide)

@@ -45,7 +45,7 @@ def designer(ctx: RunContext, video_id: str | None = None) -> Json:
     waiting = [video_id] if video_id else files.waiting_for(files.LESSON, needs=(files.TOPIC, files.SCRIPT))
     refused = []
     guide = load_guide()
-    glossary = glossary_of(load()) if waiting else {}
+    glossary = glossary_of(load()) if waiting else Glossary()
     for number, one in enumerate(waiting):
         ctx.progress(number, len(waiting), video=one)
         try:
@@ -129,7 +129,7 @@ def _lesson_text(narration: str) -> str:
 
 def _reminders(script: Json, glossary: Glossary, room: int) -> list[tuple[str, str]]:
     """Return the terms that the script uses and does not explain, with a sentence that does, where there is room."""
-    found = []
+    found: list[tuple[str, str]] = []
     for term in glossary.unexplained(_lesson_text(script["full_script"])):
         said = glossary[term].sentence
         room -= len(words(said)) + 4

@@ -250,7 +250,7 @@ def _pdf(path: Path) -> Document:
     try:
         reader = pypdf.PdfReader(path)
         pages = [page.extract_text() or "" for page in reader.pages]
-        title = str((reader.metadata or {}).get("/Title") or "").strip()
+        title = str(reader.metadata.get("/Title") or "").strip() if reader.metadata else ""
     except Exception as error:  # noqa: BLE001 -- a damaged file can break the library anywhere
         raise Unreadable(f"is no PDF that can be read: {said_by(error)}") from None
     if not any(page.strip() for page in pages):

@@ -1,7 +1,7 @@
 """Which topics are missing in a knowledge base: asked for by trends, or named in several documents. Pure."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -28,7 +28,7 @@ def demand_of(knowledge: Knowledge, trends: Sequence[Mapping[str, Any]]) -> dict
     """Return how much trends ask for each document, as a share of the most wanted one; None without trends."""
     if not trends:
         return None
-    wanted = Counter(dict.fromkeys(knowledge.titles, 0.0))
+    wanted = dict.fromkeys(knowledge.titles, 0.0)
     for record in trends:
         said = set(terms(record["title"]))
         for document, title in knowledge.titles.items():
@@ -47,7 +47,7 @@ def missing(knowledge: Knowledge, trends: Sequence[Mapping[str, Any]]) -> list[J
 def _asked(knowledge: Knowledge, trends: Sequence[Mapping[str, Any]]) -> list[Json]:
     """Return trends that no document is about."""
     total = sum(map(engagement_of, trends))
-    wanted: Counter[str] = Counter()
+    wanted: defaultdict[str, float] = defaultdict(float)
     for record in trends:
         if not any(set(terms(title)) <= set(terms(record["title"])) for title in knowledge.titles.values()):
             wanted[" ".join(record["title"].split())] += engagement_of(record)

@@ -6,7 +6,7 @@ Relevance Framework", section 3.2) over stems of words; words of a heading count
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,7 @@ class Knowledge:
         A document is, if each word of the topic is in its title or in a heading, or in several of its passages.
         """
         wanted = set(terms(topic))
-        scores: Counter[str] = Counter()
+        scores: defaultdict[str, float] = defaultdict(float)
         for found in self.search(topic, limit=len(self.passages)):
             scores[found.passage.document] += found.score
         about = [name for name in scores if wanted and all(self._speaks_of(name, word) for word in wanted)]

@@ -2,7 +2,7 @@
 
 The endpoint is the environment's: `CHANNEL_LLM_URL` (OpenAI-compatible, ends in /v1), `CHANNEL_LLM_MODEL`, and where it
 needs one `CHANNEL_LLM_KEY`; `CHANNEL_LLM_BUDGET_TOKENS` bounds what is spent in all. What was answered once is not paid
-again: it is kept in `.overnight/data/channel_llm.db`.
+again: it is kept in `.overnight/data/llm.db`.
 """
 
 import re
@@ -22,7 +22,7 @@ from overnight.base.clock import SystemClock
 from overnight.base.errors import ConfigError, UserMistake
 from overnight.base.settings import environment
 
-REPLAY = Path(".overnight") / "data" / "channel_llm.db"
+REPLAY = Path(".overnight") / "data" / "llm.db"
 MOST_PASSAGES = 10
 MOST_TOKENS = 3000
 _SECTION = re.compile(r"^##\s+(?P<title>.+?)\s*\{(?P<source>[^{}]*)\}\s*$", re.MULTILINE)

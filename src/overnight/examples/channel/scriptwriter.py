@@ -7,6 +7,7 @@ import channel_files as files
 import llm_writer
 from angles import ANGLES
 from composing import Draft, Wish, compose
+from curator import curator
 from knowledge import Knowledge, load
 from narrating import narration
 from prose import words
@@ -23,7 +24,7 @@ EXTRACTIVE = "extractive"
 
 
 def scriptwriter(ctx: RunContext, video_id: str | None = None) -> Json:
-    """Write the script of a video, by default of the oldest one that waits for it.
+    """Write the script of a video, by default of the oldest one that waits for it, else of the day's next topic.
 
     A topic that cannot be written is refused with the reason, and the next one is taken.
 
@@ -31,6 +32,8 @@ def scriptwriter(ctx: RunContext, video_id: str | None = None) -> Json:
         UserMistake: there is no such video, the style guide is wrong, or the knowledge base is empty.
     """
     waiting = [video_id] if video_id else files.waiting_for(files.SCRIPT, needs=files.TOPIC)
+    if not waiting:
+        waiting = curator(ctx, count=1)["video_ids"]
     refused = []
     guide, knowledge = load_guide(), load() if waiting else None
     for number, one in enumerate(waiting):

@@ -1,0 +1,115 @@
+"""Video assembly: draws what the narration shows, renders it with captions and chapters, and draws three thumbnails."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import channel_files as files
+from storyboard import Storyboard, storyboard
+from voice_production import wav_of
+
+from overnight.base.clock import SystemClock
+from overnight.base.files import replace_file
+from overnight.base.ports import RunContext
+from overnight.studio.captions import cut, srt, vtt
+from overnight.studio.slides.slide import Kind, Slide
+from overnight.studio.slides.theme import named
+from overnight.studio.speech.ports import Word
+from overnight.studio.thumbnails import thumbnails
+from overnight.studio.video import Captions, Look, Rendered, Sound, render
+
+Json = dict[str, Any]  # Any: what an agent has written
+VIDEO, SRT, VTT = "video.mp4", "captions.srt", "captions.vtt"
+PICTURES = (Kind.DIAGRAM, Kind.BARS, Kind.TABLE, Kind.CODE)
+
+
+def video_assembly(
+    ctx: RunContext,
+    video_id: str | None = None,
+    width: int = 1920,
+    height: int = 1080,
+    fps: int = 25,
+    theme: str = "midnight",
+    burn: bool = False,
+    music: str | None = None,
+    channel: str = "",
+    workers: int | None = None,
+) -> Json:
+    """Render a video, by default the oldest one that waits for it.
+
+    `burn` puts the captions into the picture; otherwise players show them. `music` is a file that is put under the
+    voice; `channel` stands at the foot of each slide; without `workers` as many scenes are rendered at once as there
+    are cores.
+
+    Raises:
+        UserMistake: there is no such video, or it cannot be rendered so.
+        MissingExtra: ffmpeg, or what draws, is not installed.
+    """
+    one = video_id or files.next_for(files.ASSEMBLY, needs=(files.SCRIPT, files.LESSON, files.VOICE))
+    if one is None:
+        return {"video_id": None}
+    clock, folder = SystemClock(), files.folder_of(one)
+    script, lesson, voice = (files.read(one, name) for name in (files.SCRIPT, files.LESSON, files.VOICE))
+    board = storyboard(script, lesson, voice, channel=channel)
+    _write_captions(voice, folder)
+    look = Look(size=(width, height), fps=fps, theme=named(theme))
+    begun_s = clock.monotonic()
+    rendered = render(
+        board.scenes,
+        Sound(voice=wav_of(one), music=None if music is None else Path(music)),
+        folder / VIDEO,
+        look=look,
+        title=script["title"],
+        captions=Captions(srt=folder / SRT, burnt=burn),
+        chapters=board.chapters,
+        workers=workers or os.cpu_count() or 1,
+        progress=lambda done_s, total_s: ctx.progress(round(done_s), round(total_s), video=one, unit="s of video"),
+        cancelled=lambda: ctx.cancelled,
+    )
+    render_s = clock.monotonic() - begun_s
+    lost = thumbnails(script["title"], script["hook"], _picture(board), folder)
+    files.write(one, files.ASSEMBLY, _told(board, rendered, look, render_s, lost))
+    ctx.count("videos_produced")
+    return {"video_id": one, "path": str(rendered.path), "duration_s": rendered.duration_s, "render_s": render_s,
+            "problems": list(board.problems)}  # fmt: skip
+
+
+def _write_captions(voice: Json, folder: Path) -> None:
+    captions = cut([Word(**word) for word in voice["words"]])
+    replace_file(folder / SRT, srt(captions))
+    replace_file(folder / VTT, vtt(captions))
+
+
+def _picture(board: Storyboard) -> Slide | None:
+    """Return the slide that explains most: the first diagram, else bars, else a table, else code."""
+    slides = [scene.slide for scene in board.scenes]
+    return next((slide for kind in PICTURES for slide in slides if slide.kind is kind), None)
+
+
+def _told(board: Storyboard, rendered: Rendered, look: Look, render_s: float, lost: Json) -> Json:
+    return {
+        "path": VIDEO,
+        "captions": [SRT, VTT],
+        "duration_s": rendered.duration_s,
+        "frames": rendered.frames,
+        "size": list(look.size),
+        "fps": look.fps,
+        "theme": look.theme.name,
+        "render_s": render_s,
+        "scenes": [
+            {
+                "kind": str(shown.scene.slide.kind),
+                "title": shown.scene.slide.title,
+                "begin_s": shown.scene.begin_s,
+                "end_s": shown.scene.end_s,
+                "reveals": list(shown.scene.reveals),
+                "boxes": [asdict(box) for box in shown.boxes],
+                "overflow": list(shown.overflow),
+            }
+            for shown in rendered.shown
+        ],
+        "chapters": [asdict(chapter) for chapter in board.chapters],
+        "thumbnails_overflow": lost,
+        "problems": list(board.problems),
+    }

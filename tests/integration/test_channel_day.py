@@ -1,0 +1,206 @@
+"""The example channel at work: a topic becomes a reviewed video, and a whole day of its schedule survives crashes.
+
+All is real but the clock: agents run in processes of their own, speak, draw, render and measure. Pictures are small.
+"""
+
+import json
+import re
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import psutil
+import pytest
+from test_rollouts import Clock
+
+from daemons import wait_for
+from overnight.app.examples import new_project
+from overnight.app.project import Project
+from overnight.base.instants import US, from_datetime
+from overnight.engine.overview import standing
+from overnight.studio import captions
+from overnight.studio.loudness import measured as loudness
+from overnight.studio.measure import measured
+from overnight.studio.probe import frame, probe
+from overnight.studio.speech.ports import Word
+
+SMALL = 'args = { channel = "Plain Algorithms", width = 320, height = 180 }'
+VOICE = 'target_s = 120\nargs = { engine = "espeak" }'
+SHORT = {"minutes": 1.0, "shortest_minutes": 0.6, "longest_minutes": 1.5, "sections": "[2, 3]"}
+HOUR_US = 3600 * US
+
+
+def channel(folder: Path, **guide) -> Path:
+    """Make the example a project with small pictures and a voice that needs no network."""
+    new_project(folder, "channel")
+    toml = (folder / "overnight.toml").read_text()
+    toml = toml.replace('args = { channel = "Plain Algorithms" }', SMALL).replace("target_s = 120", VOICE)
+    assert SMALL in toml and VOICE in toml
+    (folder / "overnight.toml").write_text(toml + "\n[engine.retry]\nbase_s = 0.05\n")
+    text = (folder / "CHANNEL_STYLE_GUIDE.md").read_text()
+    for name, value in guide.items():
+        text, found = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value} ", text)
+        assert found == 1, name
+    (folder / "CHANNEL_STYLE_GUIDE.md").write_text(text)
+    return folder
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of a video that the command line made."""
+    folder = channel(tmp_path_factory.mktemp("channel") / "c")
+    with Project.open(folder) as project:
+        project.submit("curator", {"topic": "binary search"})
+        project.run(until_idle=True)
+        run_id = project.submit("scriptwriter", with_dependants=True)
+        project.run(until_idle=True)
+        ended = {run.task_id: run for run in project.runs(limit=50)}
+        assert {run.state.value for run in ended.values()} == {"COMPLETED"}, ended
+        assert project.get(run_id).task_id == "scriptwriter" and "ab_test_orchestrator" in ended
+    [video] = (folder / ".overnight" / "data" / "videos").glob("*/video.mp4")
+    return video.parent
+
+
+def test_a_topic_becomes_a_video_with_sound_captions_and_chapters(made):
+    assembly, voice = read(made, "assembly.json"), read(made, "voice.json")
+    media = probe(made / "video.mp4")
+    assert (media.video.codec, media.video.width, media.video.height) == ("h264", 320, 180)
+    assert media.audio.codec == "aac" and [one.codec for one in media.subtitles] == ["mov_text"]
+    assert media.duration_s == pytest.approx(voice["duration_s"], abs=0.1)
+    assert 120 <= media.duration_s <= 240
+    assert [one.title for one in media.chapters] == [one["title"] for one in assembly["chapters"]]
+    assert len(media.chapters) >= 4 and media.chapters[0].title == "Introduction"
+    for name in "abc":
+        assert (made / f"thumbnail_{name}.png").stat().st_size > 5000
+    assert assembly["problems"] == [] and not any(scene["overflow"] for scene in assembly["scenes"])
+
+
+def test_it_is_as_loud_as_players_expect_never_black_and_never_still_for_long(made):
+    found = measured(made / "video.mp4")
+    assert found.loudness.integrated_lufs == pytest.approx(-16, abs=1)
+    assert [run for run in found.black_runs if run.long_s > 1] == []
+    assert [run for run in found.frozen_runs if run.long_s > 20] == [], "something new is seen every 20 s"
+    assert found.clipped_share < 0.005
+    assert loudness(made / "voice.wav").integrated_lufs == pytest.approx(-16, abs=1)
+
+
+def test_captions_are_in_time_with_the_words_and_hold_all_of_them(made):
+    voice = read(made, "voice.json")
+    words = [Word(**word) for word in voice["words"]]
+    for name in ("captions.srt", "captions.vtt"):
+        shown = captions.read((made / name).read_text())
+        late = captions.late_by(shown, words)
+        assert abs(late.worst_s) < 0.5 and late.missing < 0.02, (name, late)
+
+
+def test_what_stands_on_slides_is_inside_of_the_picture_and_can_be_read(made):
+    assembly = read(made, "assembly.json")
+    for scene in assembly["scenes"]:
+        for box in scene["boxes"]:
+            assert box["x"] >= 0 and box["x"] + box["w"] <= 320 and box["y"] >= 0 and box["y"] + box["h"] <= 180, box
+            assert box["contrast"] >= 4.5, box
+    first = assembly["scenes"][0]
+    picture = frame(made / "video.mp4", first["end_s"] - 0.5).convert("L")
+    box = max(first["boxes"], key=lambda one: one["h"])
+    inside = picture.crop((box["x"], box["y"], box["x"] + box["w"], box["y"] + box["h"])).getextrema()
+    assert inside[1] - inside[0] > 120, "letters stand out"
+    assert picture.crop((0, 0, 320, 6)).getextrema()[1] < 120, "nothing stands at the edge"
+
+
+def test_what_it_says_has_sources_that_exist_and_its_review_explains_itself(made):
+    script, review, committee = (read(made, name) for name in ("script.json", "review.json", "committee.json"))
+    knowledge = made.parents[3] / "knowledge"
+    cited = {section["source"] for section in script["sections"]}
+    assert cited and cited <= {one["id"] for one in script["citations"]}
+    for one in script["citations"]:
+        text = " ".join(" ".join(path.read_text().split()) for path in knowledge.glob(f"{one['id'].split('#')[0]}*"))
+        assert one["text"].split(".")[0] in text.replace("`", ""), one["id"]
+    assert review["claims"] and all(claim["supported"] for claim in review["claims"])
+    assert review["decision"] == "approve" and committee["decision"] in ("approve", "split")
+    assert set(review["scores"]) == {"educational", "engagement", "accuracy", "visual", "accessibility"}
+
+
+class Killer(threading.Thread):
+    """Kills agents at work, now and then, a few in all."""
+
+    def __init__(self, seed, most):
+        super().__init__(daemon=True)
+        self.random, self.most, self.killed, self.over = Random(seed), most, [], threading.Event()
+
+    def run(self):
+        while not self.over.wait(self.random.uniform(0.3, 2.5)) and len(self.killed) < self.most:
+            agents = [one for one in psutil.Process().children(recursive=True) if self.works(one)]
+            if agents:
+                one = self.random.choice(agents)
+                try:
+                    one.send_signal(signal.SIGKILL)
+                    self.killed.append(one.pid)
+                except psutil.Error:
+                    continue
+
+    @staticmethod
+    def works(one):
+        try:
+            return "OVERNIGHT_CHILD" in one.environ() and "ffmpeg" not in one.name()
+        except psutil.Error:
+            return False
+
+
+def idle(project):
+    """Tell whether the scheduler has looked, and nothing is to be done before the clock goes on."""
+    threading.Event().wait(0.2)
+    with project.database.read() as connection:
+        found = standing(connection)
+    return project.runtime.worker.decided_s_ago < 1.0 and not (found.active or found.ready or found.later)
+
+
+def live(folder, clock, days, kills, seed):
+    """Let the channel work on its schedule; return who was killed and the runs that there were."""
+    killer = Killer(seed, kills)
+    with Project.open(folder, clock=clock) as project:
+        until_us = clock.now_us() + int(days * 24 * HOUR_US)
+        killer.start()
+        while clock.now_us() < until_us:
+            with project.running():
+                wait_for(lambda: idle(project), patience_s=240)
+            clock.ahead_us += HOUR_US
+        killer.over.set()
+        killer.join()
+        return killer.killed, project.runs(limit=10_000)
+
+
+@pytest.mark.timeout(300)
+def test_a_day_of_the_schedule_brings_videos_through_crashes_and_publishes_each_once(tmp_path, long_form, request):
+    days = 7 if long_form else 1
+    folder = channel(tmp_path / "c", **({} if long_form else SHORT))
+    clock = Clock()
+    clock.ahead_us = from_datetime(datetime(2027, 1, 3, 23, 45, tzinfo=UTC)) - clock.now_us()
+    seed = request.config.option.kill_seed
+    killed, runs = live(folder, clock, days + 0.52, kills=6 * days, seed=seed)
+    videos = sorted((folder / ".overnight" / "data" / "videos").iterdir())
+    finished = [one for one in videos if (one / "assembly.json").exists()]
+    assert len(killed) >= 2, "agents were killed"
+    assert [run for run in runs if run.state == "FAILED"] == []
+    by_day = {f"202701{4 + day:02}": 0 for day in range(days)}
+    for one in finished:
+        by_day[one.name[:8]] = by_day.get(one.name[:8], 0) + 1
+    assert all(by_day[day] >= 3 for day in list(by_day)[:days]), by_day
+    for one in videos:
+        if (one / "review.json").exists():
+            review = read(one, "review.json")
+            assert review["decision"] == "approve" or review["reasons"], one
+        elif (one / "refused.json").exists():
+            assert read(one, "refused.json")["reason"]
+    approved = [one for one in finished if read(one, "committee.json")["decision"] == "approve"]
+    feed = json.loads((folder / ".overnight" / "data" / "published" / "feed.json").read_text())
+    published = [item["id"] for item in feed["items"]]
+    assert len(published) == len(set(published)), "nothing is published twice"
+    uploaded = {one.name for one in videos if (one / "upload.json").exists()}
+    assert len(published) == len(uploaded) and uploaded <= {one.name for one in approved}
+    assert {one.name for one in approved if one.name < "202701050000"} <= uploaded, "the next noon took all"
