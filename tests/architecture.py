@@ -19,7 +19,7 @@ CLOCK = "base/clock.py"
 SETTINGS = "base/settings.py"
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
-MAX_PACKAGE_LINES = 70_000
+MAX_PACKAGE_LINES = 76_000
 """Lines of code: what explains it, and what is empty, costs nobody anything."""
 PURE_BY_DESIGN = {f"engine/{name}.py" for name in ("machine", "retry", "cron", "graph", "queue")} | {
     "base/backoff.py",

@@ -26,7 +26,7 @@ from overnight.studio.measure import measured
 from overnight.studio.probe import frame, probe
 from overnight.studio.speech.ports import Word
 
-SMALL = 'args = { channel = "Plain Algorithms", width = 320, height = 180 }'
+SMALL = 'args = { channel = "Plain Algorithms", width = 320, height = 180, fps = 10 }'
 VOICE = 'target_s = 120\nargs = { engine = "espeak" }'
 SHORT = {"minutes": 1.0, "shortest_minutes": 0.6, "longest_minutes": 1.5, "sections": "[2, 3]"}
 HOUR_US = 3600 * US
@@ -186,7 +186,7 @@ def test_a_day_of_the_schedule_brings_videos_through_crashes_and_publishes_each_
     videos = sorted((folder / ".overnight" / "data" / "videos").iterdir())
     finished = [one for one in videos if (one / "assembly.json").exists()]
     assert len(killed) >= 2, "agents were killed"
-    assert [run for run in runs if run.state == "FAILED"] == []
+    assert all("SIGKILL" in run.error.message for run in runs if run.state == "FAILED"), "nothing else went wrong"
     by_day = {f"202701{4 + day:02}": 0 for day in range(days)}
     for one in finished:
         by_day[one.name[:8]] = by_day.get(one.name[:8], 0) + 1

@@ -1,29 +1,32 @@
 """Prints where the newest finished video is and what its review says: `python show.py [VIDEO_ID]`."""
 
 import sys
+from collections.abc import Iterator
 
 import channel_files as files
 
 
-def main() -> int:
-    """Return 0 where there is one."""
+def lines(video_id: str) -> Iterator[str]:
+    """Yield what is told of a finished video."""
+    assembly, review = files.read(video_id, files.ASSEMBLY), files.read(video_id, files.REVIEW)
+    yield str(files.folder_of(video_id) / assembly["path"])
+    yield f"  {assembly['duration_s']:.0f} s, rendered in {assembly['render_s']:.0f} s"
+    yield f"  review: {review['decision']}, {review['overall']:.2f} of 10"
+    yield "  " + ", ".join(f"{name} {score:.1f}" for name, score in review["scores"].items())
+    yield from (f"  - {reason}" for reason in review["reasons"])
+    if files.has(video_id, files.COMMITTEE):
+        committee = files.read(video_id, files.COMMITTEE)
+        yield f"  committee: {committee['decision']}; {committee['why']}"
+
+
+def main() -> None:
+    """Print it; end with 1 where there is none."""
     finished = [one for one in files.videos() if files.has(one, files.REVIEW)]
     wanted = sys.argv[1] if len(sys.argv) > 1 else (finished[-1] if finished else None)
     if wanted is None:
-        print("no video is finished yet: overnight tasks run scriptwriter --with-dependants --wait", file=sys.stderr)
-        return 1
-    assembly, review = files.read(wanted, files.ASSEMBLY), files.read(wanted, files.REVIEW)
-    print(f"{files.folder_of(wanted) / assembly['path']}")
-    print(f"  {assembly['duration_s']:.0f} s, rendered in {assembly['render_s']:.0f} s")
-    print(f"  review: {review['decision']}, {review['overall']:.2f} of 10")
-    print("  " + ", ".join(f"{name} {score:.1f}" for name, score in review["scores"].items()))
-    for reason in review["reasons"]:
-        print(f"  - {reason}")
-    if files.has(wanted, files.COMMITTEE):
-        committee = files.read(wanted, files.COMMITTEE)
-        print(f"  committee: {committee['decision']}; {committee['why']}")
-    return 0
+        sys.exit("no video is finished yet: overnight tasks run scriptwriter --with-dependants --wait")
+    print("\n".join(lines(wanted)))  # noqa: T201 -- what the program is for
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -178,4 +178,5 @@ def _short(sentence: str) -> str:
 def _quoted(text: str) -> str:
     """Return the sentence to quote from a passage: the first one with a number that is short enough, else the first."""
     said = [one for one in sentences(text) if len(one) <= MOST_QUOTED]
-    return next((one for one in said if any(letter.isdigit() for letter in one)), said[0] if said else text[:MOST_QUOTED])
+    first = said[0] if said else text[:MOST_QUOTED]
+    return next((one for one in said if any(letter.isdigit() for letter in one)), first)

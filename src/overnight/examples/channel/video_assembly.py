@@ -27,6 +27,7 @@ PICTURES = (Kind.DIAGRAM, Kind.BARS, Kind.TABLE, Kind.CODE)
 def video_assembly(
     ctx: RunContext,
     video_id: str | None = None,
+    *,
     width: int = 1920,
     height: int = 1080,
     fps: int = 25,

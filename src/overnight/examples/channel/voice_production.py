@@ -1,4 +1,4 @@
-"""The voice: speaks the narration of a lesson, makes it as loud as players expect, and keeps when each word is heard."""
+"""The voice: speaks a lesson, makes it as loud as players expect, and keeps when each word is heard."""
 
 from dataclasses import asdict
 from pathlib import Path
