@@ -182,7 +182,7 @@ def test_a_day_of_the_schedule_brings_videos_through_crashes_and_publishes_each_
     clock = Clock()
     clock.ahead_us = from_datetime(datetime(2027, 1, 3, 23, 45, tzinfo=UTC)) - clock.now_us()
     seed = request.config.option.kill_seed
-    killed, runs = live(folder, clock, days + 0.52, kills=6 * days, seed=seed)
+    killed, runs = live(folder, clock, days + 0.6, kills=6 * days, seed=seed)
     videos = sorted((folder / ".overnight" / "data" / "videos").iterdir())
     finished = [one for one in videos if (one / "assembly.json").exists()]
     assert len(killed) >= 2, "agents were killed"
