@@ -28,7 +28,7 @@ from overnight.studio.speech.ports import Word
 
 SMALL = 'args = { channel = "Plain Algorithms", width = 320, height = 180, fps = 10 }'
 VOICE = 'target_s = 120\nargs = { engine = "espeak" }'
-SHORT = {"minutes": 1.0, "shortest_minutes": 0.6, "longest_minutes": 1.5, "sections": "[2, 3]"}
+SHORT = {"minutes": 0.6, "shortest_minutes": 0.5, "longest_minutes": 1.0, "sections": "[2, 2]"}
 HOUR_US = 3600 * US
 
 
@@ -175,7 +175,7 @@ def live(folder, clock, days, kills, seed):
         return killer.killed, project.runs(limit=10_000)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_day_of_the_schedule_brings_videos_through_crashes_and_publishes_each_once(tmp_path, long_form, request):
     days = 7 if long_form else 1
     folder = channel(tmp_path / "c", **({} if long_form else SHORT))
