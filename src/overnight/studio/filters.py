@@ -58,20 +58,19 @@ def motion_graph(motion: Motion) -> str:
     return ";".join(parts)
 
 
-def changes(frames: Sequence[int], total: int, fps: int, *, opens: bool, closes: bool) -> tuple[tuple[int, int], ...]:
+def changes(frames: Sequence[int], total: int, fps: int, *, closes: bool) -> tuple[tuple[int, int], ...]:
     """Return when each still takes over from the one before it, and in how many frames.
 
-    `frames` are those at which the stills are to be seen first, of a segment of `total` frames; with `opens` the first
-    one comes in from the picture before it, with `closes` the last one goes over into a picture that ends it.
+    `frames` are those at which the stills are to be seen first, of a segment of `total` frames; the first one comes
+    in from the picture before it, and with `closes` the last one goes over into a picture that ends it.
     """
     starts = [*frames, *([max(0, total - round(CLOSE_S * fps))] if closes else [])]
     ends = [*starts[1:], total]
     lengths = [CHANGE_S, *[REVEAL_S] * (len(frames) - 1), *([CLOSE_S] if closes else [])]
-    found = [
+    return tuple(
         (start, max(1, min(round(length * fps), end - start)))
         for start, end, length in zip(starts, ends, lengths, strict=True)
-    ]
-    return tuple(found if opens else found[1:])
+    )
 
 
 def sound_graph(voice: int, music: int | None, duration_s: float) -> str:

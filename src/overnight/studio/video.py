@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from overnight.base.errors import UserMistake
+from overnight.base.errors import UserMistake, said_by
 from overnight.studio import ffmpeg
+from overnight.studio.captions import read
 from overnight.studio.errors import Stopped, Unreadable
 from overnight.studio.filters import Chapter, Motion, changes, in_order, metadata, motion_graph, sound_graph
 from overnight.studio.probe import probe
@@ -22,7 +23,7 @@ from overnight.studio.scenes import Scene, Segment, segments
 from overnight.studio.slides.canvas import Box
 from overnight.studio.slides.draw import Drawn, draw
 from overnight.studio.slides.fonts import Fonts
-from overnight.studio.slides.theme import MIDNIGHT, Theme
+from overnight.studio.slides.theme import MIDNIGHT, Theme, check
 
 SIZE, FPS, WORKERS = (1920, 1080), 25, 2
 _BAR = 10 / 1080
@@ -72,12 +73,13 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """A video that was made."""
+    """A video that was made; `notes` say in a line each what is wrong with its fonts."""
 
     path: Path
     duration_s: float
     frames: int
     shown: tuple[Shown, ...]
+    notes: tuple[str, ...]
 
 
 def render(
@@ -99,8 +101,8 @@ def render(
     each by a process of its own that takes one core.
 
     Raises:
-        UserMistake: scenes, chapters or size cannot be: see `segments`.
-        Unreadable: the sound is none.
+        UserMistake: scenes, chapters or size cannot be: see `segments`; ConfigError: nor can the theme.
+        Unreadable: the sound, the music or the captions are none.
         Stopped: `cancelled` said so.
         NoRoom: the disk is full.
         MissingExtra, FfmpegFailed, TooSlow: see `ffmpeg.run`.
@@ -108,6 +110,10 @@ def render(
     look = look or Look()
     _check(look, workers)
     duration_s = _length(sound.voice)
+    if sound.music is not None:
+        _length(sound.music)
+    if captions is not None:
+        _check_captions(captions.srt)
     if not in_order(chapters, duration_s):
         raise UserMistake("chapters begin one after the other, the first at 0 s, all before the end")
     made = segments(scenes, duration_s, look.fps)
@@ -117,7 +123,8 @@ def render(
         shown = film.render(workers, progress, cancelled)
         (work / "about.txt").write_text(metadata(title, chapters, duration_s), encoding="utf-8")
         ffmpeg.run([*_joined(film, sound, captions), file.resolve()], cwd=work, cancelled=cancelled)
-    return Rendered(path=out, duration_s=duration_s, frames=total, shown=shown)
+    notes = tuple(Fonts(look.theme).notes)
+    return Rendered(path=out, duration_s=duration_s, frames=total, shown=shown, notes=notes)
 
 
 def _check(look: Look, workers: int) -> None:
@@ -126,6 +133,7 @@ def _check(look: Look, workers: int) -> None:
         raise UserMistake(f"size: {width}x{height}: both are even, and 64 at least")
     if look.fps < 1 or workers < 1:
         raise UserMistake(f"fps: {look.fps}, workers: {workers}: both are 1 at least")
+    check(look.theme)
 
 
 def _length(voice: Path) -> float:
@@ -133,6 +141,16 @@ def _length(voice: Path) -> float:
     if audio is None or not audio.duration_s:
         raise Unreadable(f"{voice}: holds no sound")
     return audio.duration_s
+
+
+def _check_captions(srt: Path) -> None:
+    """See to it that there are captions in the file, before anything is rendered."""
+    try:
+        text = srt.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{srt}: cannot be read: {said_by(error)}") from error
+    if not read(text):
+        raise Unreadable(f"{srt}: holds no captions")
 
 
 @contextmanager
@@ -206,7 +224,7 @@ class _Film:
         before = "plain.png" if first else self._last_of(self.segments[one.number - 1], fonts)
         inputs = [before, *pictures, *(["plain.png"] if last else []), "bar.png"]
         motion = Motion(
-            changes=changes([still.frame for still in one.stills], one.frames, self.look.fps, opens=True, closes=last),
+            changes=changes([still.frame for still in one.stills], one.frames, self.look.fps, closes=last),
             frames=one.frames,
             start=one.start,
             total=self.total,

@@ -68,11 +68,15 @@ class Canvas:
 
     def fitted(self, texts: Sequence[str], room: Room, look: Look) -> Fitted:
         """Return the texts fitted into the room; what is lost, or cannot be drawn, is noted as overflow."""
-        seen = [self.fonts.drawable(text) for text in texts]
-        self.overflow += [f"no letters for: {text}" for text, left in zip(texts, seen, strict=True) if text != left]
-        fitted = self.fit(seen, room, look)
+        fitted = self.fit(self.drawable(texts, look), room, look)
         self.overflow += fitted.lost
         return fitted
+
+    def drawable(self, texts: Sequence[str], look: Look) -> list[str]:
+        """Return the texts without letters that cannot be drawn, which are noted as overflow."""
+        seen = [self.fonts.drawable(text, look.role) for text in texts]
+        self.overflow += [f"no letters for: {text}" for text, left in zip(texts, seen, strict=True) if text != left]
+        return seen
 
     def fit(self, texts: Sequence[str], room: Room, look: Look) -> Fitted:
         """Return the texts fitted into the room, as they are, with nothing noted."""
@@ -80,7 +84,7 @@ class Canvas:
 
     def fitted_each(self, texts: Sequence[str], room: Room, look: Look) -> Fitted:
         """Return the texts fitted into a room each, all at the size of the one that has least room."""
-        sizes = [self.fit([self.fonts.drawable(text)], room, look).size for text in texts]
+        sizes = [self.fit([self.fonts.drawable(text, look.role)], room, look).size for text in texts]
         size = min(sizes, default=room.largest)
         same = replace(room, largest=size, smallest=size)
         return Fitted(texts=tuple(self.fitted([text], same, look).texts[0] for text in texts), size=size, lost=())
@@ -116,16 +120,13 @@ class Canvas:
             return
         x, top = at
         base = top + size * ((leading - 1) / 2 + _BASE)
-        corners = self._pixels((x, base - size * _ABOVE, x + self.length(text, size, look), base + size * _BELOW))
-        left, upper, right, lower = corners
-        worst = min(contrast(look.colour, behind) for behind in self._behind(corners))
         self._texts.append((text, x, base, size, look))
-        self.boxes.append(Box(text=text, x=left, y=upper, w=right - left, h=lower - upper, contrast=round(worst, 2)))
 
     def finish(self) -> "Image.Image":
-        """Draw the text, and return the picture."""
+        """Draw the text, and return the picture; `boxes` say then where it stands."""
         from PIL import Image, ImageDraw
 
+        self.boxes = [self._box(*one) for one in self._texts]
         scale = self.unit * self._grain
         for text, x, base, size, look in self._texts:
             ends = (
@@ -152,7 +153,8 @@ class Canvas:
         mask, place = self._mask(corners)
         pen, scale = ImageDraw.Draw(mask), self.unit * _FINE
         inner = [(v - o) * scale for v, o in zip(corners, place * 2, strict=True)]
-        box = (inner[0], inner[1], inner[2] - 1, inner[3] - 1)
+        # In small pictures a thin line is less than a pixel of the mask: it has one all the same.
+        box = (inner[0], inner[1], max(inner[0], inner[2] - 1), max(inner[1], inner[3] - 1))
         pen.rounded_rectangle(
             box,
             radius * scale,
@@ -201,6 +203,12 @@ class Canvas:
         box = (left, top, left + 2 * radius * scale, top + 2 * radius * scale)
         ImageDraw.Draw(mask).ellipse(box, outline=255, width=max(1, round(thickness * scale)))
         self._lay(mask, place, colour, share)
+
+    def _box(self, text: str, x: float, base: float, size: float, look: Look) -> Box:
+        corners = self._pixels((x, base - size * _ABOVE, x + self.length(text, size, look), base + size * _BELOW))
+        left, upper, right, lower = corners
+        worst = min(contrast(look.colour, behind) for behind in self._behind(corners))
+        return Box(text=text, x=left, y=upper, w=right - left, h=lower - upper, contrast=round(worst, 2))
 
     def _pixels(self, corners: Corners) -> tuple[int, int, int, int]:
         left, top, right, bottom = (value * self.unit for value in corners)

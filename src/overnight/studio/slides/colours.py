@@ -1,5 +1,9 @@
 """Colours, and how well one can be read upon another. Pure."""
 
+import re
+
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
 Rgb = tuple[int, int, int]
 ENOUGH = 4.5
 """The least contrast of text and what is behind it (WCAG 2.2, success criterion 1.4.3)."""
@@ -11,7 +15,7 @@ def rgb(colour: str) -> Rgb:
     Raises:
         ValueError: it is none.
     """
-    if len(colour) != 7 or colour[0] != "#":
+    if not _COLOUR.fullmatch(colour):
         raise ValueError(f'{colour!r} is not a colour such as "#1a2b3c"')
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 

@@ -51,14 +51,18 @@ def slide_of(
 
 
 def _title(content: str) -> Slide:
-    title, _, text = content.partition("|")
-    return Slide(kind=Kind.TITLE, title=title.strip(), text=text.strip())
+    title, _, text = (part.strip() for part in content.partition("|"))
+    if not title:
+        raise UserMistake(f"[show title: {content}]: there is no title before the mark")
+    return Slide(kind=Kind.TITLE, title=title, text=text)
 
 
 def _code(content: str) -> Slide:
     language, bar, code = content.partition("|")
     if not bar:
         language, code = "", content
+    if not code.replace("\\n", "").strip():
+        raise UserMistake(f"[show code: {content}]: there is no code in it")
     lines = code.replace("\\n", "\n").split("\n")
     # `| a \n b`: the blanks around the mark are not the code's, those at the begin of a line after the first blank are.
     lines = [line.rstrip() for line in lines]
@@ -68,21 +72,22 @@ def _code(content: str) -> Slide:
 
 def _table(content: str) -> Slide:
     rows = [tuple(cell.strip() for cell in row.split("|")) for row in content.split(";") if row.strip()]
-    width = max(map(len, rows), default=0)
-    if not width:
+    if not any(cell for row in rows for cell in row):
         raise UserMistake(f"[show table: {content}]: there is nothing beside the marks")
+    width = max(map(len, rows))
     filled = tuple(row + ("",) * (width - len(row)) for row in rows)
     return Slide(kind=Kind.TABLE, rows=filled)
 
 
 def _diagram(content: str) -> Slide:
     chains = [chain.strip() for chain in content.split(";") if chain.strip()]
-    if "->" not in content and all("=" in chain for chain in chains):
+    if "->" not in content and chains and all("=" in chain for chain in chains):
         return Slide(kind=Kind.BARS, bars=tuple(map(_bar, chains)))
     nodes, edges = dict[str, None](), list[Edge]()
     for chain in chains:
-        body, _, label = chain.partition(": ")
-        stops = [stop.strip() for stop in body.split("->") if stop.strip()]
+        *others, last = chain.split("->")
+        last, _, label = last.partition(": ") if others else (last, "", "")
+        stops = [stop.strip() for stop in (*others, last) if stop.strip()]
         nodes.update(dict.fromkeys(stops))
         for number, (a, b) in enumerate(pairwise(stops), start=2):
             edges += [Edge(begin=a, end=b, label=label.strip() if number == len(stops) else "")] if a != b else []

@@ -48,7 +48,7 @@ class Fonts:
         self.notes: list[str] = []
         self._paths = {role: self._path(role, theme) for role in ("text", "code")}
         self._fonts: dict[tuple[str, float, int], Font] = {}
-        self._known: dict[str, bool] = {}
+        self._known: dict[tuple[str, str], bool] = {}
         self.measure = lru_cache(maxsize=50_000)(self._measure)
 
     @property
@@ -60,9 +60,9 @@ class Fonts:
         """Return the file of the font for "text" or "code"; None where Pillow's own is taken."""
         return self._paths[role]
 
-    def drawable(self, text: str) -> str:
+    def drawable(self, text: str, role: str = "text") -> str:
         """Return the text without the letters that the font has no picture of."""
-        return "".join(letter for letter in text if letter in "\n\t" or self._has(letter))
+        return "".join(letter for letter in text if letter in "\n\t" or self._has(letter, role))
 
     def at(self, size: float, weight: int, role: str) -> "tuple[Font, list[str] | None]":
         """Return the font for "text" or "code" at a size in pixels, and the features to set it with."""
@@ -96,13 +96,13 @@ class Fonts:
             self._fonts[key] = _weighed(_open(self._paths[role], size), size, weight)
         return self._fonts[key]
 
-    def _has(self, letter: str) -> bool:
-        if letter not in self._known:
-            font = self._font("text", _PROBE, REGULAR)
-            self._known[letter] = letter.isspace() or (
+    def _has(self, letter: str, role: str) -> bool:
+        if (letter, role) not in self._known:
+            font = self._font(role, _PROBE, REGULAR)
+            self._known[letter, role] = letter.isspace() or (
                 letter.isprintable() and bytes(font.getmask(letter)) != bytes(font.getmask(_NO_GLYPH))
             )
-        return self._known[letter]
+        return self._known[letter, role]
 
 
 def _packaged(role: str) -> Path | None:

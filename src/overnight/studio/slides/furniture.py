@@ -11,6 +11,8 @@ MARGIN = 120.0
 FLOOR = 880.0
 """Nothing but captions and the foot stands below it."""
 _FOOT = 1010.0
+_ARCS = 100.0
+"""So far the arcs reach into the width of a title."""
 _HEAD = Room(width=0, height=170, largest=68, smallest=40, leading=1.16, lines=2, even=True)
 
 
@@ -21,7 +23,7 @@ def head(canvas: Canvas, title: str) -> float:
         return top
     canvas.shape((MARGIN, top, MARGIN + 84, top + 10), canvas.colour("accent"), radius=5)
     look = Look(colour=canvas.colour("text"), weight=BOLD)
-    room = Room(**{**vars(_HEAD), "width": canvas.width - 2 * MARGIN})
+    room = Room(**{**vars(_HEAD), "width": canvas.width - 2 * MARGIN - _ARCS})
     fitted = canvas.fitted([title], room, look)
     return canvas.lines(fitted.texts[0], (MARGIN, top + 34), fitted.size, room.leading, look) + 46
 

@@ -69,7 +69,7 @@ def _whole(texts: Sequence[str], room: Room, size: float, measure: Measure) -> F
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> tuple[list[str], bool]:
-    """Return the lines of a text, and whether no word had to be broken. What has line ends keeps them."""
+    """Return the lines of a text, and whether each word has room in one. What has line ends keeps them."""
     lines, whole = [], True
     for paragraph in text.strip().splitlines():
         line = ""
@@ -81,7 +81,7 @@ def wrap(text: str, width: float, measure: Callable[[str], float]) -> tuple[list
             if line:
                 lines.append(line)
             *pieces, line = broken(word, width, measure)
-            whole = whole and not pieces
+            whole = whole and not pieces and measure(line) <= width
             lines += pieces
         lines.append(line)
     return lines, whole
@@ -133,6 +133,8 @@ def _cut(texts: Sequence[str], room: Room, measure: Callable[[str], float]) -> F
         lines, _ = wrap(text, room.width, measure)
         free = int((left + 1e-6) / (size * room.leading))
         shown = lines[: min(room.lines, max(0, free))]
+        if any(measure(line) > room.width for line in shown):  # not a letter has room
+            shown = []
         if len(shown) < len(lines):
             shown, rest = _ended(shown, lines, room.width, measure)
             lost.append(rest)
@@ -149,4 +151,4 @@ def _ended(shown: list[str], lines: list[str], width: float, measure: Callable[[
     while last and measure(last + _CUT) > width:
         last = last[:-1].rstrip()
     rest = " ".join([shown[-1][len(last) :].strip(), *lines[len(shown) :]])
-    return [*before, last + _CUT], rest.strip()
+    return [*before, *([last + _CUT] if last else [])], rest.strip()

@@ -84,8 +84,9 @@ def _list(canvas: Canvas, slide: Slide, shown: int, top: float, floor: float) ->
     fitted = canvas.fitted(slide.bullets, replace(room, height=room.height - room.smallest), look)
     pad, between = fitted.size * 0.48, fitted.size * 0.34
     y = top + max(0.0, (room.height - height(fitted.texts, room, fitted.size) - 2 * pad) * 0.3)
-    for number, lines in enumerate(fitted.texts[:shown], start=1):
-        now = number == shown
+    kept = [lines for lines in fitted.texts if lines]
+    for number, lines in enumerate(kept[:shown], start=1):
+        now = number == min(shown, len(kept))
         high = len(lines) * fitted.size * room.leading + 2 * pad
         canvas.shape((left, y, right, y + high), canvas.colour("panel"), radius=20)
         if now:
