@@ -16,7 +16,7 @@ from pathlib import Path
 from overnight.base.errors import UserMistake, said_by
 from overnight.studio import ffmpeg
 from overnight.studio.captions import read
-from overnight.studio.errors import Stopped, Unreadable
+from overnight.studio.errors import NoRoom, Stopped, Unreadable
 from overnight.studio.filters import Chapter, Motion, changes, in_order, metadata, motion_graph, sound_graph
 from overnight.studio.probe import probe
 from overnight.studio.scenes import Scene, Segment, segments
@@ -118,7 +118,7 @@ def render(
         raise UserMistake("chapters begin one after the other, the first at 0 s, all before the end")
     made = segments(scenes, duration_s, look.fps)
     total = made[-1].start + made[-1].frames
-    with ffmpeg.made_whole(out) as file, _folder_beside(out) as work:
+    with _named(out), ffmpeg.made_whole(out) as file, _folder_beside(out) as work:
         film = _Film(look=look, work=work, segments=made, total=total, burnt=_burnt(captions, work))
         shown = film.render(workers, progress, cancelled)
         (work / "about.txt").write_text(metadata(title, chapters, duration_s), encoding="utf-8")
@@ -151,6 +151,15 @@ def _check_captions(srt: Path) -> None:
         raise Unreadable(f"{srt}: cannot be read: {said_by(error)}") from error
     if not read(text):
         raise Unreadable(f"{srt}: holds no captions")
+
+
+@contextmanager
+def _named(out: Path) -> Iterator[None]:
+    """Name the video where the disk was full, and not the part of it that was just being written."""
+    try:
+        yield
+    except NoRoom as error:
+        raise ffmpeg.full(out) from error
 
 
 @contextmanager
