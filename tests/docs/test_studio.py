@@ -11,14 +11,17 @@ from overnight.studio.speech.delivery import delivery_of
 PAGE = (Path(__file__).parents[2] / "docs" / "concepts-studio.md").read_text()
 
 
-def test_the_narration_of_the_page_is_spoken(tmp_path):
-    program = re.findall(r"```python\n(.*?)```", PAGE, re.S)[0]
-    (tmp_path / "program.py").write_text(program)
+def test_the_narration_of_the_page_is_spoken_and_rendered(tmp_path):
+    (tmp_path / "program.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S)))
     done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
-    assert (done.returncode, done.stdout) == (0, "0 measured ['title', 'citation']\nTrue 0.0\n"), done.stderr
+    said = ["0 measured ['title', 'citation']", "True 0.0", "video.mp4 [(), ()] ()", "{'a': [], 'b': [], 'c': []}"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, said), done.stderr
     assert (tmp_path / "captions.srt").read_text().startswith("1\n00:00:00,000 --> ")
+    assert {"video.mp4", "thumbnail_a.png", "thumbnail_b.png", "thumbnail_c.png"} <= {
+        one.name for one in tmp_path.iterdir()
+    }
 
 
 def test_the_table_of_markers_says_how_they_sound():

@@ -66,6 +66,11 @@ def test_what_appears_at_the_same_frame_is_seen_at_once():
     assert stills(found) == [(1, 0), (3, 10)]
 
 
+def test_a_scene_begins_at_the_frame_that_is_nearest():
+    found = segments([scene(0, 1.08), scene(1.08, 1.52), scene(1.52, 2)], 2.0, 10)
+    assert [one.start for one in found] == [0, 11, 15]
+
+
 def test_a_scene_shorter_than_a_frame_is_left_out():
     found = segments([scene(0, 1), scene(1, 1.01), scene(1.01, 2)], 2.0, 10)
     assert [(one.start, one.frames) for one in found] == [(0, 10), (10, 10)]
