@@ -213,7 +213,7 @@ def test_burnt_captions_are_seen_in_the_lower_part_while_they_are_said(made, fol
     lower, upper = (0, SIZE[1] * 3 // 4, SIZE[0], SIZE[1] - 4), (0, 0, SIZE[0], SIZE[1] // 2)
     for at_s, there in ((1.0, True), (1.9, False), (3.2, True), (5.8, False)):
         with_them, without = frame(burnt.path, at_s), frame(made.path, at_s)
-        assert (apart(with_them, without, lower) > 0.01) == there, at_s
+        assert (apart(with_them, without, lower) > 0.005) == there, at_s
         assert apart(with_them, without, upper) < 0.005
     white = [colour for _, colour in frame(burnt.path, 3.2).crop(lower).getcolors(99_999) if min(colour) > 200]
     assert white
