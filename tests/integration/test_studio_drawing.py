@@ -1,9 +1,12 @@
 """Slides are drawn: all text within the frame and readable, however much of it there is; what has no room is told."""
 
+import sys
 from itertools import pairwise
 
 import pytest
 
+from overnight.base.errors import MissingExtra
+from overnight.studio.slides import fonts as fonts_module
 from overnight.studio.slides.colours import ENOUGH
 from overnight.studio.slides.draw import draw
 from overnight.studio.slides.fonts import Fonts
@@ -140,3 +143,36 @@ def test_the_letters_are_where_the_boxes_say_and_nowhere_else(fonts):
         assert bottom - top > box.h * 0.6
         bright.paste(0, (box.x - 3, box.y, box.x + box.w + 3, box.y + box.h))  # a j hangs over a little
     assert bright.crop((0, 0, 400, 360)).getbbox() is None
+
+
+def test_without_the_fonts_of_the_extra_slides_are_drawn_with_pillows_and_that_is_told(monkeypatch):
+    for role in ("text", "code"):
+        monkeypatch.setitem(fonts_module._PACKAGED, role, ("no_such_fonts", "a.ttf"))
+    found = Fonts(MIDNIGHT)
+    assert [note.partition(":")[0] for note in found.notes] == [
+        "there is no font for text",
+        "there is no font for code",
+    ]
+    assert "pip install 'overnight[studio]'" in found.notes[0]
+    for name in ("bullets", "code"):
+        drawn = draw(FITTING[name], MIDNIGHT, SIZE, fonts=found)
+        inside_and_readable(drawn, SIZE)
+        assert drawn.overflow == ()
+    rows = {}
+    for box in drawn.boxes:
+        rows.setdefault(box.y, []).append(box)
+    for row in rows.values():
+        assert all(one.x + one.w <= other.x + 2 for one, other in pairwise(sorted(row, key=lambda box: box.x)))
+
+
+def test_without_pillow_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtra, match=r"slides need the extra 'studio': pip install 'overnight\[studio\]'"):
+        Fonts(MIDNIGHT)
+
+
+def test_a_table_with_long_heads_breaks_them_into_lines_and_loses_nothing(fonts):
+    rows = (tuple(f"a rather long head {n}" for n in range(6)), tuple(str(n) for n in range(6)))
+    drawn = draw(Slide(kind=Kind.TABLE, rows=rows), MIDNIGHT, SIZE, fonts=fonts["midnight"])
+    inside_and_readable(drawn, SIZE)
+    assert drawn.overflow == ()

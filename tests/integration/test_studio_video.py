@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from overnight.base.errors import ConfigError, UserMistake
+from overnight.base.errors import ConfigError, MissingExtra, UserMistake
 from overnight.studio import ffmpeg
 from overnight.studio.captions import Caption, read, srt
 from overnight.studio.errors import NoRoom, Stopped, Unreadable
@@ -16,6 +16,7 @@ from overnight.studio.filters import Chapter
 from overnight.studio.measure import measured
 from overnight.studio.probe import Subtitles, frame, probe
 from overnight.studio.scenes import Scene
+from overnight.studio.slides import fonts
 from overnight.studio.slides.colours import contrast
 from overnight.studio.slides.slide import Kind, Slide
 from overnight.studio.slides.theme import DAYLIGHT, MIDNIGHT
@@ -227,6 +228,14 @@ def test_music_is_heard_under_the_voice_from_begin_to_end(made, folder, sound, t
     assert music > level_db(made.path, 2000) + 10
     assert level_db(mixed.path, 2000, ",atrim=2.5:3.0") > music - 12
     assert voice == pytest.approx(level_db(made.path, 300), abs=1)
+
+
+def test_captions_are_not_burnt_without_a_font_to_burn_them_in(folder, sound, tmp_path, monkeypatch):
+    monkeypatch.setitem(fonts._PACKAGED, "text", ("no_such_fonts", "a.ttf"))
+    burnt = Captions(srt=folder / "captions.srt", burnt=True)
+    with pytest.raises(MissingExtra, match=r"burnt captions need the fonts .* pip install 'overnight\[studio\]'"):
+        render(SCENES, sound, tmp_path / "a.mp4", look=LOOK, captions=burnt)
+    assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [None, b"no font at all"], ids=["not there", "broken"])

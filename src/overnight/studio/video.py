@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from overnight.base.errors import UserMistake, said_by
+from overnight.base.errors import MissingExtra, UserMistake, said_by
 from overnight.studio import ffmpeg
 from overnight.studio.captions import read
 from overnight.studio.errors import NoRoom, Stopped, Unreadable
@@ -128,7 +128,8 @@ def render(
         film = _Film(look=look, work=work, segments=made, total=total, burnt=_burnt(captions, work))
         shown = film.render(workers, progress, cancelled)
         (work / "about.txt").write_text(metadata(title, chapters, duration_s), encoding="utf-8")
-        ffmpeg.run([*_joined(film, sound, captions), file.resolve()], cwd=work, cancelled=cancelled)
+        args = [*_joined(film, sound, captions), file.resolve()]
+        ffmpeg.run(args, cwd=work, timeout_s=_patience_s(total / look.fps), cancelled=cancelled)
     notes = tuple(Fonts(look.theme).notes)
     return Rendered(path=out, duration_s=duration_s, frames=total, shown=shown, notes=notes)
 
@@ -149,6 +150,11 @@ def _check(look: Look, workers: int) -> None:
     if look.fps < 1 or workers < 1:
         raise UserMistake(f"fps: {look.fps}, workers: {workers}: both are 1 at least")
     check(look.theme)
+
+
+def _patience_s(seconds: float) -> float:
+    """Return how long ffmpeg may take for so much of a video: a busy core makes 1080p about as fast as it is seen."""
+    return 600 + 10 * seconds
 
 
 def _length(voice: Path) -> float:
@@ -195,8 +201,9 @@ def _burnt(captions: Captions | None, work: Path) -> str:
     shutil.copyfile(captions.srt, work / "captions.srt")
     (work / "fonts").mkdir()
     font = Fonts(MIDNIGHT).file("text")
-    if font is not None:
-        shutil.copyfile(font, work / "fonts" / font.name)
+    if font is None:
+        raise MissingExtra("burnt captions need the fonts of the extra 'studio': pip install 'overnight[studio]'")
+    shutil.copyfile(font, work / "fonts" / font.name)
     return _BURNT
 
 
@@ -259,8 +266,15 @@ class _Film:
         args = [word for name in inputs for word in ("-framerate", rate, "-i", name)]
         args += ["-filter_complex_threads", "1", "-filter_complex", motion_graph(motion), "-map", "[out]", *_ENCODER]
         args += ["-g", str(self.look.fps * _KEY_S), *_COLOURS, "-video_track_timescale", "90000", self.part(one.number)]
-        ffmpeg.run(args, cwd=self.work, cancelled=stop, progress=lambda done_s: meter.tell(one.number, done_s))
-        meter.tell(one.number, one.frames / self.look.fps)
+        seconds = one.frames / self.look.fps
+        ffmpeg.run(
+            args,
+            cwd=self.work,
+            timeout_s=_patience_s(seconds),
+            cancelled=stop,
+            progress=lambda done_s: meter.tell(one.number, done_s),
+        )
+        meter.tell(one.number, seconds)
         return Shown(scene=self._scene(one), boxes=whole.boxes, overflow=whole.overflow)
 
     def _stills(self, one: Segment, fonts: Fonts) -> tuple[list[str], Drawn]:

@@ -27,12 +27,6 @@ _PROBE = 40.0
 _NO_GLYPH = "\U0010fffd"
 
 
-def folder() -> Path | None:
-    """Return where the font files of the extra lie, for a program that reads them itself; None without the extra."""
-    found = _packaged("text")
-    return None if found is None else found.parent
-
-
 class Fonts:
     """The fonts of a theme in all sizes and weights. Used by one thread at a time.
 
@@ -66,11 +60,12 @@ class Fonts:
 
     def at(self, size: float, weight: int, role: str) -> "tuple[Font, list[str] | None]":
         """Return the font for "text" or "code" at a size in pixels, and the features to set it with."""
-        return self._font(role, size, weight), _features(role)
+        font = self._font(role, size, weight)
+        return font, _features(font, role)
 
     def _measure(self, text: str, size: float, weight: int, role: str) -> float:
         font = self._font(role, size, weight)
-        return font.getlength(text, features=_features(role)) if text else 0.0
+        return font.getlength(text, features=_features(font, role)) if text else 0.0
 
     def _path(self, role: str, theme: Theme) -> Path | None:
         _pillow()
@@ -131,11 +126,14 @@ def _weighed(font: Any, size: float, weight: int) -> "Font":
     return font  # type: ignore[no-any-return]
 
 
-def _features(role: str) -> list[str] | None:
-    """Code is shown letter by letter as it is typed, without ligatures such as one arrow for "->"."""
-    from PIL import features
+def _features(font: "Font", role: str) -> list[str] | None:
+    """Code is shown letter by letter as it is typed, without ligatures such as one arrow for "->".
 
-    if not features.check("raqm"):
+    Without the library raqm, and in Pillow's own font, letters are only put side by side anyway.
+    """
+    from PIL import ImageFont
+
+    if getattr(font, "layout_engine", None) != ImageFont.Layout.RAQM:
         return None
     return ["-liga", "-calt"] if role == "code" else ["kern"]
 
