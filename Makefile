@@ -86,7 +86,8 @@ chaos: $(BUILT) ## the long form of the tests that kill processes, on both datab
 	$(PY) -m pytest tests/chaos tests/integration/test_simulation.py tests/integration/test_bad_runs.py \
 	  tests/integration/test_month.py tests/integration/test_retention.py \
 	  tests/contract/test_machine_stateful.py tests/contract/test_schedules_stateful.py \
-	  tests/contract/test_experiences_stateful.py tests/integration/test_assistant_loop.py --long --timeout 3600
+	  tests/contract/test_experiences_stateful.py tests/integration/test_assistant_loop.py \
+	  tests/integration/test_channel_day.py --long --timeout 3600
 
 figures: $(BUILT) ## what the built-in trainers reach on the real data that OVERNIGHT_TEST_DATA names
 	@test -n "$$OVERNIGHT_TEST_DATA" || { echo "Set OVERNIGHT_TEST_DATA to the folder of the test data" >&2; exit 1; }

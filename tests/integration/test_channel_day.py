@@ -175,7 +175,7 @@ def live(folder, clock, days, kills, seed):
         return killer.killed, project.runs(limit=10_000)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_a_day_of_the_schedule_brings_videos_through_crashes_and_publishes_each_once(tmp_path, long_form, request):
     days = 7 if long_form else 1
     folder = channel(tmp_path / "c", **({} if long_form else SHORT))
