@@ -34,7 +34,6 @@ from overnight.db.database import Database
 from overnight.engine.book import Book
 from overnight.engine.model import Task
 from overnight.executors.parcels import Parcels
-from overnight.reports.targets import check_targets
 from overnight.training import stays
 
 if TYPE_CHECKING:
@@ -435,7 +434,10 @@ class Workplace(Runs):
 
 def _check(config: Config) -> None:
     _check_sources(config)
-    check_targets(config.targets)
+    if config.targets:
+        from overnight.reports.targets import check_targets
+
+        check_targets(config.targets)
     if config.loop:
         from overnight.flows.continuous import check as check_loop
 
