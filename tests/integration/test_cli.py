@@ -158,6 +158,12 @@ def test_an_example_is_copied_without_what_its_tests_left_behind(tmp_path, monke
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine"]
 
 
+def test_what_to_do_next_with_an_example_fits_it(tmp_path, run):
+    said = {name: run("init", "--example", name, str(tmp_path / name)).out for name in ("channel", "music_video")}
+    assert "overnight train" not in said["channel"] and "overnight train" in said["music_video"]
+    assert all("README.md says what to try first" in text for text in said.values())
+
+
 def test_every_example_is_listed_with_what_it_shows(run):
     shown = run("init", "--list").out
     assert {"minimal", "music_video"} <= {line.split()[0] for line in shown.splitlines()[1:] if line[0] != " "}

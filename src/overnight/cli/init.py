@@ -34,7 +34,8 @@ def _init(
     say(f"{folder} is a project now: {', '.join(files)}")
     if folder.resolve() != Path().resolve():
         say(f"  cd {folder}")
-    models = load_config(folder).training.models
+    config = load_config(folder)
+    models = config.training.models
     if example is None:
         say("  overnight tasks run hello     run its one task and see the result")
         say("  overnight run                 work on the project until stopped")
@@ -42,5 +43,8 @@ def _init(
         data = next((name for name in files if name.endswith(".jsonl")), "FILE")
         say(f"  overnight jobs submit {next(iter(models))} --data {data}     train a model and see how it goes")
     else:
-        say("  overnight train               train its agents now, and see the report")
+        if config.agents:
+            say("  overnight train               train its agents now, and see the report")
         say("  overnight tasks list          see its tasks")
+    if (folder / "README.md").exists():
+        say(f"  {folder / 'README.md'} says what to try first")
