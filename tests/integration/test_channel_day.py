@@ -30,6 +30,7 @@ SMALL = 'args = { channel = "Plain Algorithms", width = 320, height = 180, fps =
 VOICE = 'target_s = 120\nargs = { engine = "espeak" }'
 SHORT = {"minutes": 0.6, "shortest_minutes": 0.5, "longest_minutes": 1.0, "sections": "[2, 2]"}
 HOUR_US = 3600 * US
+KILLS_A_DAY = 6
 
 
 def channel(folder: Path, **guide) -> Path:
@@ -127,16 +128,16 @@ def test_what_it_says_has_sources_that_exist_and_its_review_explains_itself(made
 
 
 class Killer(threading.Thread):
-    """Kills agents at work, now and then, a few in all."""
+    """Kills agents at work, now and then, up to `most` in all, which grows from day to day."""
 
-    def __init__(self, seed, most):
+    def __init__(self, seed):
         super().__init__(daemon=True)
-        self.random, self.most, self.killed, self.over = Random(seed), most, [], threading.Event()
+        self.random, self.most, self.killed, self.over = Random(seed), 0, [], threading.Event()
 
     def run(self):
-        while not self.over.wait(self.random.uniform(0.3, 2.5)) and len(self.killed) < self.most:
+        while not self.over.wait(self.random.uniform(0.3, 2.5)):
             agents = [one for one in psutil.Process().children(recursive=True) if self.works(one)]
-            if agents:
+            if agents and len(self.killed) < self.most:
                 one = self.random.choice(agents)
                 try:
                     one.send_signal(signal.SIGKILL)
@@ -160,13 +161,15 @@ def idle(project):
     return project.runtime.worker.decided_s_ago < 1.0 and not (found.active or found.ready or found.later)
 
 
-def live(folder, clock, days, kills, seed):
+def live(folder, clock, days, seed):
     """Let the channel work on its schedule; return who was killed and the runs that there were."""
-    killer = Killer(seed, kills)
+    killer = Killer(seed)
     with Project.open(folder, clock=clock) as project:
-        until_us = clock.now_us() + int(days * 24 * HOUR_US)
+        begun_us = clock.now_us()
+        until_us = begun_us + int(days * 24 * HOUR_US)
         killer.start()
         while clock.now_us() < until_us:
+            killer.most = KILLS_A_DAY * (1 + (clock.now_us() - begun_us) // (24 * HOUR_US))
             with project.running():
                 wait_for(lambda: idle(project), patience_s=240)
             clock.ahead_us += HOUR_US
@@ -182,10 +185,10 @@ def test_a_day_of_the_schedule_brings_videos_through_crashes_and_publishes_each_
     clock = Clock()
     clock.ahead_us = from_datetime(datetime(2027, 1, 3, 23, 45, tzinfo=UTC)) - clock.now_us()
     seed = request.config.option.kill_seed
-    killed, runs = live(folder, clock, days + 0.6, kills=6 * days, seed=seed)
+    killed, runs = live(folder, clock, days + 0.6, seed=seed)
     videos = sorted((folder / ".overnight" / "data" / "videos").iterdir())
     finished = [one for one in videos if (one / "assembly.json").exists()]
-    assert len(killed) >= 2, "agents were killed"
+    assert len(killed) >= 2 * days, "agents were killed"
     assert all("SIGKILL" in run.error.message for run in runs if run.state == "FAILED"), "nothing else went wrong"
     by_day = {f"202701{4 + day:02}": 0 for day in range(days)}
     for one in finished:

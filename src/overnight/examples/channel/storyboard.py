@@ -1,10 +1,10 @@
 """The storyboard: which slide is seen when, from what is said, when it is said, and what is to be shown. Pure."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hearing import Heard
 from prose import sentences
 
 from overnight.base.errors import UserMistake
@@ -19,7 +19,10 @@ SHORTEST_S = 2.2
 MOST_BULLETS, MOST_LETTERS, MOST_QUOTED = 4, 96, 220
 FIRST_SHARE = 0.6
 """Parts that nobody names are shown one after the other in this share of the scene."""
-_WORD = re.compile(r"[a-z0-9]+")
+STILL_S, APART_S = 15.0, 4.0
+"""No picture stands still longer, if a sentence begins at least so far from its begin and end."""
+SPOKEN = 3
+"""Sentences that are shown at the most while they are said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,37 +47,22 @@ def storyboard(script: Json, lesson: Json, voice: Json, *, channel: str = "") ->
     """Return the storyboard of a video; `channel` stands at the foot of each slide."""
     problems: list[str] = []
     shots = _without_hasty_titles([*_opening(script, lesson, voice), *_shots(script, voice, problems)])
+    heard, end_s = Heard(voice["words"]), float(voice["duration_s"])
     shots = [*shots, *_ending(script, lesson, voice, shots)]
-    heard = _Heard(voice["words"])
+    shots = list(_livened(shots, _spoken(script, heard, end_s), heard, end_s))
     scenes = []
     for number, shot in enumerate(shots):
         begin_s = shot.at_s if number else 0.0
-        end_s = shots[number + 1].at_s if number + 1 < len(shots) else float(voice["duration_s"])
-        slide = replace(shot.slide, footer=channel)
-        scenes.append(Scene(slide=slide, begin_s=begin_s, end_s=end_s, reveals=_reveals(slide, begin_s, end_s, heard)))
+        over_s = shots[number + 1].at_s if number + 1 < len(shots) else end_s
+        slide, reveals = replace(shot.slide, footer=channel), _reveals(shot.slide, begin_s, over_s, heard)
+        scenes.append(Scene(slide=slide, begin_s=begin_s, end_s=over_s, reveals=reveals))
     return Storyboard(scenes=tuple(scenes), chapters=tuple(_chapters(voice)), problems=tuple(problems))
-
-
-class _Heard:
-    """Tells when something is said."""
-
-    def __init__(self, words: Sequence[Json]) -> None:
-        found = [(token, float(one["begin_s"])) for one in words for token in _WORD.findall(one["text"].lower())]
-        self._tokens, self._at_s = [token for token, _ in found], [at_s for _, at_s in found]
-
-    def at(self, text: str, from_s: float, to_s: float) -> float | None:
-        """Return when the first words of a text are said between two instants; None where they are not."""
-        wanted = _WORD.findall(text.lower())[:3]
-        for place in range(len(self._tokens) - len(wanted) + 1):
-            if from_s <= self._at_s[place] < to_s and self._tokens[place : place + len(wanted)] == wanted:
-                return self._at_s[place] if wanted else None
-        return None
 
 
 def _opening(script: Json, lesson: Json, voice: Json) -> Iterator[_Shot]:
     """Yield the title, and then what the video is about."""
     yield _Shot(at_s=0.0, slide=Slide(kind=Kind.TITLE, title=str(script["title"]), text=str(script["hook"])))
-    begin_s = _Heard(voice["words"]).at(str(script["intro"]), 1.0, float(voice["duration_s"]))
+    begin_s = Heard(voice["words"]).at(str(script["intro"]), 1.0, float(voice["duration_s"]))
     first = next((cue["at_s"] for cue in voice["cues"][1:] if cue["show"] == "title"), None)
     if begin_s is not None and lesson["objectives"] and (first is None or begin_s < first - SHORTEST_S):
         aims = tuple(one[:1].upper() + one[1:] for one in lesson["objectives"][:MOST_BULLETS])
@@ -121,13 +109,56 @@ def _without_hasty_titles(shots: Sequence[_Shot]) -> list[_Shot]:
 def _ending(script: Json, lesson: Json, voice: Json, shots: Sequence[_Shot]) -> Iterator[_Shot]:
     """Yield the last slide, from where the summary is said: it takes the place of its title."""
     points = tuple(_short(one) for one in lesson["summary"][:MOST_BULLETS])
-    heard, end_s = _Heard(voice["words"]), float(voice["duration_s"])
+    heard, end_s = Heard(voice["words"]), float(voice["duration_s"])
     after_s = shots[-1].at_s
     begin_s = next((at for one in lesson["summary"] if (at := heard.at(one, after_s, end_s)) is not None), None)
     if points and begin_s is not None:
         at_s = max(begin_s, after_s + SHORTEST_S)
         slide = Slide(kind=Kind.OUTRO, title="What to remember", bullets=points, text=_short(str(script["cta"])))
         yield _Shot(at_s=at_s, slide=slide)
+
+
+def _spoken(script: Json, heard: Heard, end_s: float) -> list[tuple[float, str]]:
+    """Return the sentences of the parts, each with the instant at which it begins."""
+    found, last_s = [], 0.0
+    for part in script["sections"]:
+        for sentence in sentences(part["content"]):
+            at_s = heard.at(sentence, last_s, end_s)
+            if at_s is not None:
+                last_s = at_s
+                found.append((at_s, _short(sentence)))
+    return found
+
+
+def _livened(
+    shots: Sequence[_Shot], spoken: Sequence[tuple[float, str]], heard: Heard, end_s: float
+) -> Iterator[_Shot]:
+    """Yield the shots, and after one that would stand still for long what is said meanwhile."""
+    title = ""
+    for shot, over_s in zip(shots, [*(one.at_s for one in shots[1:]), end_s], strict=True):
+        title = shot.slide.title or title
+        current: _Shot | None = shot
+        while current is not None:
+            yield current
+            current = _following(current, over_s, title, spoken, heard)
+
+
+def _following(
+    shot: _Shot, over_s: float, title: str, spoken: Sequence[tuple[float, str]], heard: Heard
+) -> _Shot | None:
+    """Return what is shown in the place of a shot once it has been seen for long; None where it need not be."""
+    # A row more of a table is hardly noticed.
+    small = shot.slide.kind is Kind.TABLE
+    since_s = max([shot.at_s, *([] if small else _reveals(shot.slide, shot.at_s, over_s, heard))])
+    if over_s - since_s <= STILL_S:
+        return None
+    wanted_s = min((since_s + over_s) / 2, since_s + STILL_S - APART_S)
+    within = [at_s for at_s, _ in spoken if since_s + APART_S <= at_s <= over_s - APART_S]
+    if not within:
+        return None
+    begin_s = min(within, key=lambda at_s: abs(at_s - wanted_s))
+    said = tuple(text for at_s, text in spoken if begin_s <= at_s < over_s)
+    return _Shot(at_s=begin_s, slide=Slide(kind=Kind.BULLETS, title=title, bullets=said[:SPOKEN]))
 
 
 def _chapters(voice: Json) -> Iterator[Chapter]:
@@ -141,7 +172,7 @@ def _chapters(voice: Json) -> Iterator[Chapter]:
             last_s = begin_s
 
 
-def _reveals(slide: Slide, begin_s: float, end_s: float, heard: _Heard) -> tuple[float, ...]:
+def _reveals(slide: Slide, begin_s: float, end_s: float, heard: Heard) -> tuple[float, ...]:
     """Return when the parts of a slide appear: when they are named, in order, else one after the other."""
     count = parts(slide)
     if not count:
