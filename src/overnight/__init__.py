@@ -6,6 +6,7 @@ The public names are loaded on first use, so that `import overnight` costs next 
 from importlib import import_module as _import_module
 
 _HOMES = {
+    "ActContext": "training.acting",
     "Campaign": "app.campaign_api",
     "Client": "client.client",
     "Clock": "base.clock",

@@ -11,13 +11,17 @@ from overnight.base.table import Table
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings(Table):
-    """`[agents.NAME]`: a learner of the fleet, or a service that it uses."""
+    """`[agents.NAME]`: a learner of the fleet, a service that it uses, or an agent that only acts."""
 
     class_: Annotated[str, MinLen(1)] | None = field(default=None, metadata={"key": "class"})
     """The agent's class, as "module:Class", or the name of an entry point of the group `overnight.agents`."""
 
     key: str | None = None
-    """The variable of the environment that holds the key of a service; such an agent is declared and not trained."""
+    """The variable of the environment that holds the key of a service; such an agent is not trained, and acts where its
+    key is set and it has a class."""
+
+    learns: bool = True
+    """Whether it is trained; one that does not learn only acts in productions, as its class does."""
 
     after: tuple[str, ...] = ()
     """Agents that are trained before it."""
@@ -55,7 +59,8 @@ class AgentSettings(Table):
     """Seconds that one training may take."""
 
     memory_gb: Annotated[float, Gt(0)] = 2.0
-    """Gigabytes (10^9 bytes) that one training may take; one that takes more is stopped."""
+    """Gigabytes (10^9 bytes) that one training may take, or one act of an agent that is not trained; what takes more is
+    stopped."""
 
     weight: Annotated[float, Ge(0)] = 1.0
     """How much it counts in means over the fleet."""

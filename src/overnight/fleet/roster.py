@@ -28,8 +28,8 @@ def enabled(agents: Agents) -> dict[str, AgentSettings]:
 
 
 def learners(agents: Agents) -> dict[str, AgentSettings]:
-    """Return the agents that are trained: all but services."""
-    return {name: agent for name, agent in agents.items() if agent.key is None}
+    """Return the agents that are trained: all but services and those that only act."""
+    return {name: agent for name, agent in agents.items() if agent.key is None and agent.learns}
 
 
 def check(
@@ -41,8 +41,11 @@ def check(
     Raises:
         ConfigError: the message names the setting.
     """
+    trained = learners(agents)
     for name, agent in agents.items():
-        if agent.key is None:
+        if name not in trained:
+            _check_untrained(f"agents.{name}", agent)
+        else:
             _check_learner(f"agents.{name}", agent, categories, is_object=name in instances)
             _check_inputs(f"agents.{name}.inputs", agent, computed_from)
         for parent in agent.after:
@@ -74,6 +77,13 @@ def check_order(agents: Agents, order: Sequence[str]) -> None:
     for name in order:
         if name not in agents:
             raise ConfigError(f"production.order: there is no agent {name!r}{suggestion(name, sorted(agents))}")
+
+
+def _check_untrained(key: str, agent: AgentSettings) -> None:
+    if agent.class_ is None and agent.key is None:
+        raise ConfigError(f'{key}.class: missing; name the "module:Class" that acts')
+    if agent.data is not None:
+        raise ConfigError(f"{key}.data: {agent.data!r} would never be learnt from: the agent is not trained")
 
 
 def _check_learner(key: str, agent: AgentSettings, categories: Collection[str], *, is_object: bool) -> None:

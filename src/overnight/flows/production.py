@@ -8,14 +8,19 @@ from typing import Any
 
 from overnight.base.config import Config
 from overnight.base.errors import PermanentError
+from overnight.base.files import write_json
 from overnight.db.database import Database
 from overnight.engine.flow import Flow
-from overnight.engine.model import State, Task
+from overnight.engine.model import Needs, State, Task
 from overnight.fleet import roster
 from overnight.registry import store
 from overnight.registry.registering import Registry
 
 TASK, ACT = "production", "act"
+KEPT, RESULT = Path("data") / "productions", "production.json"
+"""Where a production's files are kept, in the state folder and below the number of its run."""
+TIMEOUT_S = 3600.0
+"""For one agent's act: services that make videos take their time."""
 Json = dict[str, Any]
 
 
@@ -40,7 +45,7 @@ def tasks(production: Production) -> list[Task]:
         return produce(flow, production, dict(production.config.production.brief if brief is None else brief))
 
     return [
-        Task(task_id=ACT, action="overnight.training.acting:act_job", max_retries=1, max_concurrent=None),
+        Task(task_id=ACT, action="overnight.training.acting:act_job", timeout_s=TIMEOUT_S, max_concurrent=None),
         Task(task_id=TASK, action=run),
     ]
 
@@ -62,7 +67,8 @@ def of_agent(production: Production, name: str) -> Callable[..., Json]:
 def produce(flow: Flow, production: Production, brief: Json) -> Json:
     """Let each agent act once and return what came of it: `status`, and each agent's `output` or why it has none.
 
-    `status` is success if every agent acted, partial if some did, failed if none did.
+    `status` is success if every agent acted, partial if some did, failed if none did. What agents have made is in
+    `folder` (from the project's folder on), one folder for each, and all of this beside it in production.json.
     """
     agents: dict[str, Json] = {}
     given = dict(brief)
@@ -70,17 +76,28 @@ def produce(flow: Flow, production: Production, brief: Json) -> Json:
         agents[name] = acted = _act(flow, production, name, given)
         if acted["status"] == "done":
             given[name] = acted["output"]
-    flow.step("clean up", _clean_up, production, flow.run_id)
     done = [one for one in agents.values() if one["status"] == "done"]
     status = "success" if len(done) == len(agents) else "partial" if done else "failed"
-    return {"status": status, "brief": brief, "agents": agents}
+    folder = _kept(production, flow.run_id)
+    result = {
+        "status": status,
+        "brief": brief,
+        "agents": agents,
+        "folder": str(folder.relative_to(production.state_dir.parent)),
+    }
+    flow.step("keep", _keep, folder, result)
+    flow.step("clean up", _clean_up, production, flow.run_id)
+    return result
 
 
 def _act(flow: Flow, production: Production, name: str, given: Json) -> Json:
     ready = flow.step(f"prepare {name}", _prepare, production, flow.run_id, name)
-    if "folder" not in ready:
+    if "agent" not in ready:
         return ready
-    [ended] = flow.wait(flow.start(ACT, {"folder": ready["folder"], "given": given}, name=f"act {name}"))
+    # A version answers at once; what else an agent does may take as much memory as its table says.
+    memory_gb = 0.0 if ready["version"] else production.config.agents[name].memory_gb
+    args = {**ready, "given": given}
+    [ended] = flow.wait(flow.start(ACT, args, name=f"act {name}", needs=Needs(memory_gb=memory_gb)))
     done = ended.state is State.COMPLETED
     error = None if done or ended.error is None else ended.error.message
     return {"status": "done" if done else "failed", "output": ended.result, "error": error}
@@ -94,20 +111,33 @@ def _work(production: Production, flow_id: int) -> Path:
     return production.state_dir / "production" / str(flow_id)
 
 
+def _kept(production: Production, flow_id: int) -> Path:
+    return production.state_dir / KEPT / str(flow_id)
+
+
+def _keep(folder: Path, result: Json) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RESULT, result)
+
+
 def _prepare(production: Production, flow_id: int, name: str) -> Json:
-    """Lay out the version that serves; say why the agent cannot act where there is none."""
+    """Return what the act is called with, and lay out the version that serves; say why the agent cannot act, if so."""
     agent = production.config.agents[name]
     if agent.key is not None and not production.environment().get(agent.key):
         return {"status": "not configured", "error": f"{agent.key} is not set"}
-    if agent.class_ is None:
+    if agent.class_ is None and agent.key is not None:
         return {"status": "not available", "error": "this service has no class that could call it"}
+    about = {"name": name, "class": agent.class_, "settings": dict(agent.settings), "key": agent.key}
+    ready = {"agent": about, "folder": str(_kept(production, flow_id) / name), "version": None}
+    if name not in roster.learners(production.config.agents):
+        return ready
     with production.database.read() as connection:
         version = store.serving(connection, name)
     if version is None or not version.manifest:
         return {"status": "not available", "error": "no version serves"}
     folder = _work(production, flow_id) / name
     production.registry.fetch(version, folder)
-    return {"folder": str(folder), "version": version.number}
+    return {**ready, "version": str(folder)}
 
 
 def _clean_up(production: Production, flow_id: int) -> None:

@@ -1,33 +1,88 @@
-"""One agent at work: what the version that serves answers to an input, in a child process."""
+"""One agent at work, in a child process: the version that serves answers, or a class that does not learn."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import NotMeasured, PermanentError, said_by
+from overnight.base.errors import NotMeasured, OvernightError, PermanentError, said_by
 from overnight.base.files import to_json
+from overnight.base.ports import RunContext
+from overnight.base.settings import environment
+from overnight.training.agents import load_class
 from overnight.training.versions import Trained
 
 
-def act_job(*, folder: str, given: Mapping[str, Any]) -> Any:  # Any: JSON
-    """Return what the version in the folder answers to the input: `act(input, ctx)` with all that was given.
+@dataclass(frozen=True, kw_only=True)
+class ActContext:
+    """What an agent's `act` gets beside its input.
 
-    The predictions of the agents that it uses are among the input, as they were in its training.
+    `folder` is there, and what is written into it is kept; a second try finds what the first one has left. `settings`
+    are the agent's own, from `agents.NAME.settings`. `key` is the key of a service, None for any other agent.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: the agent's own TOML
+    key: str | None = field(default=None, repr=False)
+    run: RunContext | None = field(default=None, repr=False)
+
+    def progress(self, done: float, total: float | None = None, **figures: float | str) -> None:
+        """Tell how far the work is; figures are shown beside it."""
+        if self.run is not None:
+            self.run.progress(done, total, **figures)
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody asked to stop; return soon."""
+        return self.run is not None and self.run.cancelled
+
+
+def act_job(
+    ctx: RunContext,
+    *,
+    agent: Mapping[str, Any],  # Any: JSON
+    given: Mapping[str, Any],
+    folder: str,
+    version: str | None = None,
+) -> Any:  # Any: JSON
+    """Return what an agent answers to the input: `act(input, ctx)` with all that was given.
+
+    `agent` has its `name`, `class`, `settings` and the variable of its `key`; `folder` is where what it makes is kept.
+    `version` is the folder of the version that serves; the predictions of the agents that it uses are among its input,
+    as they were in its training. An agent that does not learn has none, and is made of its class.
 
     Raises:
         NotMeasured: the agent has no `act`.
-        PermanentError: it answers something else than JSON, or raises.
+        ConfigError: the class of one that does not learn cannot be used.
+        PermanentError: it answers something else than JSON, or raises what is no error of ours: those pass through.
     """
-    trained = Trained.load(Path(folder))
-    act = getattr(trained.agent, "act", None)
+    name, kept = str(agent["name"]), Path(folder)
+    act, seen = _of_class(agent) if version is None else _of_version(Path(version), given)
     if not callable(act):
-        raise NotMeasured(f"agent {trained.spec.name!r} has no act(input, ctx)")
-    [seen] = trained.show([{"id": "brief", **given}])
+        raise NotMeasured(f"agent {name!r} has no act(input, ctx)")
+    kept.mkdir(parents=True, exist_ok=True)
+    key = None if agent["key"] is None else environment().get(agent["key"])
+    context = ActContext(folder=kept, settings=agent["settings"], key=key, run=ctx)
     try:
-        answer = act({**given, **seen}, None)
-        to_json(answer, what=f"what {trained.spec.name}.act returned")
+        answer = act({**given, **seen}, context)
+        to_json(answer, what=f"what {name}.act returned")
     except SystemExit as error:
         raise PermanentError(f"act called sys.exit({error.code!r})") from error
+    except OvernightError:
+        raise
     except Exception as error:
         raise PermanentError(said_by(error)) from error
+    finally:
+        if not any(kept.iterdir()):
+            kept.rmdir()
     return answer
+
+
+def _of_class(agent: Mapping[str, Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+    return load_class(agent["name"], agent["class"], "act(input, ctx)")().act, {}
+
+
+def _of_version(folder: Path, given: Mapping[str, Any]) -> tuple[Callable[..., Any] | None, Mapping[str, Any]]:
+    trained = Trained.load(folder)
+    [seen] = trained.show([{"id": "brief", **given}])
+    return getattr(trained.agent, "act", None), seen

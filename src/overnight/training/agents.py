@@ -62,11 +62,11 @@ class Parents(dict[str, Path]):
         raise NotMeasured(f"agent {name!r}, which it comes after, has no version that serves")
 
 
-def load_class(name: str, spec: str) -> type:
+def load_class(name: str, spec: str, method: str = "train(data)") -> type:
     """Return the class that "module:Class", or the name of an entry point, stands for; `name` is the agent's.
 
     Raises:
-        ConfigError: it cannot be imported, is no class or has no `train`.
+        ConfigError: it cannot be imported, is no class or lacks the method.
     """
     key = f"agents.{name}.class"
     try:
@@ -77,8 +77,8 @@ def load_class(name: str, spec: str) -> type:
         raise ConfigError(f"{key}: {spec!r} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(found, type):
         raise ConfigError(f"{key}: {spec!r} is not a class")
-    if not callable(getattr(found, "train", None)):
-        raise ConfigError(f"{key}: {spec!r} has no method train(data)")
+    if not callable(getattr(found, method.partition("(")[0], None)):
+        raise ConfigError(f"{key}: {spec!r} has no method {method}")
     return found
 
 

@@ -43,18 +43,17 @@ RETRY_S = 5.0
 
 
 def tasks(night: Nightly) -> list[Task]:
-    """Return the flow's task and one training task per agent; none where the project has no agents.
+    """Return the flow's task and one training task per agent; none where the project has no agents that learn.
 
     Raises:
         ConfigError: an agent names a category or a parent that is not there, lacks a setting or comes after itself; or
             the schedule cannot be read; or the gate asks what cannot be answered.
     """
-    agents = night.agents
-    if not roster.learners(agents):
-        return []
-    config = night.config
+    agents, config = night.agents, night.config
     declared = {*categories(config), *config.categories}
     roster.check(agents, declared, computed_from, night.instances)
+    if not roster.learners(agents):
+        return []
     roster.check_gate(agents, _asked(config.gate))
     settings = config.nightly
     if settings.strategy is not None:
