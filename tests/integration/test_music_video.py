@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,13 +16,15 @@ from overnight.app.project import Project
 from overnight.base.clock import SystemClock
 from overnight.proof.metrics import measure, metric_named
 from overnight.registry import store
+from overnight.studio import captions
+from overnight.studio.probe import probe
 
 pytestmark = [
     # Two nights of ten agents are trained before the first test.
     pytest.mark.timeout(600),
     pytest.mark.skipif(
-        not all(map(find_spec, ("sklearn", "skops", "bokeh_sampledata", "music21"))),
-        reason="needs the extras ml and demo",
+        not all(map(find_spec, ("sklearn", "skops", "bokeh_sampledata", "music21", "imageio_ffmpeg"))),
+        reason="needs the extras ml, demo and studio",
     ),
 ]
 
@@ -36,6 +39,8 @@ TRAINED = {
     "master_distributor": 100,
 }
 DAY_US = 86_400_000_000
+MAKER = 'class = "video_maker:VideoMaker"\nlearns = false\n'
+SMALL = 'settings = { width = 320, height = 180, fps = 10, voice = { engine = "espeak" } }\n'
 
 
 class Tomorrow(SystemClock):
@@ -58,12 +63,15 @@ class Nights:
     @classmethod
     def of(cls, folder: Path) -> "Nights":
         new_project(folder, "music_video")
+        toml = (folder / "overnight.toml").read_text()
+        assert MAKER in toml
+        (folder / "overnight.toml").write_text(toml.replace(MAKER, MAKER + SMALL))
         with Project.open(folder) as project:
             first = project.train().to_json()
         with Project.open(folder, clock=Tomorrow()) as project:
             second, health = project.train().to_json(), project.health()
             with project.running():
-                produced = project.result(project.submit("production"), 60)
+                produced = project.result(project.submit("production"), 240)
         return cls(folder, first, second, health, produced)
 
 
@@ -136,12 +144,43 @@ def test_health_is_that_of_the_fleet_and_agents_are_online_that_really_load(nigh
 def test_the_agents_act_on_a_brief_each_with_what_the_ones_before_have_answered(nights):
     agents = nights.produced["agents"]
     assert list(agents)[:4] == ["trend_detective", "video_concept", "screenplay_generator", "audio_curator"]
-    assert {name for name, one in agents.items() if one["status"] == "done"} == set(TRAINED)
+    assert {name for name, one in agents.items() if one["status"] == "done"} == {*TRAINED, "video_maker", "packager"}
     assert agents["video_service_a"]["status"] == "not configured"
     assert nights.produced["status"] == "partial"
     assert 0 <= agents["video_concept"]["output"]["expected_rating"] <= 10
     assert agents["sound_designer"]["output"]["label"] in ("reel", "jig", "hornpipe", "strathspey", "clog")
     assert not list((nights.folder / ".overnight" / "production").iterdir())
+
+
+def test_the_production_makes_a_video_of_what_they_have_answered(nights):
+    agents = nights.produced["agents"]
+    video, packed = agents["video_maker"]["output"], agents["packager"]["output"]
+    assert video["made_by"] == "slides" and video["problems"] == [] and packed["video"] == video["path"]
+    path = nights.folder / video["path"]
+    media, found = probe(path), video["measured"]
+    assert (media.video.codec, media.video.width, media.audio.codec) == ("h264", 320, "aac")
+    assert media.duration_s == pytest.approx(found["duration_s"], abs=0.1) and 30 < media.duration_s < 120
+    assert found["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=1.5)
+    assert found["black_s"] < 1 and found["silent_s"] < 3 and abs(found["captions_late_s"]) < 0.5
+    said = " ".join(" ".join(one.lines) for one in captions.read((nights.folder / video["captions"][0]).read_text()))
+    rating = agents["video_concept"]["output"]["expected_rating"]
+    assert f"give it {rating:.1f} out of 10" in said
+    for one in agents["screenplay_generator"]["output"]["exemplars"][:3]:
+        assert one["title"] in said
+    assert video["music"]["tune"] and agents["audio_curator"]["output"]["ranked"][0].endswith(".abc")
+    assert packed["creators"] == agents["influencer_matcher"]["output"]["ranked"][:3]
+    assert packed["distribution"]["box_office"] == agents["distribution_metadata"]["output"]["label"]
+    for name in packed["thumbnails"]:
+        assert (nights.folder / name).stat().st_size > 5000
+    assert json.loads((nights.folder / packed["path"]).read_text())["title"] == "Neon Rain"
+
+
+def test_what_came_of_the_production_is_shown(nights):
+    shown = subprocess.run([sys.executable, "show.py"], cwd=nights.folder, capture_output=True, text=True, check=True)
+    assert nights.produced["agents"]["video_maker"]["output"]["path"] in shown.stdout
+    assert "video_service_a        not configured: VIDEO_SERVICE_A_KEY is not set" in shown.stdout
+    nothing = subprocess.run([sys.executable, "show.py", "7777"], cwd=nights.folder, capture_output=True, text=True)
+    assert nothing.returncode == 1 and "overnight tasks run production --wait" in nothing.stderr
 
 
 def test_a_damaged_version_is_not_online(nights, tmp_path):

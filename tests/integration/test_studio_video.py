@@ -230,6 +230,17 @@ def test_music_is_heard_under_the_voice_from_begin_to_end(made, folder, sound, t
     assert voice == pytest.approx(level_db(made.path, 300), abs=1)
 
 
+def test_music_that_swells_comes_up_where_nobody_speaks(folder, tmp_path):
+    voice = tmp_path / "voice.wav"
+    said = f"aevalsrc=0.3*sin(300*2*PI*t)*between(t\\,0\\,{LONG_S / 2}):d={LONG_S}:s=22050"
+    ffmpeg.run(["-f", "lavfi", "-i", said, voice])
+    sound = Sound(voice=voice, music=folder / "music.wav", swells=True)
+    mixed = render(SCENES, sound, tmp_path / "mixed.mp4", look=LOOK)
+    spoken, alone = level_db(mixed.path, 300, ",atrim=1:3"), level_db(mixed.path, 2000, ",atrim=4:4.5")
+    under = level_db(mixed.path, 2000, ",atrim=1:3")
+    assert spoken - under >= 20 and alone - under >= 15
+
+
 def test_captions_are_not_burnt_without_a_font_to_burn_them_in(folder, sound, tmp_path, monkeypatch):
     monkeypatch.setitem(fonts._PACKAGED, "text", ("no_such_fonts", "a.ttf"))
     burnt = Captions(srt=folder / "captions.srt", burnt=True)

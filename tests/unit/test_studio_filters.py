@@ -55,6 +55,7 @@ def test_the_voice_is_left_as_it_is_and_music_is_put_under_it_and_fades():
     assert "afade=out:st=6.000:d=3" in both
     assert "[voice][music]amix=inputs=2:duration=first:normalize=0[sound]" in both
     assert "afade=out:st=0.000" in sound_graph(2, 3, 1.0)
+    assert "[loud][key]sidechaincompress=" in sound_graph(2, 3, 9.0, swells=True)
 
 
 def test_chapters_last_until_the_next_one_or_the_end():

@@ -79,13 +79,8 @@ def produce(flow: Flow, production: Production, brief: Json) -> Json:
     done = [one for one in agents.values() if one["status"] == "done"]
     status = "success" if len(done) == len(agents) else "partial" if done else "failed"
     folder = _kept(production, flow.run_id)
-    result = {
-        "status": status,
-        "brief": brief,
-        "agents": agents,
-        "folder": str(folder.relative_to(production.state_dir.parent)),
-    }
-    flow.step("keep", _keep, folder, result)
+    result = {"status": status, "brief": brief, "agents": agents, "folder": str(folder)}
+    flow.step("keep", _keep, production.state_dir.parent / folder, result)
     flow.step("clean up", _clean_up, production, flow.run_id)
     return result
 
@@ -112,7 +107,8 @@ def _work(production: Production, flow_id: int) -> Path:
 
 
 def _kept(production: Production, flow_id: int) -> Path:
-    return production.state_dir / KEPT / str(flow_id)
+    """Return the folder from the project's folder on, in which agents work: so their files are found when it moves."""
+    return Path(production.state_dir.name) / KEPT / str(flow_id)
 
 
 def _keep(folder: Path, result: Json) -> None:

@@ -6,8 +6,11 @@ from itertools import pairwise
 
 CHANGE_S, REVEAL_S, CLOSE_S = 0.5, 0.3, 0.8
 """How long a slide takes to become the next one, a part to appear, and the last slide to vanish."""
-MUSIC_LUFS = -36.0
-"""How loud music is under a voice of -16 LUFS: 20 dB lower (WCAG 2.2, success criterion 1.4.7)."""
+MUSIC_LUFS, SWELL_LUFS = -36.0, -17.0
+"""How loud music is under a voice of -16 LUFS: 20 dB lower (WCAG 2.2, success criterion 1.4.7); and between its words
+where it swells."""
+_DUCKED = "sidechaincompress=threshold=0.005:ratio=20:attack=30:release=600:makeup=1:knee=1"
+"""A voice of -16 LUFS is about 28 dB above that threshold, and takes 26 dB of the music away."""
 _BARE = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
 _ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "=;#\\\n"})
 
@@ -73,16 +76,23 @@ def changes(frames: Sequence[int], total: int, fps: int, *, closes: bool) -> tup
     )
 
 
-def sound_graph(voice: int, music: int | None, duration_s: float) -> str:
-    """Return the filter graph of the sound: the voice as it is, with music under it; output [sound]."""
+def sound_graph(voice: int, music: int | None, duration_s: float, *, swells: bool = False) -> str:
+    """Return the filter graph of the sound: the voice as it is, with music under it; output [sound].
+
+    With `swells` the music is as loud as music is on its own, and the voice turns it down while it speaks.
+    """
     even = "aresample=48000,aformat=channel_layouts=stereo"
     if music is None:
         return f"[{voice}:a]{even}[sound]"
     fades = f"afade=in:d=1,afade=out:st={max(0.0, duration_s - 3):.3f}:d=3"
-    return (
-        f"[{voice}:a]{even}[voice];[{music}:a]loudnorm=I={MUSIC_LUFS:g}:TP=-9,{even},{fades}[music];"
-        "[voice][music]amix=inputs=2:duration=first:normalize=0[sound]"
-    )
+    mixed = "amix=inputs=2:duration=first:normalize=0[sound]"
+    if swells:
+        return (
+            f"[{voice}:a]{even},asplit[voice][key];[{music}:a]loudnorm=I={SWELL_LUFS:g}:TP=-3,{even},{fades}[loud];"
+            f"[loud][key]{_DUCKED}[music];[voice][music]{mixed}"
+        )
+    quiet = f"loudnorm=I={MUSIC_LUFS:g}:TP=-9"
+    return f"[{voice}:a]{even}[voice];[{music}:a]{quiet},{even},{fades}[music];[voice][music]{mixed}"
 
 
 def metadata(title: str, chapters: Sequence[Chapter], duration_s: float) -> str:

@@ -52,10 +52,14 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Sound:
-    """What is heard: a narration, and music that is put under it, from its begin, as quiet as is fit."""
+    """What is heard: a narration, and music that is put under it, from its begin, as quiet as is fit.
+
+    With `swells` the music comes up where nobody speaks.
+    """
 
     voice: Path
     music: Path | None = None
+    swells: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +334,6 @@ def _joined(film: _Film, sound: Sound, captions: Captions | None) -> list[str | 
         number = 3 + (sound.music is not None)
         args += ["-i", captions.srt.resolve()]
         maps += ["-map", f"{number}:s", "-c:s", "mov_text", "-metadata:s:s:0", f"language={captions.language}"]
-    graph = sound_graph(2, None if sound.music is None else 3, seconds)
+    graph = sound_graph(2, None if sound.music is None else 3, seconds, swells=sound.swells)
     args += ["-filter_complex", graph, *maps, "-map_metadata", "1", "-map_chapters", "1", "-c:v", "copy", *_AUDIO]
     return [*args, "-t", f"{seconds:.6f}", "-movflags", "+faststart"]

@@ -111,13 +111,13 @@ class Retriever:
 
     def act(self, item: dict[str, Any], ctx: Any = None) -> dict[str, Any]:
         """Return the best documents for one input, the best first: of those that it lists under `documents`, else the
-        ids of those that were learnt from.
+        ids of those that were learnt from. `text` is that of the very best one.
         """
         listed = [text_of(one) for one in item.get("documents", ())]
         names, texts = (listed, listed) if listed else (list(self.known), list(self.known.values()))
         [scores] = self.rank([item], texts)
         order = sorted(range(len(texts)), key=lambda place: -scores[place])
-        return {"ranked": [names[place] for place in order[:MOST_FOUND]]}
+        return {"ranked": [names[place] for place in order[:MOST_FOUND]], "text": texts[order[0]]}
 
     def save(self, folder: Path) -> None:
         """Write all that `load` needs."""

@@ -1,0 +1,80 @@
+"""What the video of music_video says, and its music: from the brief and from what agents have answered alone."""
+
+from importlib import import_module
+
+import pytest
+
+from music_video_example import EXAMPLE
+from overnight.base.errors import UserMistake
+from overnight.studio.markup import Cue, Said, parse
+from overnight.studio.slides.slide import Kind
+from overnight.studio.speech.narrate import CueAt, Spoken
+from overnight.studio.speech.ports import Word
+
+assert EXAMPLE
+treatment, melodies = import_module("treatment"), import_module("melody")
+maker = import_module("video_maker")
+BRIEF = {"title": "Neon [Rain] | one", "genre": "Musical, Drama", "runtime": 95, "director": "A; B"}
+TUNE = {"opening": "d2 f2 a2 f2|g2 b2 d'2 b2|", "key": "D", "meter": "4/4"}
+
+
+def spoken(told):
+    shown = [one for one in told.pieces if isinstance(one, Cue)]
+    cues = tuple(CueAt(cue=one, at_s=5.0 * number) for number, one in enumerate(shown))
+    return Spoken(wav=None, duration_s=5.0 * len(cues), rate_hz=1, words=(Word(text="a", begin_s=0, end_s=1),),
+                  cues=cues, engine="none", timed="measured")  # fmt: skip
+
+
+def said(item, music=None):
+    told = parse(treatment.narration(item, music))
+    assert told.problems == ()
+    return " ".join(piece.text for piece in told.pieces if isinstance(piece, Said)), told
+
+
+def test_only_what_is_known_is_said():
+    text, _ = said({"title": "Neon Rain"})
+    assert text == "Neon Rain, a film. Neon Rain."
+    text, _ = said({**BRIEF, "language": "English", "video_concept": {"expected_rating": 5.87}})
+    assert "a musical drama of 95 minutes in English, directed by A; B." in text
+    assert "critics are expected to give it 5.9 out of 10" in text and "screenplay" not in text
+
+
+def test_marks_in_the_brief_do_no_harm():
+    films = [{"title": "One | two; three [4]", "director": None}, {"title": "Five", "director": "Six"}]
+    text, told = said({**BRIEF, "screenplay_generator": {"exemplars": films}})
+    assert "Neon (Rain) / one" in text and "One / two; three (4) and Five" in text
+    scenes, problems = maker.scenes_of(spoken(told))
+    assert problems == [] and [one.slide.kind for one in scenes] == [Kind.TITLE, Kind.TABLE, Kind.TITLE]
+    assert scenes[1].slide.rows[1:] == (("One / two, three (4)", ""), ("Five", "Six"))
+    assert scenes[0].begin_s == 0 and scenes[-1].end_s == 15 and scenes[1].slide.title == "Films that it stands beside"
+
+
+def test_the_melody_is_the_opening_in_its_key_at_the_tempo_of_its_dance():
+    pytest.importorskip("music21")
+    music = melodies.melody({**TUNE, "sound_designer": {"label": "jig"}})
+    assert music.tempo == 174 and music.tune is None
+    assert [round(note.hz) for note in music.notes] == [587, 740, 880, 740, 784, 988, 1175, 988]
+    assert music.notes[0].seconds == pytest.approx(60 / 174)
+    assert melodies.melody({"title": "x"}) is None
+    assert melodies.melody(TUNE).tempo == melodies.TEMPO
+
+
+def test_the_opening_goes_over_into_the_tune_that_fits_best():
+    pytest.importorskip("music21")
+    item = {**TUNE, "audio_curator": {"ranked": ["HumourOfGlenJig.abc", "KileysReel.abc"]}}
+    music = melodies.melody(item)
+    assert len(music.notes) > 40 and "HUMOUR OF GLEN" in music.tune.title
+    text, _ = said({"title": "x", **item}, music)
+    assert "It goes over into Humour Of Glen, whose ending fits it best" in text
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "Nobody.abc", "/etc/passwd", ""])
+def test_a_tune_that_is_none_of_the_collection_is_left_out(name):
+    assert melodies.tune_of(name) is None
+
+
+@pytest.mark.parametrize("opening", ["%%%", "|||", "?!"])
+def test_an_opening_without_notes_is_one_line(opening):
+    pytest.importorskip("music21")
+    with pytest.raises(UserMistake, match=r"brief\.opening: "):
+        melodies.melody({"opening": opening})

@@ -1,0 +1,110 @@
+"""A server on loopback that makes videos as Runway and Veo do, as far as an order, its state and its file go."""
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KEY = "key-secret"
+
+
+class VideoServer:
+    """Serves until the `with` block ends. An order is done when it was looked at `looks` times."""
+
+    def __init__(self, content: bytes, looks: int = 2) -> None:
+        self.content, self.looks = content, looks
+        self.orders: list[dict] = []
+        self.looked: list[str] = []
+        self.told: list[tuple[str, bool]] = []
+        """What was fetched, and whether the key came with it."""
+        self.faults: dict[str, Callable[[], tuple[int, object]]] = {}
+        """What is answered in the place of the truth, by what is asked: order, look or file."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answerer)
+        self._server.service = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> "VideoServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def elsewhere(self) -> str:
+        """The same server as another host."""
+        return f"http://localhost:{self.port}"
+
+
+class Answerer(BaseHTTPRequestHandler):
+    timeout = 10
+
+    def log_message(self, *_):
+        pass
+
+    @property
+    def service(self) -> VideoServer:
+        return self.server.service
+
+    def say(self, status: int, value: object, **headers: str) -> None:
+        content = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def fault(self, what: str) -> bool:
+        if what not in self.service.faults:
+            return False
+        self.say(*self.service.faults[what]())
+        return True
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.service.orders.append(body)
+        if self.fault("order"):
+            return
+        if self.path == "/v1/text_to_video" and self.headers["X-Runway-Version"] == "2024-11-06":
+            right = self.headers["Authorization"] == f"Bearer {KEY}"
+            self.say(200 if right else 401, {"id": "task-1"} if right else {"error": f"no such key: {KEY}"})
+        elif self.path == "/v1beta/models/veo-3.1-fast-generate-preview:predictLongRunning":
+            right = self.headers["x-goog-api-key"] == KEY
+            name = "models/veo-3.1-fast-generate-preview/operations/op-1"
+            self.say(200 if right else 403, {"name": name} if right else {"error": {"message": f"bad {KEY}"}})
+        else:
+            self.say(404, {"error": "no such path"})
+
+    def do_GET(self):
+        service = self.service
+        with_key = KEY in str(self.headers)
+        if self.path in ("/clip", "/file"):
+            service.told.append((f"{self.headers['Host'].partition(':')[0]}{self.path}", with_key))
+            if not self.fault("file"):
+                if self.path == "/file":
+                    self.say(302, b"", Location=f"{service.elsewhere}/clip")
+                else:
+                    self.say(200, service.content)
+            return
+        service.looked.append(self.path)
+        if self.fault("look"):
+            return
+        done = len(service.looked) >= service.looks
+        if self.path == "/v1/tasks/task-1":
+            state = {"status": "SUCCEEDED", "output": [f"{service.elsewhere}/clip"]} if done else {"status": "RUNNING"}
+            self.say(200, {"id": "task-1", "progress": 0.5, **state})
+        elif self.path.endswith("/operations/op-1"):
+            made = {"generatedSamples": [{"video": {"uri": f"{service.url}/file"}}]}
+            self.say(200, {"done": True, "response": {"generateVideoResponse": made}} if done else {"name": "op-1"})
+        else:
+            self.say(404, {"error": "no such path"})
