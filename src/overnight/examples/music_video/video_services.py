@@ -222,4 +222,3 @@ class _Line:
     def _hidden(self, text: str) -> str:
         line = f"{self.host}: {one_line(text)}"
         return line.replace(self._key, HIDDEN) if self._key else line
-
