@@ -4,8 +4,9 @@ All is real but the clock: agents run in processes of their own, speak, draw, re
 """
 
 import json
-import re
 import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,8 @@ import psutil
 import pytest
 from test_rollouts import Clock
 
+from channel_project import channel, one_video
 from daemons import wait_for
-from overnight.app.examples import new_project
 from overnight.app.project import Project
 from overnight.base.instants import US, from_datetime
 from overnight.engine.overview import standing
@@ -26,26 +27,9 @@ from overnight.studio.measure import measured
 from overnight.studio.probe import frame, probe
 from overnight.studio.speech.ports import Word
 
-SMALL = 'args = { channel = "Plain Algorithms", width = 320, height = 180, fps = 10 }'
-VOICE = 'target_s = 120\nargs = { engine = "espeak" }'
 SHORT = {"minutes": 0.6, "shortest_minutes": 0.5, "longest_minutes": 1.0, "sections": "[2, 2]"}
 HOUR_US = 3600 * US
 KILLS_A_DAY = 6
-
-
-def channel(folder: Path, **guide) -> Path:
-    """Make the example a project with small pictures and a voice that needs no network."""
-    new_project(folder, "channel")
-    toml = (folder / "overnight.toml").read_text()
-    toml = toml.replace('args = { channel = "Plain Algorithms" }', SMALL).replace("target_s = 120", VOICE)
-    assert SMALL in toml and VOICE in toml
-    (folder / "overnight.toml").write_text(toml + "\n[engine.retry]\nbase_s = 0.05\n")
-    text = (folder / "CHANNEL_STYLE_GUIDE.md").read_text()
-    for name, value in guide.items():
-        text, found = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value} ", text)
-        assert found == 1, name
-    (folder / "CHANNEL_STYLE_GUIDE.md").write_text(text)
-    return folder
 
 
 def read(folder, name):
@@ -53,19 +37,9 @@ def read(folder, name):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The folder of a video that the command line made."""
-    folder = channel(tmp_path_factory.mktemp("channel") / "c")
-    with Project.open(folder) as project:
-        project.submit("curator", {"topic": "binary search"})
-        project.run(until_idle=True)
-        run_id = project.submit("scriptwriter", with_dependants=True)
-        project.run(until_idle=True)
-        ended = {run.task_id: run for run in project.runs(limit=50)}
-        assert {run.state.value for run in ended.values()} == {"COMPLETED"}, ended
-        assert project.get(run_id).task_id == "scriptwriter" and "ab_test_orchestrator" in ended
-    [video] = (folder / ".overnight" / "data" / "videos").glob("*/video.mp4")
-    return video.parent
+def made(once):
+    """The folder of a video that the agents made."""
+    return Path(once("channel", one_video)[1])
 
 
 def test_a_topic_becomes_a_video_with_sound_captions_and_chapters(made):
@@ -125,6 +99,16 @@ def test_what_it_says_has_sources_that_exist_and_its_review_explains_itself(made
     assert review["claims"] and all(claim["supported"] for claim in review["claims"])
     assert review["decision"] == "approve" and committee["decision"] in ("approve", "split")
     assert set(review["scores"]) == {"educational", "engagement", "accuracy", "visual", "accessibility"}
+
+
+def test_where_it_is_and_what_its_review_says_is_shown(made):
+    review = read(made, "review.json")
+    shown = subprocess.run(
+        [sys.executable, "show.py"], cwd=made.parents[3], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert shown[0].endswith(f"{made.name}/video.mp4") and (made.parents[3] / shown[0]).is_file()
+    assert f"  review: {review['decision']}, {review['overall']:.2f} of 10" in shown
+    assert any(line.startswith("  committee: ") for line in shown)
 
 
 class Killer(threading.Thread):
