@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from channel_example import EXAMPLE, Context, approved_video, files
 from overnight.base.errors import UserMistake
+from overnight.proof.eprocess import Wealth
 from web_server import answers, answers_json
 
 ab_evidence = import_module("ab_evidence")
@@ -72,6 +74,16 @@ def test_of_equal_variants_whose_time_watched_is_told_hardly_any_is_called_bette
         equal = dict.fromkeys(NAMES, 0.4)
         false += first_verdict(played(rng, (0.2, 0.2, 0.2), looks=10, shown=1500, watched=equal)).winner is not None
     assert false <= 1
+
+
+@pytest.mark.parametrize(("wealth", "winner"), [(359.0, None), (361.0, "b")])
+def test_a_click_rate_wins_from_the_evidence_on_that_a_chance_of_5_percent_asks_for(wealth, winner):
+    arms = {name: Arm(impressions=20_000, views=2000) for name in NAMES}
+    evidence = ab_evidence.gone_on(ab_evidence.begun(NAMES), arms)
+    grown = asdict(Wealth.over(len(ab_evidence.RATIOS), first=1.0).times([wealth] * len(ab_evidence.RATIOS)))
+    # Three criteria with six comparisons each: 1 / (0.05 / 3 / 6) is 360.
+    evidence["wealth"].update({"b>a": grown, "b>c": grown})
+    assert ab_evidence.verdict(evidence).winner == winner
 
 
 def test_a_variant_that_is_clicked_more_often_is_found():

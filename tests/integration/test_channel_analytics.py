@@ -81,6 +81,13 @@ def test_of_equal_videos_hardly_any_ever_stands_out_however_often_the_figures_ar
     assert false <= 2
 
 
+@pytest.mark.parametrize(("views", "found"), [(702, 0), (703, 1)])
+def test_a_video_stands_out_from_the_figures_on_that_a_chance_of_5_percent_asks_for(views, found):
+    rows = [Row(video_id=str(number), views=500, impressions=10_000) for number in range(5)]
+    rows.append(Row(video_id="more", views=views, impressions=10_000))
+    assert len(findings.findings(rows)) == found
+
+
 def test_a_video_that_is_clicked_more_and_watched_less_is_called_split():
     watched = [0] * 11
     short, long = watched.copy(), watched.copy()
