@@ -263,7 +263,10 @@ def test_a_stopped_daemon_that_does_not_listen_is_killed_by_force(daemon):
         ('timezone = "Middle/Earth"\n', "'Middle/Earth' is not a time zone"),
         ('[notify.stats]\nschedule = "0 9 * * 1"\n', "notify.urls is empty"),
         ('[notify]\nurls = ["nonsense"]\n', "none that Apprise knows"),
-        ('[notify]\nurls = ["json://${NO_SUCH_VARIABLE}"]\n', "that variable is not set"),
+        (
+            '[notify]\nurls = ["json://${NO_SUCH_VARIABLE}"]\n',
+            "notify.urls: address 1: the environment has no variable 'NO_SUCH_VARIABLE'",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_configuration_keeps_it_from_coming_up_and_is_one_line(daemon, capsys, toml, says):

@@ -262,13 +262,14 @@ def test_variables_and_the_region_are_put_in_once():
     variables = {"KEY": "${OTHER}{region}", "OTHER": "no"}
     text = expand("https://h/{region}?k=${KEY}&{x}&$KEY", variables, "São/1", "sources.a.url")
     assert text == "https://h/S%C3%A3o%2F1?k=${OTHER}{region}&{x}&$KEY"
+    assert expand("${region}{region}${PORT:-80}", {"region": "a"}, "b", "sources.a.url") == "ab80"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("${NONE}", "sources.a.url: the environment has no variable 'NONE'"),
-        ("${}", "sources.a.url: the environment has no variable ''"),
+        ("${}", 'sources.a.url: has a "${" that names no variable'),
         ("{region}", "sources.a.url: {region} stands for nothing here"),
     ],
 )

@@ -26,6 +26,10 @@ def test_variables_are_put_into_all_texts_of_a_service():
     assert spelled_out({"api": one}, {"HOME_OF_IT": "x", "KEY": "k", "PORT": "1"})["api"].command[1] == "1"
 
 
+def test_an_empty_variable_is_one_where_nothing_is_usual():
+    assert put_in("a${B}c${B:-d}", {"B": ""}, "x") == "acd"
+
+
 @pytest.mark.parametrize("text", ["${", "${1}", "${A:-${B}}", "${A"])
 def test_what_names_no_variable_is_refused(text):
     with pytest.raises(ConfigError, match=r'x: has a "\$\{" that names no variable'):

@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import re
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from overnight.base.config import Config
 from overnight.base.errors import ConfigError, MissingExtra, TransientError
 from overnight.base.instants import US, iso
 from overnight.base.settings import environment
+from overnight.base.variables import put_in
 from overnight.db.writer import Tx
 from overnight.engine import gaps, store
 from overnight.engine.model import Run, Standing
@@ -38,7 +38,6 @@ from overnight.reports.vitals import problems
 
 HOUR_US = 3600 * US
 MOST_LOOKED_AT = 200
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _log = logging.getLogger("overnight.notify")
 
 
@@ -69,7 +68,7 @@ def post_of(config: Config) -> Post | None:
     sender = apprise.Apprise()
     for number, template in enumerate(config.notify.urls, start=1):
         # The address itself may hold a secret, so that messages give its place instead.
-        if not sender.add(_filled(template, number)):
+        if not sender.add(put_in(template, environment(), f"notify.urls: address {number}")):
             raise ConfigError(f"notify.urls: address {number} is none that Apprise knows (https://appriseit.com)")
 
     def post(title: str, text: str, /) -> None:
@@ -77,17 +76,6 @@ def post_of(config: Config) -> Post | None:
             raise TransientError("not every address of notify.urls took the message")
 
     return post
-
-
-def _filled(template: str, number: int) -> str:
-    known = environment()
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in known:
-            raise ConfigError(f"notify.urls: address {number} names ${{{match[1]}}}, and that variable is not set")
-        return known[match[1]]
-
-    return _VARIABLE.sub(value, template)
 
 
 class Notifier:

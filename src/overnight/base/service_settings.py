@@ -63,7 +63,8 @@ class NotifySettings(Table):
     """`[notify]`: who is told when something is wrong, once for each cause and hour. Needs the extra `notify`."""
 
     urls: tuple[str, ...] = ()
-    """Where alerts go, as Apprise URLs; "${NAME}" stands for a variable of the environment."""
+    """Where alerts go, as Apprise URLs; "${NAME}" stands for a variable of the environment,
+    "${NAME:-usual}" for the rest where there is none."""
 
     failed: bool = True
     """Whether a run that FAILED is told."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from overnight.base.errors import ConfigError
+from overnight.base.variables import put_in
 
 _OURS = {
     "accept-encoding",
@@ -26,19 +27,7 @@ _OURS = {
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 """What the value of a header may hold."""
-_PLACE = re.compile(r"\$\{([^{}]*)\}|(\{region\})")
-
-
-def variables_in(text: str, where: str) -> list[str]:
-    """Return the names of the variables that `expand` would put in. `where` is the key of the setting.
-
-    Raises:
-        ConfigError: a "${" is not closed, or names no variable; the text is not repeated, for the secrets in it.
-    """
-    names = [place[1] for place in _PLACE.finditer(text) if place[1] is not None]
-    if len(names) != text.count("${") or not all(name.isidentifier() for name in names):
-        raise ConfigError(f'{where}: has a "${{" that names no variable of the environment; "${{NAME}}" is meant')
-    return names
+_REGION = re.compile(r"(?<!\$)\{region\}")
 
 
 def expand(text: str, variables: Mapping[str, str], region: str | None, where: str) -> str:
@@ -49,19 +38,11 @@ def expand(text: str, variables: Mapping[str, str], region: str | None, where: s
     Raises:
         ConfigError: there is no such variable, or no region.
     """
-
-    def put(place: re.Match[str]) -> str:
-        if place[2]:
-            if region is None:
-                raise ConfigError(
-                    f"{where}: {{region}} stands for nothing here; it needs `regions`, and stands in `url`"
-                )
-            return quote(region, safe="")
-        if place[1] not in variables:
-            raise ConfigError(f"{where}: the environment has no variable {place[1]!r}; set it, or take it out")
-        return variables[place[1]]
-
-    return _PLACE.sub(put, text)
+    if _REGION.search(text) and region is None:
+        raise ConfigError(f"{where}: {{region}} stands for nothing here; it needs `regions`, and stands in `url`")
+    # A region first: encoded as it is, it holds no variable.
+    encoded = "" if region is None else quote(region, safe="")
+    return put_in(_REGION.sub(lambda _: encoded, text), variables, where)
 
 
 def checked_headers(headers: Mapping[str, str], where: str) -> Mapping[str, str]:

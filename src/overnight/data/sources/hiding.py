@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from overnight.base.config import HIDDEN, SourceSettings
-from overnight.data.templates import variables_in
+from overnight.base.variables import names_in
 
 SHORTEST = 4
 """Characters of the shortest value that is hidden: who reads "**" for each "DE" of a message is told nothing."""
@@ -24,7 +24,7 @@ class Hiding:
 
     def __init__(self, name: str, source: SourceSettings, variables: Mapping[str, str]) -> None:
         texts = {"url": source.url or "", **{f"headers.{header}": text for header, text in source.headers.items()}}
-        named = {variable for key, text in texts.items() for variable in variables_in(text, f"sources.{name}.{key}")}
+        named = {variable for key, text in texts.items() for variable in names_in(text, f"sources.{name}.{key}")}
         values = {variables[variable] for variable in named if variable in variables}
         self._secrets = {part for value in values for part in _parts(value)}
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from overnight.base.config import SourceKind, SourceSettings
 from overnight.base.errors import ConfigError, MissingExtra
+from overnight.base.variables import names_in, plain
 from overnight.data.sources.expressions import Expression
-from overnight.data.templates import checked_headers, variables_in
+from overnight.data.templates import checked_headers
 
 EVERY = ("max_rows", "category", "fields", "platform", "as_of")
 """What every kind of source may set."""
@@ -106,12 +107,11 @@ def _check_together(name: str, settings: SourceSettings, given: list[str]) -> No
 
 
 def _check_values(where: str, settings: SourceSettings) -> None:
-    variables_in(settings.url or "", f"{where}.url")
+    names_in(settings.url or "", f"{where}.url")
     for header, value in settings.headers.items():
-        for variable in variables_in(value, f"{where}.headers.{header}"):
-            # What it stands for is looked at when it is put in.
-            value = value.replace(f"${{{variable}}}", "x")  # noqa: PLW2901  # one variable after the other
-        checked_headers({header: value}, f"{where}.headers")
+        names_in(value, f"{where}.headers.{header}")
+        # What a variable stands for is looked at when it is put in.
+        checked_headers({header: plain(value, "x")}, f"{where}.headers")
     if settings.as_of is not None:
         try:
             datetime.fromisoformat(settings.as_of)
