@@ -268,6 +268,18 @@ def test_a_flagged_video_goes_to_a_person_and_no_other_video_waits_for_the_answe
     assert told["why"].startswith("a person said approve; before: ")
 
 
+def test_the_committee_decides_on_all_that_wait_and_asks_about_each_that_is_split(video, bench):
+    captions_late(video)
+    reviewer.reviewer(Context())
+    others = ["202607040400-other", "202607040800-third"]
+    for name in others:
+        shutil.copytree(video, files.folder_of(name))
+    files.write(others[0], files.REVIEW, {**files.read(VIDEO, files.REVIEW), "decision": "reject"})
+    assert sat(bench)["video_id"] == VIDEO
+    assert [files.read(name, files.COMMITTEE)["decision"] for name in (VIDEO, *others)] == ["split", "reject", "split"]
+    assert len(bench.project.questions()) == 2
+
+
 def test_judges_who_were_killed_when_they_had_decided_find_their_decision_again(video):
     reviewer.reviewer(Context())
     told = committee.committee_judges(Context(run_id=7))

@@ -18,6 +18,7 @@ from overnight.studio.markup import Cue, parse
 EXAMPLE = Path(__file__).parents[2] / "src" / "overnight" / "examples" / "channel"
 sys.path.append(str(EXAMPLE))
 
+import catching_up  # noqa: E402
 import channel_files as files  # noqa: E402
 import claim_checks  # noqa: E402
 import curator as curating  # noqa: E402
@@ -41,6 +42,8 @@ NOW = datetime(2026, 7, 4, tzinfo=UTC)
 
 class Context:
     """What an agent asks of the engine."""
+
+    cancelled = False
 
     def __init__(self, scheduled: datetime = NOW) -> None:
         self.scheduled, self.counts = scheduled, Counter[str]()
@@ -420,6 +423,30 @@ def test_address_of_a_model_without_its_name_is_a_clear_line():
     with pytest.raises(ConfigError, match="CHANNEL_LLM_BUDGET_TOKENS is not a whole number"):
         llm_writer.model_of({"CHANNEL_LLM_URL": "u", "CHANNEL_LLM_MODEL": "m", "CHANNEL_LLM_BUDGET_TOKENS": "many"})
     assert llm_writer.model_of({}) is None
+
+
+# ---- What runs before have left ----
+
+
+def test_scripts_of_hours_that_have_come_are_made_up_for_and_those_to_come_wait(root):
+    slots = [put(slot=f"2026-07-{day:02}T{hour:02}:00") for day, hour in ((2, 20), (3, 0), (3, 20))]
+    before, now, later = slots
+    result = writing.scriptwriter(Context(datetime(2026, 7, 3, 4, tzinfo=UTC)))
+    assert (result["video_id"], result["caught_up"]) == (before, [now])
+    assert not files.has(later, files.SCRIPT)
+    assert writing.scriptwriter(Context(datetime(2026, 7, 3, 8, tzinfo=UTC)))["video_id"] == later, "who asks gets one"
+
+
+def test_an_agent_makes_what_runs_before_have_left_as_long_as_there_is_time(root, monkeypatch):
+    left = [put(slot=f"2026-07-0{day}T00:00") for day in (1, 2, 3)]
+    for _ in left:
+        writing.scriptwriter(Context(datetime(2026, 6, 30, tzinfo=UTC)))
+    with monkeypatch.context() as patched:
+        patched.setattr(catching_up, "GO_ON_S", 0.0)
+        assert designing.designer(Context())["caught_up"] == []
+    done = designing.designer(Context())
+    assert (done["video_id"], done["caught_up"]) == (left[1], [left[2]])
+    assert designing.designer(Context()) == {"video_id": None, "refused": []}
 
 
 # ---- Refusals ----

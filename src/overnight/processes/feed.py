@@ -27,6 +27,11 @@ class Ended:
     output: bytes
     said: str
 
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended from outside, which says nothing of what it was asked."""
+        return self.started and self.code is None
+
 
 def feed(
     argv: Sequence[str],

@@ -19,6 +19,10 @@ class FfmpegFailed(PermanentError):
     """The program ffmpeg did not do what it was asked; the message is what it said last."""
 
 
+class Died(TransientError):
+    """A program that worked for the studio was killed: by a person, or because memory ran out. Another try may do."""
+
+
 class TooSlow(TransientError):
     """It took longer than it was given; what was begun is gone."""
 

@@ -19,7 +19,7 @@ from overnight.base.errors import ConfigError, MissingExtra
 from overnight.base.settings import environment
 from overnight.processes.call import started
 from overnight.processes.spawn import scrubbed
-from overnight.studio.errors import FfmpegFailed, NoRoom, Stopped, TooSlow, Unreadable
+from overnight.studio.errors import Died, FfmpegFailed, NoRoom, Stopped, TooSlow, Unreadable
 
 VARIABLE = "OVERNIGHT_FFMPEG"
 """The variable that names another program than the one that comes with the extra."""
@@ -80,6 +80,7 @@ def run(
         NoRoom: the disk is full.
         Stopped: `cancelled` said so.
         TooSlow: it took longer than `timeout_s`.
+        Died: somebody has killed it.
         FfmpegFailed: anything else; the message is what it said last.
     """
     argv = [str(ffmpeg or program()), *_QUIET, *map(str, args)]
@@ -98,6 +99,8 @@ def run(
         raise TooSlow(f"{output}: ffmpeg took longer than {timeout_s:g} s")
     if _FULL.search(said) or "SIGXFSZ" in child.describe_exit():
         raise full(output)
+    if child.error is None and (child.exit is None or "signal" in child.exit):
+        raise Died(f"{output}: ffmpeg {child.describe_exit()}")
     if child.exit != {"code": 0}:
         _explain(said, output, child.describe_exit())
     return said

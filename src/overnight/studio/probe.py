@@ -17,7 +17,7 @@ from overnight.base.settings import environment
 from overnight.processes.feed import feed
 from overnight.processes.spawn import scrubbed
 from overnight.studio import reading_child
-from overnight.studio.errors import Unreadable
+from overnight.studio.errors import Died, Unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -141,6 +141,8 @@ def _asked(path: Path, what: str, at_s: Sequence[float] = ()) -> tuple[dict[str,
     asked = {"paths": [one for one in sys.path if one], "do": what, "path": str(path.resolve()), "at_s": list(at_s)}
     argv = [sys.executable, "-I", "-S", str(Path(reading_child.__file__))]
     ended = feed(argv, [json.dumps(asked).encode()], env=scrubbed(environment()), timeout_s=_TIMEOUT_S)
+    if ended.killed:
+        raise Died(f"{path}: what reads it {ended.how}")
     if ended.code != 0:
         raise Unreadable(f"{path}: cannot be read: {ended.said or ended.how}")
     (size,) = struct.unpack_from("<I", ended.output)

@@ -1,8 +1,8 @@
 """The files of the channel's videos: `.overnight/data/videos/VIDEO_ID/`. Which files are there is a video's state.
 
 Each agent reads what the agents before it wrote, and writes its own file only, as a whole and in one step. So an agent
-that was killed leaves nothing half done, and its next run finds the same video again: `next_for` looks at files, not at
-what somebody remembers. A video's id begins with the instant that it is made for, so the oldest is the first by name.
+that was killed leaves nothing half done, and its next run finds the same video again: `waiting_for` looks at files, not
+at what somebody remembers. A video's id begins with the instant that it is made for: the oldest is the first by name.
 
 A task's function works in the project's folder, which is where `root` points when it is left out.
 """
@@ -93,7 +93,7 @@ def write(video_id: str, name: str, value: Json, *, root: Path | None = None) ->
 
 
 def refuse(video_id: str, *, by: str, reason: str, root: Path | None = None) -> None:
-    """Write down that a video goes no further, and why: `next_for` gives it to nobody any more."""
+    """Write down that a video goes no further, and why: it waits for nobody any more."""
     write(video_id, REFUSED, {"video_id": video_id, "by": by, "reason": reason}, root=root)
 
 

@@ -21,6 +21,8 @@ from overnight.engine.flow import Flow
 
 Json = dict[str, Any]  # Any: what an agent has written
 ANSWERS = ("approve", "reject")
+MOST_JUDGED = 20
+"""Videos that one run decides on: more than ever wait, unless something is wrong."""
 
 
 def _of(names: str) -> tuple[Part, ...]:
@@ -47,12 +49,17 @@ PROFILES: Mapping[str, tuple[str, float, tuple[Part, ...]]] = {
 
 
 def review_committee(flow: Flow, video_id: str | None = None) -> Json:
-    """Let the judges decide on the oldest reviewed video; where they do not, ask a person, and wait for nobody."""
+    """Let the judges decide on the reviewed videos; where they do not, ask a person, and wait for nobody."""
     args = {} if video_id is None else {"video_id": video_id}
-    judged: Json = flow.wait(flow.start("committee_judges", args))[0].value()
-    if judged["decision"] == "split":
-        flow.start("committee_question", {"video_id": judged["video_id"], "why": judged["why"]})
-    return judged
+    first: Json | None = None
+    for _ in range(MOST_JUDGED):
+        judged: Json = flow.wait(flow.start("committee_judges", args))[0].value()
+        if judged["decision"] == "split":
+            flow.start("committee_question", {"video_id": judged["video_id"], "why": judged["why"]})
+        first = first or judged
+        if not judged["more"] or video_id is not None:
+            break
+    return first or {}
 
 
 def committee_question(flow: Flow, video_id: str, why: str) -> Json:
@@ -72,7 +79,7 @@ def committee_judges(ctx: RunContext, video_id: str | None = None) -> Json:
         return _shown(mine)
     one = video_id or files.next_for(files.COMMITTEE, needs=files.REVIEW)
     if one is None:
-        return {"video_id": None, "decision": "nothing", "why": "no reviewed video waits"}
+        return {"video_id": None, "decision": "nothing", "why": "no reviewed video waits", "more": False}
     review = files.read(one, files.REVIEW)
     members = judges(review["measurements"])
     found = decide(members)
@@ -100,7 +107,9 @@ def _told() -> Iterator[Json]:
 
 
 def _shown(told: Json) -> Json:
-    return {name: told[name] for name in ("video_id", "decision", "why", "consensus", "range")}
+    """Return what is told of a decision, and whether there is more to decide."""
+    more = bool(files.waiting_for(files.COMMITTEE, needs=files.REVIEW))
+    return {**{name: told[name] for name in ("video_id", "decision", "why", "consensus", "range")}, "more": more}
 
 
 def committee_answer(video_id: str, answer: str) -> Json:

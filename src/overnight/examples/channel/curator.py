@@ -38,7 +38,7 @@ def curator(ctx: RunContext, topic: str | None = None, angle: str = "idea", coun
     """
     if angle not in ANGLES:
         raise UserMistake(f"angle: {angle!r} is none of {', '.join(ANGLES)}")
-    guide, knowledge, now = load_guide(), load(), _now(ctx)
+    guide, knowledge, now = load_guide(), load(), now_of(ctx)
     for problem in knowledge.problems:
         print(f"left out: {problem}")  # noqa: T201 -- the run's log
     if topic is not None:
@@ -62,7 +62,7 @@ def gap_analysis(ctx: RunContext) -> Json:
     Raises:
         UserMistake: the knowledge base is empty.
     """
-    knowledge, now = load(), _now(ctx)
+    knowledge, now = load(), now_of(ctx)
     found = missing(knowledge, _trends())
     write_json(GAPS, {"made_at": now.isoformat(timespec="seconds"), "missing": found})
     _write_calendar(calendar(knowledge, now), now, knowledge)
@@ -89,7 +89,8 @@ def calendar(knowledge: Knowledge, now: datetime) -> list[Json]:
     return [by_slot[slot] for slot in slots if slot in by_slot]
 
 
-def _now(ctx: RunContext) -> datetime:
+def now_of(ctx: RunContext) -> datetime:
+    """Return the instant that a run is for, in UTC."""
     at = getattr(ctx, "scheduled", None) or to_datetime(SystemClock().now_us())
     return at.astimezone(UTC)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import channel_files as files
 from angles import ANGLES, Role, role_of
+from catching_up import work_off
 from jargon import ASIDE, Glossary, glossary_of, mentions
 from knowledge import load
 from narrating import safe
@@ -35,7 +36,7 @@ OBJECTIVES: Mapping[Role, str] = {
 
 
 def designer(ctx: RunContext, video_id: str | None = None) -> Json:
-    """Make the lesson of a video, by default of the oldest one that waits for it.
+    """Make the lesson of a video, by default of those that wait for it.
 
     A script that cannot be a lesson is refused with the reason, and the next one is taken.
 
@@ -43,22 +44,23 @@ def designer(ctx: RunContext, video_id: str | None = None) -> Json:
         UserMistake: there is no such video, or the style guide is wrong.
     """
     waiting = [video_id] if video_id else files.waiting_for(files.LESSON, needs=(files.TOPIC, files.SCRIPT))
-    refused = []
+    refused: list[Json] = []
     guide = load_guide()
     glossary = glossary_of(load()) if waiting else Glossary()
-    for number, one in enumerate(waiting):
-        ctx.progress(number, len(waiting), video=one)
+
+    def make(one: str) -> Json | None:
         try:
             lesson = lesson_of(files.read(one, files.TOPIC), files.read(one, files.SCRIPT), glossary, guide)
         except NotMeasured as error:
             files.refuse(one, by="designer", reason=str(error))
             refused.append({"video_id": one, "reason": str(error)})
-            continue
+            return None
         files.write(one, files.LESSON, lesson)
         ctx.count("lessons_designed")
-        ctx.progress(len(waiting), len(waiting), flesch=lesson["readability"]["flesch"])
-        return {"video_id": one, "readability": lesson["readability"], "issues": lesson["issues"], "refused": refused}
-    return {"video_id": None, "refused": refused}
+        ctx.progress(waiting.index(one) + 1, len(waiting), flesch=lesson["readability"]["flesch"])
+        return {"video_id": one, "readability": lesson["readability"], "issues": lesson["issues"]}
+
+    return {**work_off(ctx, waiting, make), "refused": refused}
 
 
 def lesson_of(topic: Json, script: Json, glossary: Glossary, guide: StyleGuide) -> Json:

@@ -13,6 +13,7 @@ from typing import Any
 import channel_files as files
 import review_media
 import review_texts
+from catching_up import work_off
 from claim_checks import Claim
 from consensus import graded
 from review_faults import Flaw, flaws
@@ -26,20 +27,22 @@ NEEDED = (files.SCRIPT, files.LESSON, files.VOICE, files.ASSEMBLY)
 
 
 def reviewer(ctx: RunContext, video_id: str | None = None) -> Json:
-    """Review a video, by default the oldest one that waits for it.
+    """Review a video, by default those that wait for it.
 
     Raises:
         UnknownName: there is no such video, or it is not finished.
         Stopped: it was cancelled; nothing was written.
     """
-    one = video_id or files.next_for(files.REVIEW, needs=NEEDED)
-    if one is None:
-        return {"video_id": None}
-    review = reviewed(one, lambda: ctx.cancelled)
-    files.write(one, files.REVIEW, review)
-    ctx.count("videos_reviewed")
-    ctx.progress(1, 1, decision=review["decision"], overall=review["overall"])
-    return {"video_id": one, **{name: review[name] for name in ("decision", "overall", "scores", "reasons")}}
+
+    def make(one: str) -> Json:
+        review = reviewed(one, lambda: ctx.cancelled)
+        files.write(one, files.REVIEW, review)
+        ctx.count("videos_reviewed")
+        ctx.progress(waiting.index(one) + 1, len(waiting), decision=review["decision"], overall=review["overall"])
+        return {"video_id": one, **{name: review[name] for name in ("decision", "overall", "scores", "reasons")}}
+
+    waiting = [video_id] if video_id else files.waiting_for(files.REVIEW, needs=NEEDED)
+    return work_off(ctx, waiting, make)
 
 
 def reviewed(video_id: str, cancelled: Any = lambda: False, *, root: Path | None = None) -> Json:

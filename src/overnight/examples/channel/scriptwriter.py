@@ -6,8 +6,9 @@ from typing import Any
 import channel_files as files
 import llm_writer
 from angles import ANGLES
+from catching_up import work_off
 from composing import Draft, Wish, compose
-from curator import curator
+from curator import curator, now_of
 from knowledge import Knowledge, load
 from narrating import narration
 from prose import words
@@ -21,10 +22,11 @@ from overnight.studio.markup import Pause, parse
 
 Json = dict[str, Any]  # Any: what an agent has written
 EXTRACTIVE = "extractive"
+TOLD = ("title", "word_count", "quality_score", "composed_by")
 
 
 def scriptwriter(ctx: RunContext, video_id: str | None = None) -> Json:
-    """Write the script of a video, by default of the oldest one that waits for it, else of the day's next topic.
+    """Write the script of a video, by default of those that are due, else of the next one, else of a new topic.
 
     A topic that cannot be written is refused with the reason, and the next one is taken.
 
@@ -34,23 +36,29 @@ def scriptwriter(ctx: RunContext, video_id: str | None = None) -> Json:
     waiting = [video_id] if video_id else files.waiting_for(files.SCRIPT, needs=files.TOPIC)
     if not waiting:
         waiting = curator(ctx, count=1)["video_ids"]
-    refused = []
-    guide, knowledge = load_guide(), load() if waiting else None
-    for number, one in enumerate(waiting):
-        ctx.progress(number, len(waiting), video=one)
-        assert knowledge is not None, "something waits"
+    if not waiting:
+        return {"video_id": None, "refused": []}
+    refused: list[Json] = []
+    written: list[str] = []
+    guide, knowledge, now = load_guide(), load(), now_of(ctx)
+
+    def make(one: str) -> Json | None:
+        topic = files.read(one, files.TOPIC)
+        if written and topic["slot"] > now.strftime("%Y-%m-%dT%H:%M"):
+            return None  # its hour comes
         try:
-            script = script_of(files.read(one, files.TOPIC), knowledge, guide)
+            script = script_of(topic, knowledge, guide)
         except NotMeasured as error:
             files.refuse(one, by="scriptwriter", reason=str(error))
             refused.append({"video_id": one, "reason": str(error)})
-            continue
+            return None
         files.write(one, files.SCRIPT, script)
+        written.append(one)
         ctx.count("scripts_written")
-        ctx.progress(len(waiting), len(waiting), words=script["word_count"], quality=script["quality_score"])
-        told = ("title", "word_count", "quality_score", "composed_by")
-        return {"video_id": one, **{name: script[name] for name in told}, "refused": refused}
-    return {"video_id": None, "refused": refused}
+        ctx.progress(len(written), words=script["word_count"], quality=script["quality_score"])
+        return {"video_id": one, **{name: script[name] for name in TOLD}}
+
+    return {**work_off(ctx, waiting, make), "refused": refused}
 
 
 def script_of(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path | None = None) -> Json:

@@ -1,11 +1,12 @@
 """Video assembly: draws what the narration shows, renders it with captions and chapters, and draws three thumbnails."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import channel_files as files
+from catching_up import work_off
 from storyboard import Storyboard, storyboard
 from voice_production import wav_of
 
@@ -20,6 +21,7 @@ from overnight.studio.thumbnails import thumbnails
 from overnight.studio.video import Captions, Look, Rendered, Sound, render
 
 Json = dict[str, Any]  # Any: what an agent has written
+NEEDED = (files.SCRIPT, files.LESSON, files.VOICE)
 VIDEO, SRT, VTT = "video.mp4", "captions.srt", "captions.vtt"
 PICTURES = (Kind.DIAGRAM, Kind.BARS, Kind.TABLE, Kind.CODE)
 
@@ -37,7 +39,7 @@ def video_assembly(
     channel: str = "",
     workers: int | None = None,
 ) -> Json:
-    """Render a video, by default the oldest one that waits for it.
+    """Render a video, by default those that wait for it.
 
     `burn` puts the captions into the picture; otherwise players show them. `music` is a file that is put under the
     voice; `channel` stands at the foot of each slide; without `workers` as many scenes are rendered at once as there
@@ -47,30 +49,44 @@ def video_assembly(
         UserMistake: there is no such video, or it cannot be rendered so.
         MissingExtra: ffmpeg, or what draws, is not installed.
     """
-    one = video_id or files.next_for(files.ASSEMBLY, needs=(files.SCRIPT, files.LESSON, files.VOICE))
-    if one is None:
-        return {"video_id": None}
-    clock, folder = SystemClock(), files.folder_of(one)
-    script, lesson, voice = (files.read(one, name) for name in (files.SCRIPT, files.LESSON, files.VOICE))
-    board = storyboard(script, lesson, voice, channel=channel)
-    _write_captions(voice, folder)
+    waiting = [video_id] if video_id else files.waiting_for(files.ASSEMBLY, needs=NEEDED)
     look = Look(size=(width, height), fps=fps, theme=named(theme))
+    wish = _Wish(look=look, burn=burn, music=music, channel=channel, workers=workers or os.cpu_count() or 1)
+    return work_off(ctx, waiting, lambda one: _assembled(ctx, one, wish))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """How videos are made; see `video_assembly`."""
+
+    look: Look
+    burn: bool
+    music: str | None
+    channel: str
+    workers: int
+
+
+def _assembled(ctx: RunContext, one: str, wish: _Wish) -> Json:
+    clock, folder = SystemClock(), files.folder_of(one)
+    script, lesson, voice = (files.read(one, name) for name in NEEDED)
+    board = storyboard(script, lesson, voice, channel=wish.channel)
+    _write_captions(voice, folder)
     begun_s = clock.monotonic()
     rendered = render(
         board.scenes,
-        Sound(voice=wav_of(one), music=None if music is None else Path(music)),
+        Sound(voice=wav_of(one), music=None if wish.music is None else Path(wish.music)),
         folder / VIDEO,
-        look=look,
+        look=wish.look,
         title=script["title"],
-        captions=Captions(srt=folder / SRT, burnt=burn),
+        captions=Captions(srt=folder / SRT, burnt=wish.burn),
         chapters=board.chapters,
-        workers=workers or os.cpu_count() or 1,
+        workers=wish.workers,
         progress=lambda done_s, total_s: ctx.progress(round(done_s), round(total_s), video=one, unit="s of video"),
         cancelled=lambda: ctx.cancelled,
     )
     render_s = clock.monotonic() - begun_s
     lost = thumbnails(script["title"], script["hook"], _picture(board), folder)
-    files.write(one, files.ASSEMBLY, _told(board, rendered, look, render_s, lost))
+    files.write(one, files.ASSEMBLY, _told(board, rendered, wish.look, render_s, lost))
     ctx.count("videos_produced")
     return {"video_id": one, "path": str(rendered.path), "duration_s": rendered.duration_s, "render_s": render_s,
             "problems": list(board.problems)}  # fmt: skip

@@ -5,30 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import channel_files as files
+from catching_up import work_off
 
 from overnight.base.ports import RunContext
 from overnight.studio.loudness import normalise
 from overnight.studio.markup import parse
 from overnight.studio.speech.choosing import VoiceSettings, chosen
 from overnight.studio.speech.narrate import Spoken, narrate
+from overnight.studio.speech.ports import Engine
 
 Json = dict[str, Any]  # Any: what an agent has written
 WAV = "voice.wav"
 
 
 def voice_production(ctx: RunContext, video_id: str | None = None, **voice: Any) -> Json:
-    """Speak a lesson, by default of the oldest video that waits for it. `voice` are fields of `VoiceSettings`.
+    """Speak a lesson, by default of the videos that wait for it. `voice` are fields of `VoiceSettings`.
 
     Raises:
         UserMistake, ConfigError: there is no such video, or a setting is wrong.
         MissingExtra: nothing that speaks, or no ffmpeg, is installed.
     """
-    one = video_id or files.next_for(files.VOICE, needs=files.LESSON)
-    if one is None:
-        return {"video_id": None}
-    lesson = files.read(one, files.LESSON)
-    engine = chosen(VoiceSettings(**voice))
-    folder = files.folder_of(one)
+    waiting = [video_id] if video_id else files.waiting_for(files.VOICE, needs=files.LESSON)
+    return work_off(ctx, waiting, lambda one: _spoken(ctx, one, chosen(VoiceSettings(**voice))))
+
+
+def _spoken(ctx: RunContext, one: str, engine: Engine) -> Json:
+    lesson, folder = files.read(one, files.LESSON), files.folder_of(one)
     raw = folder / f".{WAV}"
     try:
         spoken = narrate(

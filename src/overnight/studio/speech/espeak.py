@@ -14,7 +14,7 @@ from overnight.base.errors import MissingExtra
 from overnight.base.settings import environment
 from overnight.processes.feed import feed
 from overnight.processes.spawn import scrubbed
-from overnight.studio.errors import SpeechFailed
+from overnight.studio.errors import Died, SpeechFailed
 from overnight.studio.markup import Manner
 from overnight.studio.speech import espeak_child
 from overnight.studio.speech.delivery import delivery_of
@@ -61,6 +61,8 @@ class Espeak:
         argv = [sys.executable, "-I", "-S", str(Path(espeak_child.__file__))]
         asked = [json.dumps(self._asked(line, manner)).encode()]
         ended = feed(argv, asked, env=scrubbed(environment()), timeout_s=_TIMEOUT_S)
+        if ended.killed:
+            raise Died(f"espeak-ng: {ended.how}")
         if ended.code != 0:
             raise SpeechFailed(f"espeak-ng: {ended.said or ended.how}")
         (size,) = struct.unpack_from("<I", ended.output)

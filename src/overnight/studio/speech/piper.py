@@ -13,7 +13,7 @@ from pathlib import Path
 from overnight.base.errors import ConfigError, MissingExtra
 from overnight.processes.feed import feed
 from overnight.processes.spawn import scrubbed
-from overnight.studio.errors import SpeechFailed
+from overnight.studio.errors import Died, SpeechFailed
 from overnight.studio.markup import Manner
 from overnight.studio.speech.delivery import delivery_of
 from overnight.studio.speech.ports import Clip, no_clip, pcm_of, says_something
@@ -58,6 +58,8 @@ class Piper:
         scale = self._scale / (self._speed * delivery_of(manner).rate)
         argv = [*self._argv, "--length_scale", f"{scale:.3f}"]
         ended = feed(argv, [f"{line}\n".encode()], env=self._env, timeout_s=_TIMEOUT_S)
+        if ended.killed:
+            raise Died(f"{self.name}: {ended.how}")
         if ended.code != 0:
             raise SpeechFailed(f"{self.name}: {ended.said or ended.how}")
         return Clip(pcm=pcm_of(ended.output), rate_hz=self._rate_hz, words=None)

@@ -62,6 +62,7 @@ class Engine(Protocol):
 
         Raises:
             SpeechAway: it cannot speak now.
+            Died: the program that speaks was killed.
             SpeechFailed: it cannot speak this, or not with these settings.
             ConfigError: a key or an address is wrong.
         """
