@@ -116,7 +116,8 @@ def film(folder: Path, images: Sequence[Image.Image]) -> None:
         image.save(stills / f"{number}.png")
     pictures = ["-framerate", f"1/{SCENE_S:g}", "-i", stills / "%d.png"]
     encoded = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p", "-r", FPS]
-    ffmpeg.run([*pictures, "-i", folder / "voice.wav", *encoded, "-c:a", "aac", folder / "video.mp4"])
+    heard = ["-i", folder / "voice.wav", "-i", folder / "captions.srt"]
+    ffmpeg.run([*pictures, *heard, *encoded, "-c:a", "aac", "-c:s", "mov_text", folder / "video.mp4"])
     shutil.rmtree(stills)
 
 
@@ -161,7 +162,7 @@ def _write_texts(video_id: str, root: Path | None) -> None:
         "narration": narration,
     }
     topic = {"video_id": video_id, "topic": TITLE, "angle": "cost", "research_keywords": ["buckets"]}
-    voice = {"engine": "hum", "duration_s": DURATION_S, "words": words(), "timed": "measured"}
+    voice = {"engine": "hum", "wav": "voice.wav", "duration_s": DURATION_S, "words": words(), "timed": "measured"}
     for name, value in ((files.TOPIC, topic), (files.SCRIPT, script), (files.LESSON, lesson), (files.VOICE, voice)):
         files.write(video_id, name, value, root=root)
 

@@ -262,7 +262,7 @@ def test_a_box_that_reaches_out_of_the_picture_is_told(box, out):
 
 
 FINE = {"duration_s": 60.0, "voice_s": 60.0, "script_s": 62.0, "captioned_share": 1.0, "caption_off_s": 0.0}
-STREAMS = {"video": {}, "audio": {}, "captions": ["captions.srt"]}
+STREAMS = {"video": {}, "audio": {}, "subtitles": [{}], "captions": ["captions.srt"], "burnt": False}
 
 
 @pytest.mark.parametrize(
@@ -270,6 +270,9 @@ STREAMS = {"video": {}, "audio": {}, "captions": ["captions.srt"]}
     [
         ({}, []),
         ({"black_s": 1.0, "frozen_s": 2.0, "silence_s": 4.0, "clipped_share": 0.001, "caption_off_s": 1.0}, []),
+        ({"sound_late_s": 0.3, "sound_alike": 0.5}, []),
+        ({"sound_late_s": -0.31, "sound_alike": 0.9}, ["sound out of time"]),
+        ({"sound_late_s": 5.0, "sound_alike": 0.49}, ["another sound"]),
         ({"black_s": 1.1}, ["black"]),
         ({"frozen_s": 2.1}, ["frozen"]),
         ({"silence_s": 4.1}, ["silence"]),
@@ -283,3 +286,18 @@ STREAMS = {"video": {}, "audio": {}, "captions": ["captions.srt"]}
 )
 def test_what_is_wrong_is_named_from_its_bound_on(figures, names):
     assert [one.name for one in faults.flaws({**FINE, **figures}, [], [], STREAMS)] == names
+
+
+@pytest.mark.parametrize(("burnt", "names"), [(False, ["no captions in the file"]), (True, [])])
+def test_a_file_without_captions_is_told_unless_they_are_in_its_pictures(burnt, names):
+    streams = {**STREAMS, "subtitles": [], "burnt": burnt}
+    assert [one.name for one in faults.flaws(FINE, [], [], streams)] == names
+
+
+def test_where_nothing_is_claimed_accuracy_is_made_of_the_rest_and_it_is_said():
+    figures = {"claims": 0, "claims_supported": None, "wrong_claims": 0, "sections_cited": 1.0}
+    accuracy = scores.PARTS["accuracy"]
+    assert scores.score(accuracy, figures) == 10 and scores.reasons(accuracy, figures) == []
+    assert scores.score(accuracy, {**figures, "claims": 2, "claims_supported": 0.5}) == 5
+    told = import_module("reviewer").why([], [], figures, {"accuracy": 10.0})
+    assert told == ["accuracy: no sentence holds a number or a name that could be checked against its source"]

@@ -41,7 +41,7 @@ PROFILES: Mapping[str, tuple[str, float, tuple[Part, ...]]] = {
     "viewer": (
         "asks whether one would stay",
         0.25,
-        _of("hook_words hook_pull changes_per_minute longest_still_s scene_kinds manners"),
+        _of("hook_words hook_pull changes_per_minute stillest_s scene_kinds manners"),
     ),
     "picture editor": ("asks what it looks like", 0.12, _of("black_s frozen_s overflows contrast seen_contrast")),
     "reader of captions": ("asks who can follow it", 0.08, _of("captioned_share caption_late_s loudness_off_lu")),

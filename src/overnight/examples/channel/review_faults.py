@@ -9,6 +9,8 @@ from review_texts import CONTRADICTED
 
 BLACK_S, FROZEN_S, LATE_S, SILENCE_S = 1.0, 2.0, 1.0, 4.0
 SILENT_SHARE, CLIPPED_SHARE = 0.4, 0.001
+ALIKE, SOUND_LATE_S = 0.5, 0.3
+"""A sound is the narration from there on (music under it and encoding leave 0.9), and in time up to there."""
 SHORT, LONG = 0.75, 1.5
 """A video may last so much of its narration at the least, and at the most."""
 SCRIPT_OFF = 0.4
@@ -66,6 +68,8 @@ def _captions(figures: Figures, technical: Mapping[str, Any]) -> list[Flaw]:
     if not technical["captions"] or not figures["captioned_share"]:
         return [Flaw(name="no captions", why="there are no captions with what is said")]
     found = []
+    if not technical["subtitles"] and not technical["burnt"]:
+        found.append(Flaw(name="no captions in the file", why="players of the video alone have none to show"))
     late, share = figures.get("caption_off_s"), figures["captioned_share"]
     if late is not None and abs(late) > LATE_S:
         why = f"captions come {abs(late):.1f} s {'later' if late > 0 else 'sooner'} than the words"
@@ -90,6 +94,15 @@ def _pictures(figures: Figures) -> list[Flaw]:
 
 def _sound(figures: Figures) -> list[Flaw]:
     found = []
+    late, alike = figures.get("sound_late_s"), figures.get("sound_alike")
+    quiet = (figures.get("silent_share") or 0.0) > SILENT_SHARE
+    if alike is not None and alike < ALIKE and not quiet:
+        why = f"what is heard is not the narration (alike by {alike:.2f}, 1 would be the same)"
+        found.append(Flaw(name="another sound", why=why, hopeless=True))
+    elif late is not None and abs(late) > SOUND_LATE_S and not quiet:
+        side = "later" if late > 0 else "sooner"
+        why = f"the narration is heard {abs(late):.1f} s {side} than pictures and captions are made for"
+        found.append(Flaw(name="sound out of time", why=why))
     silence, share, clipped = (figures.get(name) for name in ("silence_s", "silent_share", "clipped_share"))
     if silence is not None and silence > SILENCE_S:
         found.append(Flaw(name="silence", why=f"nothing is heard for {silence:.1f} s"))

@@ -3,15 +3,15 @@
 Nothing here judges: `review_faults` does. Where there is no sound or no picture, its figures are None.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import review_pictures
 
-from overnight.studio import captions, measure
+from overnight.studio import captions, ffmpeg, measure, sync
 from overnight.studio.loudness import TARGET_LUFS
 from overnight.studio.measure import Measured, Run
 from overnight.studio.probe import frames
@@ -51,8 +51,9 @@ def look(folder: Path, script: Json, voice: Json, assembly: Json, cancelled: Cal
         "words_per_minute": _pace(voice),
         **_planned(assembly, lasts),
         **_sound(found, lasts),
-        **_captions(folder, voice),
+        **_heard(found, path, folder / voice["wav"], cancelled),
     }
+    figures |= _captions(folder, voice, _shown_by_players(found, path, cancelled), figures.get("sound_late_s"))
     overflows = list(_planned_overflow(assembly))
     if media.video is not None:
         cut, seen = _pictures(path, found, assembly, lasts)
@@ -64,19 +65,18 @@ def look(folder: Path, script: Json, voice: Json, assembly: Json, cancelled: Cal
         "audio": None if media.audio is None else asdict(media.audio),
         "subtitles": [asdict(one) for one in media.subtitles],
         "captions": [name for name in CAPTIONS if (folder / name).is_file()],
+        "burnt": bool(assembly.get("burnt")),
     }
     return Seen(figures=figures, overflows=tuple(overflows), technical=technical)
 
 
 def _planned(assembly: Json, duration_s: float) -> dict[str, float | None]:
-    """Return how often, and at the least how often, something changes as it is planned."""
+    """Return how often something changes, as it is planned: `frozen_s` says whether it did."""
     scenes = assembly["scenes"]
     changes = sorted({float(at) for one in scenes for at in [one["begin_s"], *one.get("reveals", [])]})
-    gaps = [after - before for before, after in pairwise([*changes, duration_s])]
     contrasts = [float(box["contrast"]) for one in scenes for box in one["boxes"]]
     return {
         "changes_per_minute": len(changes) / duration_s * 60 if duration_s else None,
-        "longest_still_s": max(gaps, default=None),
         "scene_kinds": float(len({one["kind"] for one in scenes})),
         "contrast": min(contrasts, default=None),
     }
@@ -156,17 +156,36 @@ def _sound(found: Measured, lasts: float) -> dict[str, float | None]:
     }
 
 
-def _captions(folder: Path, voice: Json) -> dict[str, float | None]:
-    """Return how captions and spoken words fit together, of the file whose captions fit worst."""
+def _heard(found: Measured, path: Path, narration: Path, cancelled: Callable[[], bool]) -> dict[str, float | None]:
+    """Return how far what is heard is off the narration, and how much it is like it."""
+    if found.media.audio is None or not narration.is_file():
+        return {}
+    heard = sync.shift(path, narration, cancelled=cancelled)
+    return {"sound_late_s": heard.late_s, "sound_alike": heard.alike}
+
+
+def _shown_by_players(found: Measured, path: Path, cancelled: Callable[[], bool]) -> list[str]:
+    """Return the captions that are in the file itself; none where it has no such stream."""
+    if not found.media.subtitles:
+        return []
+    with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
+        read = Path(folder) / "captions.srt"
+        ffmpeg.run(["-i", path, "-map", "0:s:0", read], cancelled=cancelled)
+        return [read.read_text(encoding="utf-8", errors="replace")]
+
+
+def _captions(folder: Path, voice: Json, inside: list[str], sound_late_s: float | None) -> dict[str, float | None]:
+    """Return how captions fit what is heard, of the file or stream whose captions fit worst."""
     words = [Word(text=one["text"], begin_s=one["begin_s"], end_s=one["end_s"]) for one in voice["words"]]
-    texts = [(folder / name).read_text(errors="replace") for name in CAPTIONS if (folder / name).is_file()]
-    if not texts or not words:
+    beside = [(folder / name).read_text(errors="replace") for name in CAPTIONS if (folder / name).is_file()]
+    if not (beside or inside) or not words:
         return {"captioned_share": 0.0}
-    found = [captions.late_by(captions.read(text), words) for text in texts]
+    found = [captions.late_by(captions.read(text), words) for text in (*beside, *inside)]
     worst = max(found, key=lambda one: (one.missing, abs(one.median_s or 0.0)))
     return {
         "captioned_share": 1 - worst.missing,
-        "caption_late_s": None if worst.median_s is None else abs(worst.median_s),
+        # The words have the times of the narration, and what is heard may come later than that.
+        "caption_late_s": None if worst.median_s is None else abs(worst.median_s - (sound_late_s or 0.0)),
         "caption_off_s": worst.median_s,
         "caption_worst_s": worst.worst_s,
     }

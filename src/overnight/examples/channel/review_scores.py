@@ -27,6 +27,8 @@ class Part:
     most: float | None = None
     weight: float = 1.0
     unit: str = ""
+    only_with: str = ""
+    """A figure; where it is 0 there is nothing to measure, and the part is left out."""
 
     def points(self, value: float | None) -> float:
         """Return what a figure is worth, 0 to 10."""
@@ -57,13 +59,20 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     "engagement": (
         Part(name="hook_words", words="words of the hook", bad=0, good=5, most=45),
         Part(name="hook_pull", words="signs of pull in the hook (a question, a number, a 'you')", bad=0, good=1),
-        Part(name="changes_per_minute", words="changes of the picture per minute", bad=0.5, good=3, weight=2),
-        Part(name="longest_still_s", words="longest time without a change", bad=60, good=25, weight=2, unit=" s"),
+        Part(name="changes_per_minute", words="planned changes of the picture per minute", bad=0.5, good=3, weight=2),
+        Part(name="stillest_s", words="longest time that a picture stood still", bad=60, good=25, weight=2, unit=" s"),
         Part(name="scene_kinds", words="kinds of pictures", bad=0, good=3),
         Part(name="manners", words="ways of speaking", bad=0, good=2),
     ),
     "accuracy": (
-        Part(name="claims_supported", words="share of claims that their sources support", bad=0.7, good=1.0, weight=3),
+        Part(
+            name="claims_supported",
+            words="share of claims that their sources support",
+            bad=0.7,
+            good=1.0,
+            weight=3,
+            only_with="claims",
+        ),
         Part(name="wrong_claims", words="claims that their sources contradict", bad=2, good=0, weight=2),
         Part(name="sections_cited", words="share of sections that cite a source", bad=0.4, good=1.0),
     ),
@@ -76,7 +85,9 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     ),
     "accessibility": (
         Part(name="captioned_share", words="share of spoken words in the captions", bad=0.7, good=0.98, weight=2),
-        Part(name="caption_late_s", words="distance of captions from the words", bad=1, good=0.4, weight=2, unit=" s"),
+        Part(
+            name="caption_late_s", words="distance of captions from what is heard", bad=1, good=0.4, weight=2, unit=" s"
+        ),
         Part(name="contrast", words="lowest contrast of text as drawn", bad=2.5, good=4.5, unit=":1"),
         Part(name="loudness_off_lu", words="distance from -16 LUFS", bad=4, good=1, unit=" LU"),
     ),
@@ -85,13 +96,18 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
 
 def score(parts: Sequence[Part], measured: Measured) -> float:
     """Return the mean of the parts by weight, 0 to 10."""
-    return sum(part.weight * part.points(measured.get(part.name)) for part in parts) / sum(p.weight for p in parts)
+    asked = _asked(parts, measured)
+    return sum(part.weight * part.points(measured.get(part.name)) for part in asked) / sum(p.weight for p in asked)
 
 
 def reasons(parts: Iterable[Part], measured: Measured) -> list[str]:
     """Return in words what cost points, the most first."""
-    lost = [(part.weight * (10 - part.points(measured.get(part.name))), part) for part in parts]
+    lost = [(part.weight * (10 - part.points(measured.get(part.name))), part) for part in _asked(parts, measured)]
     return [part.told(measured.get(part.name)) for cost, part in sorted(lost, key=lambda one: -one[0]) if cost > 0.5]
+
+
+def _asked(parts: Iterable[Part], measured: Measured) -> list[Part]:
+    return [part for part in parts if not part.only_with or measured.get(part.only_with) != 0]
 
 
 def overall(scores: Mapping[str, float]) -> float:

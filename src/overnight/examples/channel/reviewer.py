@@ -88,6 +88,8 @@ def why(found: Sequence[Flaw], claims: Sequence[Claim], measurements: Json, scor
     ]
     for name in sorted(scores, key=lambda name: scores[name]):
         told += [f"{name} {scores[name]:.1f}: {reason}" for reason in reasons(PARTS[name], measurements)]
+    if not claims:
+        told.append("accuracy: no sentence holds a number or a name that could be checked against its source")
     return told
 
 

@@ -86,7 +86,7 @@ def _assembled(ctx: RunContext, one: str, wish: _Wish) -> Json:
     )
     render_s = clock.monotonic() - begun_s
     lost = thumbnails(script["title"], script["hook"], _picture(board), folder)
-    files.write(one, files.ASSEMBLY, _told(board, rendered, wish.look, render_s, lost))
+    files.write(one, files.ASSEMBLY, _told(board, rendered, wish, render_s, lost))
     ctx.count("videos_produced")
     return {"video_id": one, "path": str(rendered.path), "duration_s": rendered.duration_s, "render_s": render_s,
             "problems": list(board.problems)}  # fmt: skip
@@ -104,15 +104,16 @@ def _picture(board: Storyboard) -> Slide | None:
     return next((slide for kind in PICTURES for slide in slides if slide.kind is kind), None)
 
 
-def _told(board: Storyboard, rendered: Rendered, look: Look, render_s: float, lost: Json) -> Json:
+def _told(board: Storyboard, rendered: Rendered, wish: _Wish, render_s: float, lost: Json) -> Json:
     return {
         "path": VIDEO,
         "captions": [SRT, VTT],
+        "burnt": wish.burn,
         "duration_s": rendered.duration_s,
         "frames": rendered.frames,
-        "size": list(look.size),
-        "fps": look.fps,
-        "theme": look.theme.name,
+        "size": list(wish.look.size),
+        "fps": wish.look.fps,
+        "theme": wish.look.theme.name,
         "render_s": render_s,
         "scenes": [
             {
