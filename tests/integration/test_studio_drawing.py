@@ -36,6 +36,7 @@ TOO_MUCH = {
     "words of bars": Slide(kind=Kind.BARS, bars=tuple(Bar(label=LONG, value=n, shown=LONG) for n in range(5))),
     "citation": Slide(kind=Kind.CITATION, title=LONG, text=LONG * 3, source=LONG),
     "outro": Slide(kind=Kind.OUTRO, title=LONG, bullets=(LONG,) * 9, text=LONG),
+    "cover": Slide(kind=Kind.COVER, title=f"{LONG}: {LONG}", text=LONG),
 }
 FITTING = {
     "title": Slide(kind=Kind.TITLE, title="Going downhill", text="in small steps", footer="channel", source="notes"),
@@ -54,6 +55,7 @@ FITTING = {
     ),
     "citation": Slide(kind=Kind.CITATION, text="Small steps find the valley.", source="Notes, page 3"),
     "outro": Slide(kind=Kind.OUTRO, title="Remember", bullets=("look", "step"), text="Try it on a slope of your own"),
+    "cover": Slide(kind=Kind.COVER, title="Going downhill", text="in small steps"),
 }
 NOTHING = [Slide(kind=kind) for kind in Kind]
 
@@ -101,6 +103,15 @@ def test_every_slide_can_be_drawn_in_any_size(name, size, fonts):
 def test_a_slide_with_nothing_on_it_is_drawn_all_the_same(slide, fonts):
     drawn = draw(slide, MIDNIGHT, SIZE, fonts=fonts["midnight"])
     assert (drawn.image.size, drawn.boxes, drawn.overflow) == (SIZE, (), ()) or slide.kind is Kind.CODE
+
+
+def test_what_stands_after_the_colon_of_a_cover_is_on_a_band_below(fonts):
+    slide = Slide(kind=Kind.COVER, title="Going downhill: the idea")
+    drawn = draw(slide, MIDNIGHT, (1280, 720), fonts=fonts["midnight"])
+    band = next(one for one in drawn.boxes if one.text == "the idea")
+    large = [one for one in drawn.boxes if one.text in ("Going", "downhill", "Going downhill")]
+    assert large and all(one.y + one.h <= band.y and one.h > 1.5 * band.h for one in large)
+    assert min(one.h for one in large) > 100, "it can be read on a picture as small as a thumb"
 
 
 def test_a_deep_diagram_with_labels_is_drawn_and_what_has_no_room_is_told(fonts):

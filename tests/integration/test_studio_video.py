@@ -375,7 +375,11 @@ def test_thumbnails_are_three_different_pictures(tmp_path):
 
 def test_without_a_picture_the_third_thumbnail_is_the_promise_and_what_has_no_room_is_told(tmp_path):
     lost = thumbnails("Going downhill", "promises " * 200, None, tmp_path)
-    assert (lost["a"], bool(lost["b"]), bool(lost["c"])) == ([], True, True)
+    assert (lost["a"], lost["b"], bool(lost["c"])) == ([], [], True), (
+        "what is too long for a thumb is not on the second"
+    )
+    lost = thumbnails("downhill " * 90, "Learn it", None, tmp_path)
+    assert (bool(lost["a"]), lost["c"]) == (True, [])
 
 
 def test_a_thumbnail_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):

@@ -65,3 +65,36 @@ def test_what_is_said_takes_the_place_of_a_table_that_was_seen_for_long():
 def test_a_short_part_keeps_its_picture():
     board = boards.storyboard(*told({"First": spoken(2, 15), "Second": spoken(1, 10)}))
     assert [one.slide.kind for one in board.scenes[1:]] == [Kind.TABLE, Kind.TABLE]
+
+
+def test_two_parts_of_one_title_have_each_its_own_source_and_quote_what_is_said():
+    script, lesson, voice = told({"How it works": spoken(2, 6)})
+    words, at_s = list(voice["words"]), voice["duration_s"]
+    cues = [dict(cue) for cue in voice["cues"]]
+    second = ["Pears grow on trees here.", "Nobody has ever counted them."]
+    cues += [
+        {"show": "title", "content": "How it works", "at_s": at_s},
+        {"show": "citation", "content": "p#h", "at_s": at_s + 3},
+    ]
+    for word in " ".join(second).split():
+        words.append({"text": word, "begin_s": at_s})
+        at_s += WORD_S
+    script["sections"].append({"title": "How it works", "content": f"So. {' '.join(second)}", "source": "p#h"})
+    script["citations"] = [
+        {"id": "a#b", "document": "Apples", "heading": "How it works", "text": "An apple has 5 seeds."},
+        {"id": "p#h", "document": "Pears", "heading": "How it works", "text": f"A pear has 7. {' '.join(second)}"},
+    ]
+    board = boards.storyboard(script, lesson, {**voice, "words": words, "cues": cues, "duration_s": at_s + 6})
+    kinds = {one.slide.kind: one.slide for one in board.scenes[1:]}
+    assert kinds[Kind.TABLE].source == "How it works (Apples)"
+    assert kinds[Kind.BULLETS].source == "How it works (Pears)" and kinds[Kind.BULLETS].bullets == tuple(
+        one.rstrip(".") for one in second
+    )
+    assert kinds[Kind.CITATION].text == second[-1], "what is seen is what is said"
+
+
+def test_a_slide_of_text_is_never_empty():
+    script, lesson, voice = told({"First": spoken(1, 6)})
+    lesson["objectives"] = ["read a program", "tell the cost"]
+    board = boards.storyboard(script, lesson, {**voice, "cues": voice["cues"][:1]})
+    assert all(one.reveals[0] == one.begin_s for one in board.scenes if one.slide.bullets)

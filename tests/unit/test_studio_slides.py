@@ -178,6 +178,7 @@ def test_parts_are_what_can_appear_one_after_another():
     assert found == {
         Kind.TITLE: 0, Kind.BULLETS: 2, Kind.CODE: 0, Kind.TABLE: 2,
         Kind.DIAGRAM: 3, Kind.BARS: 1, Kind.CITATION: 0, Kind.OUTRO: 2,
+        Kind.COVER: 0,
     }  # fmt: skip
     assert parts(Slide(kind=Kind.TABLE)) == 0
 

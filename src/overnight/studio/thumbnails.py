@@ -1,5 +1,6 @@
 """Thumbnails: three pictures of 1280 x 720 that a video can be chosen by, each of another kind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from overnight.studio.ffmpeg import made_whole
@@ -8,22 +9,26 @@ from overnight.studio.slides.slide import Kind, Slide
 from overnight.studio.slides.theme import DAYLIGHT, MIDNIGHT
 
 SIZE = (1280, 720)
+_SHORT = 90
+"""Letters of a promise that can be read on a picture as small as a thumb."""
 
 
 def thumbnails(title: str, promise: str, picture: Slide | None, folder: Path) -> dict[str, list[str]]:
     """Draw `thumbnail_a.png` to `thumbnail_c.png` into the folder, and return what text each has no room for.
 
-    The first is the title alone on dark, the second the title with its `promise` on light, the third the `picture` that
-    explains most, or the promise as a quotation where there is none.
+    The first is the title on dark, the second the `promise` on light if it is short, else the title; the third is the
+    `picture` that explains most, without what is small on it, or the promise as a quotation where there is none.
 
     Raises:
         MissingExtra: Pillow is not installed.
         NoRoom: the disk is full.
     """
-    third = picture or Slide(kind=Kind.CITATION, text=promise)
+    short = len(promise) <= _SHORT and bool(promise)
+    light = Slide(kind=Kind.COVER, title=promise if short else title, text=title if short else "")
+    third = Slide(kind=Kind.CITATION, text=promise) if picture is None else replace(picture, source="", footer="")
     variants = {
-        "a": (Slide(kind=Kind.TITLE, title=title), MIDNIGHT),
-        "b": (Slide(kind=Kind.TITLE, title=title, text=promise), DAYLIGHT),
+        "a": (Slide(kind=Kind.COVER, title=title), MIDNIGHT),
+        "b": (light, DAYLIGHT),
         "c": (third, MIDNIGHT),
     }
     overflow = {}

@@ -71,22 +71,28 @@ def _opening(script: Json, lesson: Json, voice: Json) -> Iterator[_Shot]:
 
 def _shots(script: Json, voice: Json, problems: list[str]) -> Iterator[_Shot]:
     """Yield what the cues after the first title show."""
-    quotes = {one["id"]: (_quoted(one["text"]), f"{one['heading']} ({one['document']})") for one in script["citations"]}
-    sources = {part["title"]: quotes.get(part["source"], ("", ""))[1] for part in script["sections"]}
-    plain = {part["title"]: _bullets(part["content"]) for part in script["sections"]}
+    cited = {one["id"]: one for one in script["citations"]}
+    coming, part = iter(script["sections"]), dict[str, Any]()
     heading = ""
     cues = voice["cues"][1:] if voice["cues"] and voice["cues"][0]["show"] == "title" else voice["cues"]
     for number, cue in enumerate(cues):
         if cue["show"] == "title":
             heading = cue["content"].partition("|")[0].strip()
+            # By their order: two sections may have one title, and other sources.
+            part = next(coming, {})
             following = next((one["show"] for one in cues[number + 1 :] if one["show"] != "citation"), "title")
-            if following == "title" and plain.get(heading):
-                slide = Slide(kind=Kind.BULLETS, title=heading, bullets=plain[heading], source=sources[heading])
-                yield _Shot(at_s=cue["at_s"], slide=slide)
+            if following == "title" and part and (points := _bullets(part["content"])):
+                source = _origin(cited.get(part["source"]))
+                yield _Shot(
+                    at_s=cue["at_s"], slide=Slide(kind=Kind.BULLETS, title=heading, bullets=points, source=source)
+                )
                 continue
         try:
-            source = sources.get(heading, "")
+            source = _origin(cited.get(part.get("source", "")))
             title = "" if cue["show"] == "citation" else heading
+            quotes = {
+                one["id"]: (_quoted(one["text"], part.get("content", "")), _origin(one)) for one in cited.values()
+            }
             slide = slide_of(cue["show"], cue["content"], title=title, quotes=quotes, source=source)
         except UserMistake as error:
             problems.append(str(error))
@@ -114,7 +120,8 @@ def _ending(script: Json, lesson: Json, voice: Json, shots: Sequence[_Shot]) -> 
     begin_s = next((at for one in lesson["summary"] if (at := heard.at(one, after_s, end_s)) is not None), None)
     if points and begin_s is not None:
         at_s = max(begin_s, after_s + SHORTEST_S)
-        slide = Slide(kind=Kind.OUTRO, title="What to remember", bullets=points, text=_short(str(script["cta"])))
+        call = sentences(str(script["cta"]))[:1]
+        slide = Slide(kind=Kind.OUTRO, title="What to remember", bullets=points, text=_short("".join(call)))
         yield _Shot(at_s=at_s, slide=slide)
 
 
@@ -180,7 +187,8 @@ def _reveals(slide: Slide, begin_s: float, end_s: float, heard: Heard) -> tuple[
     step = (end_s - begin_s) * FIRST_SHARE / count
     found, last_s = [], begin_s
     for number, text in enumerate(_texts(slide)):
-        named = heard.at(text, last_s, end_s)
+        # A slide of text alone is never empty.
+        named = begin_s if slide.bullets and not number else heard.at(text, last_s, end_s)
         at_s = begin_s + number * step if named is None else named
         last_s = min(max(last_s, at_s), end_s)
         found.append(last_s)
@@ -196,18 +204,27 @@ def _texts(slide: Slide) -> Iterable[str]:
 
 
 def _bullets(text: str) -> tuple[str, ...]:
-    """Return the shortest sentences that say something, in their order."""
+    """Return the first sentences that are short enough to be read, in the order in which they are said."""
     fits = [one for one in sentences(text)[1:] if len(one) <= MOST_LETTERS]
-    kept = set(sorted(fits, key=len)[:MOST_BULLETS])
-    return tuple(one.rstrip(".") for one in fits if one in kept)
+    return tuple(one.rstrip(".") for one in fits[:MOST_BULLETS])
+
+
+def _origin(citation: Json | None) -> str:
+    return "" if citation is None else f"{citation['heading']} ({citation['document']})"
 
 
 def _short(sentence: str) -> str:
     return sentence.rstrip(".")
 
 
-def _quoted(text: str) -> str:
-    """Return the sentence to quote from a passage: the first one with a number that is short enough, else the first."""
-    said = [one for one in sentences(text) if len(one) <= MOST_QUOTED]
-    first = said[0] if said else text[:MOST_QUOTED]
-    return next((one for one in said if any(letter.isdigit() for letter in one)), first)
+def _quoted(text: str, content: str) -> str:
+    """Return the sentence to quote from a passage: the one that is said meanwhile, the last of the section.
+
+    Where that is not in the passage it is the first one with a number that is short enough, else the first.
+    """
+    fits = [one for one in sentences(text) if len(one) <= MOST_QUOTED]
+    last = sentences(content)[-1:]
+    if last and last[0] in fits:
+        return last[0]
+    first = fits[0] if fits else text[:MOST_QUOTED]
+    return next((one for one in fits if any(letter.isdigit() for letter in one)), first)

@@ -7,6 +7,7 @@ from typing import Any
 
 import channel_files as files
 from catching_up import work_off
+from prose import sentences
 from storyboard import Storyboard, storyboard
 from voice_production import wav_of
 
@@ -85,7 +86,8 @@ def _assembled(ctx: RunContext, one: str, wish: _Wish) -> Json:
         cancelled=lambda: ctx.cancelled,
     )
     render_s = clock.monotonic() - begun_s
-    lost = thumbnails(script["title"], script["hook"], _picture(board), folder)
+    promise = (sentences(script["hook"]) or [""])[0]
+    lost = thumbnails(script["title"], promise, _picture(board), folder)
     files.write(one, files.ASSEMBLY, _told(board, rendered, wish, render_s, lost))
     ctx.count("videos_produced")
     return {"video_id": one, "path": str(rendered.path), "duration_s": rendered.duration_s, "render_s": render_s,

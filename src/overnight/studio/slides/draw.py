@@ -23,6 +23,7 @@ _DRAWN: dict[Kind, Callable[[Canvas, Slide, int], None]] = {
     Kind.BARS: figures.bars,
     Kind.CITATION: texts.citation,
     Kind.OUTRO: texts.outro,
+    Kind.COVER: texts.cover,
 }
 
 

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     BARS = "bars"  # title, bars
     CITATION = "citation"  # text: what is quoted; source
     OUTRO = "outro"  # title, bullets, text
+    COVER = "cover"  # title, text: to be read on a picture as small as a thumb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def parts(slide: Slide) -> int:
             return len(slide.nodes)
         case Kind.BARS:
             return len(slide.bars)
-        case Kind.TITLE | Kind.CODE | Kind.CITATION:
+        case Kind.TITLE | Kind.CODE | Kind.CITATION | Kind.COVER:
             return 0
         case _:
             assert_never(slide.kind)

@@ -16,7 +16,7 @@ def title(canvas: Canvas, slide: Slide, _shown: int) -> None:
     big, small = Look(colour=canvas.colour("text"), weight=BOLD), Look(colour=canvas.colour("muted"), weight=REGULAR)
     room = Room(width=width, height=440, largest=124, smallest=56, leading=1.1, lines=4, even=True)
     below = Room(width=width, height=170, largest=46, smallest=30, leading=1.35, lines=3)
-    heading = canvas.fitted([slide.title], room, big)
+    heading = canvas.fitted([slide.title.replace(": ", ":\n", 1)], room, big)
     text = canvas.fitted([slide.text] if slide.text else [], below, small)
     high = (
         60
@@ -28,6 +28,34 @@ def title(canvas: Canvas, slide: Slide, _shown: int) -> None:
     y = canvas.lines(heading.texts[0], (MARGIN, y + 54), heading.size, room.leading, big)
     for lines in text.texts:
         canvas.lines(lines, (MARGIN, y + 34), text.size, below.leading, small)
+
+
+def cover(canvas: Canvas, slide: Slide, _shown: int) -> None:
+    """Draw a title as large as it can be, what stands after its colon on a band below, and a few words above."""
+    first, _, rest = slide.title.partition(": ")
+    edge, top = 80.0, 90.0
+    width = canvas.width - 2 * edge
+    canvas.shape((0, 0, 28, canvas.height), canvas.colour("accent"))
+    if slide.text:
+        small = Look(colour=canvas.colour("second"), weight=BOLD)
+        room = Room(width=width, height=90, largest=72, smallest=44, lines=1)
+        line = canvas.fitted([slide.text], room, small)
+        top = canvas.lines(line.texts[0], (edge, top), line.size, 1.2, small) + 20
+    floor = canvas.height - 90
+    if rest:
+        look = Look(colour=canvas.colour("on_accent"), weight=BOLD)
+        room = Room(width=width - 100, height=190, largest=120, smallest=56, leading=1.1, lines=2, even=True)
+        band = canvas.fitted([rest], room, look)
+        high = height(band.texts, room, band.size) + 60
+        wide = max(canvas.length(one, band.size, look) for one in band.texts[0]) + 100
+        canvas.shape((edge, floor - high, edge + wide, floor), canvas.colour("accent"), radius=28)
+        canvas.lines(band.texts[0], (edge + 50, floor - high + 30), band.size, room.leading, look)
+        floor -= high + 50
+    big = Look(colour=canvas.colour("text"), weight=BOLD)
+    room = Room(width=width, height=floor - top, largest=300, smallest=90, leading=1.05, lines=4, even=True)
+    heading = canvas.fitted([first], room, big)
+    y = top + max(0.0, (floor - top - height(heading.texts, room, heading.size)) / 2)
+    canvas.lines(heading.texts[0], (edge, y), heading.size, room.leading, big)
 
 
 def bullets(canvas: Canvas, slide: Slide, shown: int) -> None:
