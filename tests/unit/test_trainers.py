@@ -260,8 +260,8 @@ def test_what_an_agent_does_for_one_input_follows_from_what_it_learnt():
     ranker = fitted("trend_detective", records_of("trend_detective"), frozenset())
     assert ranker.agent.act(item) == {"prediction": ranker.agent.predict([item])[0]}
     retriever = fitted("audio_curator", records_of("audio_curator"), frozenset())
-    tunes = records_of("audio_curator")[:30]
-    endings = [one["ending"] for one in tunes]
+    tunes = records_of("audio_curator")
+    endings = [one["ending"] for one in tunes[:30]]
     ranked = retriever.agent.act({"opening": tunes[3]["opening"], "documents": endings})["ranked"]
     assert len(ranked) == 10 and set(ranked) < set(endings)
     known = retriever.agent.act({"opening": tunes[3]["opening"]})
