@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from channel_example import EXAMPLE, Context, approved_video, files
-from overnight.base.errors import ConfigError, TransientError, UserMistake
+from overnight.base.errors import ConfigError, PermanentError, TransientError, UserMistake
 from youtube_server import YouTubeServer, answers_status, breaks_after, breaks_before, calls_after, calls_before
 
 uploading = import_module("uploading")
@@ -363,3 +363,53 @@ def test_a_second_uploader_waits_for_its_turn():
     approved_video()
     with uploading._alone(), pytest.raises(TransientError, match="another upload of this project is at work"):
         uploading.uploading(Context())
+
+
+# ---- The clock, and the file of the quota ----
+
+
+def quota_at(path, day, uploads=5):
+    limits = quota_module.Limits(uploads=uploads, units=1000)
+    return quota_module.Quota(path, limits, datetime(2026, 7, day, 12, tzinfo=UTC))
+
+
+def test_a_clock_that_is_put_back_and_forward_again_gives_no_more_uploads(tmp_path):
+    path = tmp_path / "quota.json"
+    for _ in range(3):
+        quota_at(path, 4).take("uploads")
+    for day in (3, 4):
+        quota_at(path, day).take("uploads")
+    for day in (3, 4, 1):
+        with pytest.raises(quota_module.Spent, match="5 of 5"):
+            quota_at(path, day).take("uploads")
+    assert quota_at(path, 5).left() == {"uploads": 5, "units": 1000}
+
+
+def test_a_clock_that_was_far_ahead_for_once_stops_nothing_for_long(tmp_path):
+    path = tmp_path / "quota.json"
+    for day in range(20, 30):
+        quota_at(path, day).take("uploads", 5)
+    assert quota_at(path, 4).left()["uploads"] == 5
+    quota_at(path, 4).take("uploads", 2)
+    assert quota_at(path, 4).left()["uploads"] == 3, "the day of the clock is kept, too"
+
+
+def test_counts_of_the_last_days_alone_are_kept(tmp_path):
+    path = tmp_path / "quota.json"
+    for day in range(1, 20):
+        quota_at(path, day).take("uploads")
+    assert list(json.loads(path.read_text())["days"]) == [f"2026-07-{day}" for day in range(13, 20)]
+
+
+@pytest.mark.parametrize("text", ['{"days":', "[]", "{}", '{"days": {"2026-07-04": {"uploads": 1}}}', '{"days": 3}',
+                                  '{"days": {"today": {"uploads": 1, "units": 1}}}'])  # fmt: skip
+def test_a_damaged_file_of_the_quota_is_one_clear_line_before_anything_is_sent(youtube, text):
+    ids = [approved_video(number) for number in range(2)]
+    Path(".overnight/data/youtube_quota.json").write_text(text)
+    with pytest.raises(
+        PermanentError, match=r"youtube_quota\.json: is damaged: .*: remove it after the next"
+    ) as caught:
+        upload(youtube)
+    assert "\n" not in str(caught.value)
+    assert ids[0] not in str(caught.value)
+    assert youtube.asked == []

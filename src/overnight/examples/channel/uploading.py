@@ -53,6 +53,7 @@ def uploading(
     Raises:
         UserMistake: `where` is neither, or YouTube's variables are not in the environment.
         TransientError: some video could not be uploaded; the others are, and the next run goes on.
+        PermanentError: the file that counts YouTube's quota is damaged.
     """
     if where == "local":
         target: _Local | _YouTube = _Local(Path(site), name, address.rstrip("/"))
@@ -60,6 +61,7 @@ def uploading(
         clock = SystemClock()
         limits = Limits(uploads=uploads_a_day, units=units_a_day)
         quota = Quota(_DATA / "youtube_quota.json", limits, to_datetime(clock.now_us()))
+        quota.left()  # a damaged file is told once, not of each video
         made = YouTube(quota=quota, variables=environment(), api=api, tokens=tokens, piece_bytes=piece_bytes,
                        pause_s=pause_s)  # fmt: skip
         target = _YouTube(made, privacy)

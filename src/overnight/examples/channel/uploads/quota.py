@@ -2,17 +2,21 @@
 
 Both are filled at midnight Pacific time. What is asked for is counted on disk before it is asked, so that a crash never
 makes the count too small. A bucket that the server says is spent is spent until the next day, whatever was counted.
+Counts are kept by the day, so that a clock that is put back, and forward again, fills no bucket twice.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from overnight.base.errors import TransientError
+from overnight.base.errors import PermanentError, TransientError, said_by
 from overnight.base.files import write_json
 
+KEPT_DAYS = 7
+"""Days that are kept, and by which a clock may be put back and still be noticed."""
 PACIFIC = ZoneInfo("America/Los_Angeles")
 UPLOADS, UNITS = "uploads", "units"
 COSTS = {"captions": 400, "thumbnail": 50, "update": 50, "list": 1}
@@ -36,13 +40,14 @@ class Quota:
 
     def __init__(self, path: Path, limits: Limits, now: datetime) -> None:
         self._path, self._limits = path, {UPLOADS: limits.uploads, UNITS: limits.units}
-        self._day = now.astimezone(PACIFIC).date().isoformat()
+        self._today = now.astimezone(PACIFIC).date()
 
     def take(self, bucket: str, amount: int = 1) -> None:
         """Take this much out of a bucket.
 
         Raises:
             Spent: there is not enough in it; nothing was taken.
+            PermanentError: the file is damaged.
         """
         used = self._used()
         if used[bucket] + amount > self._limits[bucket]:
@@ -58,17 +63,42 @@ class Quota:
         return Spent(f"YouTube says that the day's {bucket} are spent; the queue goes on after midnight Pacific time")
 
     def left(self) -> dict[str, int]:
-        """Return what is left in each bucket."""
+        """Return what is left in each bucket.
+
+        Raises:
+            PermanentError: the file is damaged.
+        """
         used = self._used()
         return {bucket: limit - used[bucket] for bucket, limit in self._limits.items()}
 
     def _used(self) -> dict[str, int]:
+        days = self._days()
+        return days.get(self._day(days), dict.fromkeys(self._limits, 0))
+
+    def _day(self, days: Iterable[str]) -> str:
+        """Return the day that counts: the clock's, or a later one that was counted, if the clock was put back."""
+        latest = (self._today + timedelta(days=KEPT_DAYS)).isoformat()
+        return max([self._today.isoformat(), *(day for day in days if day <= latest)])
+
+    def _days(self) -> dict[str, dict[str, int]]:
+        """Return what was used of each bucket, by the day."""
         try:
-            told = json.loads(self._path.read_text())
+            told = json.loads(self._path.read_text(encoding="utf-8"))["days"]
+            return {
+                date.fromisoformat(day).isoformat(): {bucket: int(used[bucket]) for bucket in self._limits}
+                for day, used in told.items()
+            }
         except FileNotFoundError:
-            told = {}
-        same_day = told.get("day") == self._day
-        return {bucket: int(told["used"][bucket]) if same_day else 0 for bucket in self._limits}
+            return {}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise PermanentError(
+                f"{self._path}: is damaged: {said_by(error)}; what was used today is not known: remove it after the "
+                "next midnight Pacific time"
+            ) from None
 
     def _write(self, used: dict[str, int]) -> None:
-        write_json(self._path, {"day": self._day, "used": used})
+        days = self._days()
+        day = self._day(days)
+        days |= {day: used}
+        kept = {one: days[one] for one in sorted(days)[-KEPT_DAYS:]}
+        write_json(self._path, {"days": kept | {day: used}})
