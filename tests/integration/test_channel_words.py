@@ -449,6 +449,46 @@ def test_an_agent_makes_what_runs_before_have_left_as_long_as_there_is_time(root
     assert designing.designer(Context()) == {"video_id": None, "refused": []}
 
 
+def test_a_topic_that_a_person_asked_for_is_written_before_those_that_wait(root):
+    waiting = put(slot="2026-07-03T20:00")
+    put(slot="2026-07-04T00:00", angle="idea")
+    asked = curating.curator(Context(datetime(2026, 7, 4, 13, 5, tzinfo=UTC)), topic="hash tables")["video_id"]
+    result = writing.scriptwriter(Context(NOW))
+    assert result["video_id"] == asked
+    assert result["caught_up"][0] == waiting
+
+
+def test_a_damaged_topic_is_told_and_stops_no_other_script(root):
+    broken, good = put(slot="2026-07-03T20:00"), put(slot="2026-07-04T00:00")
+    (files.folder_of(broken) / files.TOPIC).write_text('{"video_id":')
+    result = writing.scriptwriter(Context())
+    assert result["video_id"] == good
+    [problem] = result["refused"]
+    assert problem["video_id"] == broken and "topic.json: cannot be read" in problem["reason"]
+    assert not files.has(broken, files.REFUSED), "it may be mended"
+
+
+def test_where_nothing_is_to_be_written_it_is_said_why(root):
+    curating.curator(Context())
+    for one in files.videos():
+        files.write(one, files.SCRIPT, {"sections": []})
+    result = writing.scriptwriter(Context())
+    assert (result["video_id"], result["refused"]) == (None, [])
+    assert result["why"] == (
+        "the day's 6 slots are handed out; `overnight tasks run curator --arg topic=...` makes one more"
+    )
+
+
+def test_where_each_side_of_each_document_was_refused_that_is_said_and_nothing_of_slots(root, known):
+    for place, (name, angle) in enumerate((name, angle) for name in knowing.load().titles for angle in ANGLES):
+        one = put(angle=angle, slot=f"2026-07-03T{place:02}:00", sources=[name])
+        files.refuse(one, by="scriptwriter", reason="too little is known")
+    result = writing.scriptwriter(Context())
+    assert result["why"].startswith(
+        "nothing is left to say at 2026-07-04T00:00: each side of each document was refused"
+    )
+
+
 # ---- Refusals ----
 
 

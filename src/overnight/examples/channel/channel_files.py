@@ -36,9 +36,13 @@ def video_id_of(slot: str, topic: str) -> str:
 
     The same slot and topic give the same id, so a curator that is run twice makes one video.
     """
-    stamp = re.sub(r"\D", "", slot)[:12]
     slug = "-".join(re.findall(r"[a-z0-9]+", topic.lower()))[:80].strip("-")
-    return f"{stamp}-{slug or 'video'}"
+    return f"{stamp(slot)}-{slug or 'video'}"
+
+
+def stamp(slot: str) -> str:
+    """Return what the ids of a slot's videos begin with: the digits of its instant, to the minute."""
+    return re.sub(r"\D", "", slot)[:12]
 
 
 def folder_of(video_id: str, *, root: Path | None = None) -> Path:

@@ -1,5 +1,6 @@
 """The scriptwriter: makes a script of a topic, by a language model where one is set, else out of the knowledge base."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +12,47 @@ from composing import Draft, Wish, compose
 from curator import curator, now_of
 from knowledge import Knowledge, load
 from narrating import narration
+from planning import SLOTS_A_DAY, slots_from
 from prose import words
 from script_quality import assess
 from style_guide import StyleGuide
 from style_guide import load as load_guide
 
-from overnight.base.errors import NotMeasured, OvernightError, said_by
+from overnight.base.errors import NotMeasured, OvernightError, PermanentError, said_by
 from overnight.base.ports import RunContext
 from overnight.studio.markup import Pause, parse
 
 Json = dict[str, Any]  # Any: what an agent has written
 EXTRACTIVE = "extractive"
+ASKED = "asked for by a person"
+"""The reason of a topic that the curator was told of."""
 TOLD = ("title", "word_count", "quality_score", "composed_by")
 
 
 def scriptwriter(ctx: RunContext, video_id: str | None = None) -> Json:
     """Write the script of a video, by default of those that are due, else of the next one, else of a new topic.
 
-    A topic that cannot be written is refused with the reason, and the next one is taken.
+    A topic that a person has asked for comes before all others. One that cannot be written is refused with the reason,
+    and the next one is taken. Where there is nothing to do, `why` says so.
 
     Raises:
         UserMistake: there is no such video, the style guide is wrong, or the knowledge base is empty.
     """
-    waiting = [video_id] if video_id else files.waiting_for(files.SCRIPT, needs=files.TOPIC)
+    waiting = [video_id] if video_id else sorted(files.waiting_for(files.SCRIPT, needs=files.TOPIC), key=_not_asked)
     if not waiting:
         waiting = curator(ctx, count=1)["video_ids"]
+    guide, knowledge, now = load_guide(), load(), now_of(ctx)
     if not waiting:
-        return {"video_id": None, "refused": []}
+        return {"video_id": None, "refused": [], "why": _nothing(now)}
     refused: list[Json] = []
     written: list[str] = []
-    guide, knowledge, now = load_guide(), load(), now_of(ctx)
 
     def make(one: str) -> Json | None:
-        topic = files.read(one, files.TOPIC)
+        try:
+            topic = files.read(one, files.TOPIC)
+        except PermanentError as error:
+            refused.append({"video_id": one, "reason": str(error)})  # not for good: its file may be mended
+            return None
         if written and topic["slot"] > now.strftime("%Y-%m-%dT%H:%M"):
             return None  # its hour comes
         try:
@@ -79,6 +88,23 @@ def script_of(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path |
             fallback = {"model": model.name, "why": why}
     draft = draft or compose(wish, knowledge, guide)
     return _as_json(draft, topic, guide, composed_by, fallback)
+
+
+def _not_asked(video_id: str) -> bool:
+    """Tell whether a topic waits for its turn; a damaged one does, and is told of when its turn comes."""
+    try:
+        return files.read(video_id, files.TOPIC).get("reason") != ASKED
+    except PermanentError:
+        return True
+
+
+def _nothing(now: datetime) -> str:
+    """Return why there is nothing to write, once the curator was asked for a topic and has none."""
+    handed = {one.partition("-")[0] for one in files.videos()}
+    free = [slot for slot in slots_from(now, 1) if files.stamp(slot) not in handed]
+    if free:
+        return f"nothing is left to say at {free[0]}: each side of each document was refused; put one into knowledge/"
+    return f"the day's {SLOTS_A_DAY} slots are handed out; `overnight tasks run curator --arg topic=...` makes one more"
 
 
 def _wish(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path | None) -> Wish:
