@@ -44,6 +44,8 @@ class YouTubeServer:
         self.always: Fault | None = None
         self.most_bytes: int | None = None
         """How many bytes of a piece are taken at the most."""
+        self.a_page = 2
+        """How many uploads of the channel are listed at once."""
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answerer)
         self._server.youtube = self
@@ -199,12 +201,13 @@ class Answerer(BaseHTTPRequestHandler):
     def _playlist(self):
         self.read()
         first = int(self.query.get("pageToken", "0"))
+        last = first + self.youtube.a_page
         newest = list(reversed(self.youtube.state.videos.items()))
         items = [
             {"snippet": {"description": about["snippet"]["description"], "resourceId": {"videoId": video_id}}}
-            for video_id, about in newest[first : first + 2]
+            for video_id, about in newest[first:last]
         ]
-        more = {"nextPageToken": str(first + 2)} if first + 2 < len(newest) else {}
+        more = {"nextPageToken": str(last)} if last < len(newest) else {}
         self.say(200, {"items": items, **more})
 
 

@@ -231,6 +231,23 @@ def test_a_session_that_is_gone_after_it_may_have_ended_is_looked_for_in_the_cha
     assert "playlist" in youtube.kinds()
 
 
+@pytest.mark.parametrize(("newer", "pages", "found"), [(450, 10, True), (999, 20, True), (1000, 20, False)])
+def test_a_video_whose_session_is_gone_is_looked_for_page_by_page_as_far_as_the_bound(youtube, newer, pages, found):
+    video_id = approved_video(size=TWO_PIECES)
+    youtube.faults |= {4: breaks_after, **{number: answers_status(503) for number in range(5, 30)}}
+    with pytest.raises(TransientError):
+        upload(youtube)
+    youtube.faults.clear()
+    youtube.state.sessions.clear()
+    others = {f"other{number}": {"snippet": {"description": "another"}} for number in range(newer)}
+    youtube.state.videos |= others
+    youtube.a_page = 50
+    upload(youtube)
+    assert youtube.kinds().count("playlist") == pages
+    assert (files.read(video_id, files.UPLOAD)["id"] == "yt1") is found
+    assert len(youtube.state.videos) == newer + (1 if found else 2)
+
+
 def test_a_session_that_is_gone_before_it_could_end_is_begun_anew(youtube):
     video_id = approved_video(size=TWO_PIECES)
     youtube.faults |= {number: answers_status(503) for number in range(3, 30)}

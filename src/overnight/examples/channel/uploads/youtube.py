@@ -30,8 +30,9 @@ SECRETS = ("YOUTUBE_CLIENT_ID", "YOUTUBE_CLIENT_SECRET", "YOUTUBE_REFRESH_TOKEN"
 STEP = 256 * 1024
 """Pieces of an upload, but the last one, are a whole number of these."""
 TRIES = 5
-PAGES = 4
-"""Pages of 50 of the newest uploads that are looked through for a video whose session is gone."""
+PAGES = 20
+"""Pages of 50 of the newest uploads that are looked through for a video whose session is gone: 1,000 videos, ten days
+of 100 each, for 20 units of the day's 10,000. What lies further back is sent again."""
 _TIMEOUT_S = 60.0
 _LONGEST_S = 60.0
 
@@ -168,7 +169,7 @@ class YouTube:
         return _id_of(reply)
 
     def _found(self, video: Video) -> str | None:
-        """Look for the video among the channel's newest uploads."""
+        """Look for the video among the channel's newest uploads, page by page."""
         asked = {"part": "contentDetails", "mine": "true"}
         [channel, *_] = self._listed("channels", asked)["items"]
         asked = {
