@@ -18,9 +18,12 @@ from overnight.base.files import write_json
 
 Json = dict[str, Any]  # Any: what an agent has written
 
-FOLDER = Path(".overnight") / "data" / "videos"
+DATA = Path(".overnight") / "data"
+"""Where a project keeps what its agents make."""
+FOLDER = DATA / "videos"
 TOPIC, SCRIPT, LESSON, VOICE = "topic.json", "script.json", "lesson.json", "voice.json"
 ASSEMBLY, REVIEW, COMMITTEE, AB, UPLOAD = "assembly.json", "review.json", "committee.json", "ab.json", "upload.json"
+VIDEO, SRT, VTT = "video.mp4", "captions.srt", "captions.vtt"
 REFUSED = "refused.json"
 """{video_id, by, reason}: an agent cannot make its part, and will not the next time. The video goes no further."""
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,119}")

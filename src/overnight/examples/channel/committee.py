@@ -64,7 +64,7 @@ def review_committee(flow: Flow, video_id: str | None = None) -> Json:
 
 def committee_question(flow: Flow, video_id: str, why: str) -> Json:
     """Ask a person whether a video is approved, and write down the answer."""
-    question = f"{video_id}: {why}. Watch {files.folder_of(video_id) / 'video.mp4'}. Shall it be published?"
+    question = f"{video_id}: {why}. Watch {files.folder_of(video_id) / files.VIDEO}. Shall it be published?"
     answer = flow.ask(video_id, question, ANSWERS)
     return flow.wait(flow.start("committee_answer", {"video_id": video_id, "answer": answer}))[0].value()  # type: ignore[no-any-return]  # JSON
 

@@ -24,10 +24,9 @@ from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 
 Json = dict[str, Any]  # Any: what an agent has written
-SITE = ".overnight/data/published"
+SITE = str(files.DATA / "published")
 SESSION = "uploading.json"
 """In a video's folder while it is on its way to YouTube: the session of the upload."""
-_DATA = Path(".overnight") / "data"
 
 
 def uploading(
@@ -60,7 +59,7 @@ def uploading(
     elif where == "youtube":
         clock = SystemClock()
         limits = Limits(uploads=uploads_a_day, units=units_a_day)
-        quota = Quota(_DATA / "youtube_quota.json", limits, to_datetime(clock.now_us()))
+        quota = Quota(files.DATA / "youtube_quota.json", limits, to_datetime(clock.now_us()))
         quota.left()  # a damaged file is told once, not of each video
         made = YouTube(quota=quota, variables=environment(), api=api, tokens=tokens, piece_bytes=piece_bytes,
                        pause_s=pause_s)  # fmt: skip
@@ -133,7 +132,7 @@ class _YouTube:
         youtube.forget(folder / SESSION)
         for part in list(upload["left"]):
             if part == "captions":
-                self._made.captions(upload["id"], folder / "captions.vtt")
+                self._made.captions(upload["id"], folder / files.VTT)
             else:
                 self._made.thumbnail(upload["id"], folder / upload["thumbnail"])
             upload = {**upload, "left": [one for one in upload["left"] if one != part]}
@@ -149,7 +148,7 @@ class _YouTube:
 
     def _video(self, video_id: str, told: Json) -> Video:
         return Video(
-            path=files.folder_of(video_id) / "video.mp4",
+            path=files.folder_of(video_id) / files.VIDEO,
             title=told["title"],
             description=told["description"],
             tags=tuple(told["tags"]),
@@ -159,7 +158,7 @@ class _YouTube:
 
     def _parts(self, video_id: str) -> list[str]:
         folder = files.folder_of(video_id)
-        has = (("captions", (folder / "captions.vtt").is_file()), ("thumbnail", any(folder.glob("thumbnail_*.png"))))
+        has = (("captions", (folder / files.VTT).is_file()), ("thumbnail", any(folder.glob("thumbnail_*.png"))))
         return [part for part, there in has if there]
 
 
@@ -231,8 +230,8 @@ def _alone() -> Iterator[None]:
     Raises:
         TransientError: another one is at work.
     """
-    _DATA.mkdir(parents=True, exist_ok=True)
-    with (_DATA / "uploading.lock").open("w") as lock:
+    files.DATA.mkdir(parents=True, exist_ok=True)
+    with (files.DATA / "uploading.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -23,7 +23,6 @@ from overnight.studio.video import Captions, Look, Rendered, Sound, render
 
 Json = dict[str, Any]  # Any: what an agent has written
 NEEDED = (files.SCRIPT, files.LESSON, files.VOICE)
-VIDEO, SRT, VTT = "video.mp4", "captions.srt", "captions.vtt"
 PICTURES = (Kind.DIAGRAM, Kind.BARS, Kind.TABLE, Kind.CODE)
 
 
@@ -76,10 +75,10 @@ def _assembled(ctx: RunContext, one: str, wish: _Wish) -> Json:
     rendered = render(
         board.scenes,
         Sound(voice=wav_of(one), music=None if wish.music is None else Path(wish.music)),
-        folder / VIDEO,
+        folder / files.VIDEO,
         look=wish.look,
         title=script["title"],
-        captions=Captions(srt=folder / SRT, burnt=wish.burn),
+        captions=Captions(srt=folder / files.SRT, burnt=wish.burn),
         chapters=board.chapters,
         workers=wish.workers,
         progress=lambda done_s, total_s: ctx.progress(round(done_s), round(total_s), video=one, unit="s of video"),
@@ -96,8 +95,8 @@ def _assembled(ctx: RunContext, one: str, wish: _Wish) -> Json:
 
 def _write_captions(voice: Json, folder: Path) -> None:
     captions = cut([Word(**word) for word in voice["words"]])
-    replace_file(folder / SRT, srt(captions))
-    replace_file(folder / VTT, vtt(captions))
+    replace_file(folder / files.SRT, srt(captions))
+    replace_file(folder / files.VTT, vtt(captions))
 
 
 def _picture(board: Storyboard) -> Slide | None:
@@ -108,8 +107,8 @@ def _picture(board: Storyboard) -> Slide | None:
 
 def _told(board: Storyboard, rendered: Rendered, wish: _Wish, render_s: float, lost: Json) -> Json:
     return {
-        "path": VIDEO,
-        "captions": [SRT, VTT],
+        "path": files.VIDEO,
+        "captions": [files.SRT, files.VTT],
         "burnt": wish.burn,
         "duration_s": rendered.duration_s,
         "frames": rendered.frames,
