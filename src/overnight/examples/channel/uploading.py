@@ -96,7 +96,6 @@ class _Local:
             "sources": [{"text": video_texts.source(one), "url": one.get("url")} for one in script["citations"]],
         }
         local.publish(self._site, entry, found)
-        local.write_site(self._site, name=self._name, address=self._address)
         return {"where": "local", "id": video_id, "url": f"{self._address}/videos/{video_id}/", "at": published}
 
     def rest(self, upload: Json, video_id: str) -> Json:
@@ -106,6 +105,10 @@ class _Local:
     def change(self, video_id: str, upload: Json) -> None:
         """Give a video that is there another title, description and thumbnail."""
         self.put(video_id, upload)
+
+    def finish(self) -> dict[str, str]:
+        """Write pages and feeds, once after all videos; return what is wrong with videos that are there."""
+        return local.write_site(self._site, name=self._name, address=self._address)
 
 
 class _YouTube:
@@ -146,6 +149,10 @@ class _YouTube:
         if picture.is_file():
             self._made.thumbnail(upload["id"], picture)
 
+    def finish(self) -> dict[str, str]:
+        """Return what is wrong with videos that are there: YouTube keeps them."""
+        return {}
+
     def _video(self, video_id: str, told: Json) -> Video:
         return Video(
             path=files.folder_of(video_id) / files.VIDEO,
@@ -183,12 +190,14 @@ def _batch(ctx: RunContext, target: _Local | _YouTube) -> Json:
             failed.append({"video_id": video_id, "why": said_by(error)})
         if spent and video_id not in there:
             break
+    problems = [{"video_id": one, "why": why} for one, why in target.finish().items()]
     ctx.count("videos_uploaded", len(done))
     left = [one for one in waiting if one not in done]
     if failed:
         told = "; ".join(f"{one['video_id']}: {one['why']}" for one in failed)
         raise TransientError(f"{len(done)} uploaded, {len(failed)} not: {told}")
-    return {"video_id": done[0] if done else None, "uploaded": done, "waiting": left, "spent": spent}
+    return {"video_id": done[0] if done else None, "uploaded": done, "waiting": left, "spent": spent,
+            "problems": problems}  # fmt: skip
 
 
 def _put(video_id: str, target: _Local | _YouTube) -> None:
