@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from channel_example import EXAMPLE, Context, approved_video, files
-from overnight.base.errors import UserMistake
+from overnight.base.errors import UnknownName, UserMistake
 from overnight.proof.eprocess import Wealth
 from web_server import answers, answers_json
 
@@ -237,6 +237,33 @@ def test_a_source_that_does_not_answer_stops_no_test_from_beginning(server):
     test = files.read(video_id, files.AB)
     assert test["status"] == "collecting"
     assert "503" in test["why"]
+
+
+@pytest.mark.parametrize("name", ["committee.json", "script.json", "topic.json"])
+def test_a_damaged_file_of_one_video_stops_no_other_test_from_beginning(name):
+    broken, good = approved_video(0), approved_video(1)
+    (files.folder_of(broken) / name).write_text('{"video_id":')
+    told = ab_tests.ab_tests(Context())
+    assert told["begun"] == [good]
+    [problem] = told["problems"]
+    assert problem["video_id"] == broken
+    assert f"{name}: cannot be read" in problem["why"]
+
+
+@pytest.mark.parametrize("text", ['{"video_id":', '{"status": "collecting"}', "{}"])
+def test_a_damaged_test_stops_no_other_from_going_on(text):
+    broken, good = approved_video(0), approved_video(1)
+    ab_tests.ab_tests(Context())
+    (files.folder_of(broken) / files.AB).write_text(text)
+    Path("metrics.json").write_text(json.dumps(metrics(good, (40_000, 2000), (40_000, 2900), (40_000, 2000))))
+    told = ab_tests.ab_tests(Context(), metrics="metrics.json")
+    assert [(one["video_id"], one["winner"]) for one in told["decided"]] == [(good, "b")]
+    assert [one["video_id"] for one in told["problems"]] == [broken]
+
+
+def test_who_names_a_video_that_is_none_is_told_at_once():
+    with pytest.raises(UnknownName, match="there is no video 'nothing'"):
+        ab_tests.ab_tests(Context(), video_id="nothing")
 
 
 def test_nothing_of_the_example_makes_up_views():

@@ -248,6 +248,14 @@ def test_a_video_whose_session_is_gone_is_looked_for_page_by_page_as_far_as_the_
     assert len(youtube.state.videos) == newer + (1 if found else 2)
 
 
+def test_a_damaged_session_is_told_and_nothing_is_sent_twice(youtube):
+    damaged, good = approved_video(0), approved_video(1)
+    (files.folder_of(damaged) / uploading.SESSION).write_text('{"session":')
+    told = upload(youtube)
+    assert told["uploaded"] == [good]
+    assert "look on YouTube whether the video is there" in told["problems"][0]["why"]
+
+
 def test_a_session_that_is_gone_before_it_could_end_is_begun_anew(youtube):
     video_id = approved_video(size=TWO_PIECES)
     youtube.faults |= {number: answers_status(503) for number in range(3, 30)}
@@ -380,6 +388,86 @@ def test_a_second_uploader_waits_for_its_turn():
     approved_video()
     with uploading._alone(), pytest.raises(TransientError, match="another upload of this project is at work"):
         uploading.uploading(Context())
+
+
+# ---- Videos whose files are broken ----
+
+
+def break_file(video_id, name):
+    (files.folder_of(video_id) / name).write_text('{"video_id":')
+
+
+def test_a_video_whose_file_is_gone_stops_no_other_and_is_told():
+    ids = [approved_video(number) for number in range(3)]
+    (files.folder_of(ids[0]) / files.VIDEO).unlink()
+    (files.folder_of(ids[1]) / files.VIDEO).write_bytes(b"")
+    told = uploading.uploading(Context())
+    assert told["uploaded"] == ids[2:]
+    assert told["waiting"] == ids[:2]
+    assert [one["video_id"] for one in told["problems"]] == ids[:2]
+    assert "video.mp4: is gone or empty; remove assembly.json beside it" in told["problems"][0]["why"]
+    assert not (SITE / "videos" / ids[0]).exists()
+
+
+def test_a_video_whose_file_is_gone_takes_nothing_of_the_days_uploads(youtube):
+    ids = [approved_video(number) for number in range(2)]
+    (files.folder_of(ids[0]) / files.VIDEO).unlink()
+    assert upload(youtube, uploads_a_day=1)["uploaded"] == ids[1:]
+
+
+@pytest.mark.parametrize("name", ["committee.json", "topic.json", "script.json", "assembly.json"])
+@pytest.mark.parametrize("text", ['{"video_id":', "[]", "{}"])
+def test_a_damaged_file_of_one_video_stops_no_other_and_is_told(name, text):
+    broken, good = approved_video(0), approved_video(1)
+    (files.folder_of(broken) / name).write_text(text)
+    told = uploading.uploading(Context())
+    assert told["uploaded"] == [good]
+    [problem] = told["problems"]
+    assert problem["video_id"] == broken
+    assert name in problem["why"] or "its files hold something else than they should" in problem["why"]
+
+
+def test_what_is_damaged_of_a_video_that_is_there_stops_no_other():
+    ids = [approved_video(number) for number in range(3)]
+    uploading.uploading(Context())
+    break_file(ids[0], files.UPLOAD)
+    break_file(ids[1], files.AB)
+    files.write(ids[2], files.AB, {"status": "decided", "winner": "z", "test_id": "t", "variants": []})
+    new = approved_video(3)
+    told = uploading.uploading(Context())
+    assert told["uploaded"] == [new]
+    assert [one["video_id"] for one in told["problems"]] == ids
+    assert files.read(new, files.UPLOAD)["style"] == "plain"
+
+
+def test_broken_videos_are_told_beside_what_may_go_well_the_next_time(youtube):
+    broken, failing = approved_video(0), approved_video(1)
+    break_file(broken, files.COMMITTEE)
+    youtube.always = answers_status(503)
+    with pytest.raises(TransientError, match=r"0 uploaded, 2 not: .*committee\.json") as caught:
+        upload(youtube)
+    assert failing in str(caught.value)
+
+
+def test_videos_that_went_elsewhere_before_are_left_where_they_are(youtube):
+    old = approved_video(0)
+    uploading.uploading(Context())
+    decided(old, "b")
+    new = approved_video(1)
+    told = upload(youtube)
+    assert (told["uploaded"], told["problems"]) == ([new], [])
+    assert files.read(old, files.UPLOAD)["variant"] == "a"
+
+
+def test_a_published_video_whose_own_file_was_removed_for_room_can_change_its_title():
+    video_id = approved_video()
+    uploading.uploading(Context())
+    decided(video_id, "b")
+    (files.folder_of(video_id) / files.VIDEO).unlink()
+    assert uploading.uploading(Context())["problems"] == []
+    entry = json.loads((SITE / "videos" / video_id / "entry.json").read_text())
+    assert (entry["title"], entry["bytes"]) == ("Hash tables? Let us see the cost", 1000)
+    assert "video.mp4" in entry["files"]
 
 
 # ---- The clock, and the file of the quota ----

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import PermanentError, UnknownName, said_by
-from overnight.base.files import write_json
+from overnight.base.errors import OvernightError, PermanentError, UnknownName, said_by
+from overnight.base.files import stamp_of, write_json
 
 Json = dict[str, Any]  # Any: what an agent has written
 
@@ -26,6 +26,9 @@ ASSEMBLY, REVIEW, COMMITTEE, AB, UPLOAD = "assembly.json", "review.json", "commi
 VIDEO, SRT, VTT = "video.mp4", "captions.srt", "captions.vtt"
 REFUSED = "refused.json"
 """{video_id, by, reason}: an agent cannot make its part, and will not the next time. The video goes no further."""
+BROKEN = (PermanentError, UnknownName, FileNotFoundError, LookupError, TypeError, ValueError, AttributeError,
+          StopIteration)  # fmt: skip
+"""What is raised where files of a video are gone, damaged, or hold something else than they should."""
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,119}")
 
 
@@ -92,11 +95,42 @@ def read(video_id: str, name: str, *, root: Path | None = None) -> Json:
     return found
 
 
+def need(video_id: str, name: str, *, root: Path | None = None) -> Path:
+    """Return where a file of a video is that another agent has made and that is no JSON.
+
+    Raises:
+        PermanentError: it is gone, or empty.
+    """
+    path = folder_of(video_id, root=root) / name
+    if (stamp_of(path) or (0, 0))[1] == 0:
+        raise PermanentError(f"{path}: is gone or empty; remove {ASSEMBLY} beside it to have it made again")
+    return path
+
+
+def broken(video_id: str, error: BaseException) -> Json:
+    """Return what a result tells of a video whose files cannot be used."""
+    plain = isinstance(error, OvernightError | OSError)
+    why = said_by(error) if plain else f"its files hold something else than they should: {said_by(error)}"
+    return {"video_id": video_id, "why": why}
+
+
 def write(video_id: str, name: str, value: Json, *, root: Path | None = None) -> Path:
     """Replace a JSON file of a video in one step, and return where it is."""
     path = folder_of(video_id, root=root) / name
     write_json(path, value)
     return path
+
+
+def approved(waiting: Iterable[str], *, root: Path | None = None) -> tuple[list[str], list[Json]]:
+    """Return those of the videos that the committee has approved, and those of which it cannot be read, with why."""
+    found, problems = list[str](), list[Json]()
+    for one in waiting:
+        try:
+            if read(one, COMMITTEE, root=root)["decision"] == "approve":
+                found.append(one)
+        except BROKEN as error:
+            problems.append(broken(one, error))
+    return found, problems
 
 
 def refuse(video_id: str, *, by: str, reason: str, root: Path | None = None) -> None:

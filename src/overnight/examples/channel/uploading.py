@@ -8,7 +8,8 @@ video that is there is decided later, the winner takes its place.
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from uploads.quota import Limits, Quota, Spent
 from uploads.youtube import Video, YouTube
 
 from overnight.base.clock import SystemClock, iso, to_datetime
-from overnight.base.errors import PermanentError, TransientError, UserMistake, said_by
+from overnight.base.errors import TransientError, UserMistake, said_by
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 
@@ -49,9 +50,11 @@ def uploading(
     `site` is the folder of the local channel, `address` where it is served, `name` what it is called. The rest is for
     YouTube: who may see a video ("private", "unlisted", "public"), the day's quota, and the addresses of its API.
 
+    A video whose files are broken stops no other: `problems` of the result says of each what is wrong.
+
     Raises:
         UserMistake: `where` is neither, or YouTube's variables are not in the environment.
-        TransientError: some video could not be uploaded; the others are, and the next run goes on.
+        TransientError: some video could not be uploaded now; the others are, and the next run goes on.
         PermanentError: the file that counts YouTube's quota is damaged.
     """
     if where == "local":
@@ -72,6 +75,8 @@ def uploading(
 
 class _Local:
     """The folder."""
+
+    where = "local"
 
     def __init__(self, site: Path, name: str, address: str) -> None:
         self._site, self._name, self._address = site, name, address
@@ -96,7 +101,7 @@ class _Local:
             "sources": [{"text": video_texts.source(one), "url": one.get("url")} for one in script["citations"]],
         }
         local.publish(self._site, entry, found)
-        return {"where": "local", "id": video_id, "url": f"{self._address}/videos/{video_id}/", "at": published}
+        return {"where": self.where, "id": video_id, "url": f"{self._address}/videos/{video_id}/", "at": published}
 
     def rest(self, upload: Json, video_id: str) -> Json:
         """Return what is left to do for a video that is there: nothing."""
@@ -114,6 +119,8 @@ class _Local:
 class _YouTube:
     """YouTube."""
 
+    where = "youtube"
+
     def __init__(self, made: YouTube, privacy: str) -> None:
         self._made, self._privacy = made, privacy
 
@@ -122,7 +129,7 @@ class _YouTube:
         state = files.folder_of(video_id) / SESSION
         found = self._made.upload(self._video(video_id, told), state)
         done = {
-            "where": "youtube",
+            "where": self.where,
             "id": found,
             "url": f"https://www.youtube.com/watch?v={found}",
             "left": self._parts(video_id),
@@ -169,46 +176,67 @@ class _YouTube:
         return [part for part, there in has if there]
 
 
+@dataclass(kw_only=True)
+class _Batch:
+    """What a run has done so far."""
+
+    done: list[str] = field(default_factory=list)
+    problems: list[Json] = field(default_factory=list)
+    """What is broken, and will be the next time."""
+    failed: list[Json] = field(default_factory=list)
+    """What may go well the next time."""
+    spent: str | None = None
+
+
 def _batch(ctx: RunContext, target: _Local | _YouTube) -> Json:
-    waiting = [
-        one for one in files.waiting_for(files.UPLOAD, needs=(files.COMMITTEE, files.ASSEMBLY)) if _approved(one)
-    ]
     there = [one for one in files.videos() if files.has(one, files.UPLOAD)]
-    done, failed, spent = [], [], None
+    waiting, problems = files.approved(files.waiting_for(files.UPLOAD, needs=(files.COMMITTEE, files.ASSEMBLY)))
+    batch, style = _Batch(problems=problems), _style()
     for number, video_id in enumerate([*there, *waiting]):
         ctx.progress(number, len(there) + len(waiting), video=video_id)
-        try:
-            if video_id in there:
-                _kept_up(video_id, target)
-                continue
-            _put(video_id, target)
-            done.append(video_id)
-            _kept_up(video_id, target)
-        except Spent as error:
-            spent = said_by(error)
-        except (PermanentError, TransientError) as error:
-            failed.append({"video_id": video_id, "why": said_by(error)})
-        if spent and video_id not in there:
+        _try(batch, video_id, target, style, put=number >= len(there))
+        if batch.spent and number >= len(there):
             break
-    problems = [{"video_id": one, "why": why} for one, why in target.finish().items()]
-    ctx.count("videos_uploaded", len(done))
-    left = [one for one in waiting if one not in done]
-    if failed:
-        told = "; ".join(f"{one['video_id']}: {one['why']}" for one in failed)
-        raise TransientError(f"{len(done)} uploaded, {len(failed)} not: {told}")
-    return {"video_id": done[0] if done else None, "uploaded": done, "waiting": left, "spent": spent,
-            "problems": problems}  # fmt: skip
+    batch.problems += [{"video_id": one, "why": why} for one, why in target.finish().items()]
+    ctx.count("videos_uploaded", len(batch.done))
+    told = "; ".join(f"{one['video_id']}: {one['why']}" for one in [*batch.failed, *batch.problems])
+    if batch.failed:
+        raise TransientError(f"{len(batch.done)} uploaded, {len(batch.failed) + len(batch.problems)} not: {told}")
+    if batch.problems:
+        print(f"left out: {told}")  # noqa: T201 -- the run's log
+    left = [one for one in waiting if one not in batch.done]
+    return {"video_id": batch.done[0] if batch.done else None, "uploaded": batch.done, "waiting": left,
+            "spent": batch.spent, "problems": batch.problems}  # fmt: skip
 
 
-def _put(video_id: str, target: _Local | _YouTube) -> None:
-    told = texts(video_id)
+def _try(batch: _Batch, video_id: str, target: _Local | _YouTube, style: tuple[str, str], *, put: bool) -> None:
+    """Put a video where viewers are, or see after one that is there; what goes wrong with it is written down."""
+    try:
+        if put:
+            _put(video_id, target, style)
+            batch.done.append(video_id)
+        _kept_up(video_id, target)
+    except Spent as error:
+        batch.spent = said_by(error)
+    except files.BROKEN as error:
+        batch.problems.append(files.broken(video_id, error))
+    except (TransientError, OSError) as error:
+        batch.failed.append(files.broken(video_id, error))
+
+
+def _put(video_id: str, target: _Local | _YouTube, style: tuple[str, str]) -> None:
+    files.need(video_id, files.VIDEO)
+    told = texts(video_id, style)
     upload = {**told, **target.put(video_id, told)}
     files.write(video_id, files.UPLOAD, upload)
 
 
 def _kept_up(video_id: str, target: _Local | _YouTube) -> None:
     """Do what is left for a video that is there, and let the winner of its test take the place of what it has."""
-    upload = target.rest(files.read(video_id, files.UPLOAD), video_id)
+    upload = files.read(video_id, files.UPLOAD)
+    if upload["where"] != target.where:
+        return  # it went to the other one, before the setting was changed
+    upload = target.rest(upload, video_id)
     test = files.read(video_id, files.AB) if files.has(video_id, files.AB) else {}
     if test.get("status") != "decided" or test["winner"] == upload["variant"]:
         return
@@ -218,18 +246,24 @@ def _kept_up(video_id: str, target: _Local | _YouTube) -> None:
     files.write(video_id, files.UPLOAD, upload)
 
 
-def texts(video_id: str) -> Json:
-    """Return title, description, tags and thumbnail of a video, and by what they were chosen."""
-    tests = [files.read(one, files.AB) for one in files.videos() if files.has(one, files.AB)]
-    style, why = video_texts.preferred(tests)
+def texts(video_id: str, style: tuple[str, str]) -> Json:
+    """Return title, description, tags and thumbnail of a video, in a style that was chosen by what is told with it."""
     topic, script, assembly = (files.read(video_id, one) for one in (files.TOPIC, files.SCRIPT, files.ASSEMBLY))
     offered = video_texts.variants(topic, script, assembly)
-    chosen = next(one for one in offered if one["style"] == style)
-    return {"video_id": video_id, **chosen, "tags": video_texts.tags(topic), "texts_by": why}
+    chosen = next(one for one in offered if one["style"] == style[0])
+    return {"video_id": video_id, **chosen, "tags": video_texts.tags(topic), "texts_by": style[1]}
 
 
-def _approved(video_id: str) -> bool:
-    return bool(files.read(video_id, files.COMMITTEE)["decision"] == "approve")
+def _style() -> tuple[str, str]:
+    """Return the style that A/B tests have found, and why; a damaged test says nothing, and its video is told of it."""
+    tests = []
+    for one in files.videos():
+        if files.has(one, files.AB):
+            with suppress(*files.BROKEN):
+                test = files.read(one, files.AB)
+                video_texts.preferred([test])
+                tests.append(test)
+    return video_texts.preferred(tests)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from overnight.base.errors import ConfigError, PermanentError, TransientError
+from overnight.base.errors import ConfigError, PermanentError, TransientError, said_by
 from overnight.base.files import stamp_of, sync_folder, write_json
 from uploads.quota import COSTS, UNITS, UPLOADS, Quota
 from uploads.wire import Broken, Part, Reply, ask
@@ -286,10 +286,20 @@ def forget(state: Path) -> None:
 
 
 def _read(state: Path) -> Json | None:
+    """Return what is remembered of an upload.
+
+    Raises:
+        PermanentError: it is damaged, and whether the video has gone up is not known.
+    """
     try:
         return json.loads(state.read_text())  # type: ignore[no-any-return]  # JSON
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise PermanentError(
+            f"{state}: is damaged: {said_by(error)}; look on YouTube whether the video is there, and remove this file "
+            "only if it is not"
+        ) from None
 
 
 def _received(reply: Reply) -> int:
