@@ -256,6 +256,13 @@ def test_a_damaged_session_is_told_and_nothing_is_sent_twice(youtube):
     assert "look on YouTube whether the video is there" in told["problems"][0]["why"]
 
 
+def test_where_all_that_waits_is_broken_the_run_fails_and_says_why():
+    video_id = approved_video(0)
+    (files.folder_of(video_id) / "video.mp4").unlink()
+    with pytest.raises(PermanentError, match=rf"nothing could be uploaded: {video_id}: .*video\.mp4: is gone or empty"):
+        uploading.uploading(Context())
+
+
 def test_a_session_that_is_gone_before_it_could_end_is_begun_anew(youtube):
     video_id = approved_video(size=TWO_PIECES)
     youtube.faults |= {number: answers_status(503) for number in range(3, 30)}

@@ -20,7 +20,7 @@ from uploads.quota import Limits, Quota, Spent
 from uploads.youtube import Video, YouTube
 
 from overnight.base.clock import SystemClock, iso, to_datetime
-from overnight.base.errors import TransientError, UserMistake, said_by
+from overnight.base.errors import PermanentError, TransientError, UserMistake, said_by
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 
@@ -55,7 +55,7 @@ def uploading(
     Raises:
         UserMistake: `where` is neither, or YouTube's variables are not in the environment.
         TransientError: some video could not be uploaded now; the others are, and the next run goes on.
-        PermanentError: the file that counts YouTube's quota is damaged.
+        PermanentError: all that waits is broken, or the file that counts YouTube's quota is damaged.
     """
     if where == "local":
         target: _Local | _YouTube = _Local(Path(site), name, address.rstrip("/"))
@@ -202,6 +202,8 @@ def _batch(ctx: RunContext, target: _Local | _YouTube) -> Json:
     told = "; ".join(f"{one['video_id']}: {one['why']}" for one in [*batch.failed, *batch.problems])
     if batch.failed:
         raise TransientError(f"{len(batch.done)} uploaded, {len(batch.failed) + len(batch.problems)} not: {told}")
+    if batch.problems and not batch.done:
+        raise PermanentError(f"nothing could be uploaded: {told}")
     if batch.problems:
         print(f"left out: {told}")  # noqa: T201 -- the run's log
     left = [one for one in waiting if one not in batch.done]
