@@ -11,18 +11,23 @@ from enum import StrEnum
 from html.parser import HTMLParser
 from pathlib import Path
 
+from inline_marks import plain
+
 from overnight.base.errors import MissingExtra, said_by
 
 MOST_BYTES = 20_000_000
 """Of one file."""
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
+MOST_SAID = 2_000_000
+"""Characters that one document may say: about a thousand pages, and more than any video is made of."""
+MOST_UNENDED = 1000
+"""Tags of a page that may begin and not end."""
+_HEADING = re.compile(r"(#{1,6})\s+(.*)$")
+_HEADING_END = re.compile(r"\s#+$")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(.*)$")
 _INTERRUPTS = re.compile(r"\s*(?:[-*+]|1[.)])\s+\S")
 """What begins a list right below a paragraph. Another number does not: a line may begin with "23." by chance."""
-_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
+_RULE = re.compile(r"\s*+\|?+\s*+:?-{2,}+:?\s*+(?:\|\s*+:?-{2,}+:?\s*+)*+\|?\s*+$")
 _FENCE = re.compile(r"\s*(```+|~~~+)\s*([\w+-]*)")
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_INLINE = re.compile(r"(\*\*|__|`+)(.+?)\1|(?<!\w)[*_](\S.*?)[*_](?!\w)")
 
 
 class Kind(StrEnum):
@@ -70,7 +75,7 @@ def read_document(path: Path) -> Document:
     """Return what a file says.
 
     Raises:
-        Unreadable: it is no text in UTF-8, is too large, or holds no text.
+        Unreadable: it is no text in UTF-8, is too large, or holds no text or too much of it.
         MissingExtra: it is a PDF, and pypdf is not installed.
     """
     try:
@@ -87,9 +92,16 @@ def read_document(path: Path) -> Document:
         except UnicodeDecodeError as error:
             raise Unreadable(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
         document = READERS[path.suffix.lower()](text)
-    if not any(block.text.strip() or block.rows for section in document.sections for block in section.blocks):
+    said = sum(_length(block) for section in document.sections for block in section.blocks)
+    if not said:
         raise Unreadable("holds no text")
+    if said > MOST_SAID:
+        raise Unreadable(f"says more than {MOST_SAID:,} characters; cut it into several documents")
     return document if document.title else replace(document, title=path.stem.replace("-", " ").replace("_", " "))
+
+
+def _length(block: Block) -> int:
+    return len(block.text.strip()) + sum(len(cell) for row in block.rows for cell in row)
 
 
 def markdown(text: str) -> Document:
@@ -99,12 +111,22 @@ def markdown(text: str) -> Document:
 
 
 def html(text: str) -> Document:
-    """Return what an HTML page says; scripts, styles and navigation are left out."""
+    """Return what an HTML page says; scripts, styles and navigation are left out.
+
+    Raises:
+        Unreadable: a great many tags or comments begin and do not end.
+    """
+    # The parser of the standard library looks for the end of each of them through all of the rest.
+    unended = max(piece.count("<") for piece in text.split(">"))
+    unended = max(unended, text.count("<!--") - text.count("-->"))
+    if unended > MOST_UNENDED:
+        raise Unreadable(f"is no HTML page: {unended:,} tags or comments begin and do not end")
     reader = _Html()
     reader.feed(text)
     reader.close()
-    reader.end()
-    return _sections(iter(reader.found))
+    reader.finish()
+    document = _sections(iter(reader.found))
+    return document if document.title else replace(document, title=reader.title)
 
 
 def _sections(parts: Iterator["Block | tuple[int, str]"]) -> Document:
@@ -136,7 +158,7 @@ def _markdown_blocks(lines: list[str]) -> Iterator[Block | tuple[int, str]]:
             yield _code("\n".join(lines[place + 1 : end]), fence[2].lower())
             place = end + 1
         elif heading:
-            yield len(heading[1]), _plain(heading[2])
+            yield len(heading[1]), plain(_HEADING_END.sub("", heading[2].strip()))
             place += 1
         elif "|" in line and place + 1 < len(lines) and _RULE.match(lines[place + 1]):
             end = _after(lines, place + 2, lambda one: "|" not in one)
@@ -146,7 +168,7 @@ def _markdown_blocks(lines: list[str]) -> Iterator[Block | tuple[int, str]]:
         elif line.strip():
             end = _after(lines, place + 1, _begins_anew if item else _interrupts)
             words = [item[1] if item else line, *lines[place + 1 : end]]
-            yield Block(kind=Kind.ITEM if item else Kind.TEXT, text=_plain(" ".join(words)))
+            yield Block(kind=Kind.ITEM if item else Kind.TEXT, text=plain(" ".join(words)))
             place = end
         else:
             place += 1
@@ -170,75 +192,126 @@ def _code(text: str, language: str) -> Block:
 
 
 def _cells(line: str) -> tuple[str, ...]:
-    return tuple(_plain(cell) for cell in line.strip().strip("|").split("|"))
-
-
-def _plain(text: str) -> str:
-    """Return a text without the marks of Markdown for links, stress and code, on one line."""
-    text = _LINK.sub(r"\1", text)
-    while (bare := _INLINE.sub(lambda found: found[2] or found[3], text)) != text:
-        text = bare
-    return " ".join(text.split())
+    return tuple(plain(cell) for cell in line.strip().strip("|").split("|"))
 
 
 class _Html(HTMLParser):
-    """Collects headings and blocks in `found`."""
+    """Collects headings and blocks in `found`; `title` is what the head of the page gives as one.
 
-    _SKIPPED = ("script", "style", "nav", "header", "footer", "template", "title")
+    Of a header only the headings are kept: what else stands in one is mostly a menu.
+    """
+
+    _SKIPPED = ("script", "style", "nav", "footer", "template", "svg")
+    _COUNTED = (*_SKIPPED, "header", "title")
     _OWN: Mapping[str, Kind] = {"p": Kind.TEXT, "li": Kind.ITEM, "pre": Kind.CODE, "blockquote": Kind.TEXT}
+    _BLOCK = re.compile(
+        "address|article|aside|blockquote|body|d[dlt]|details|div|fieldset|figcaption|figure|form|h[1-6]|header|hr|li|"
+        "main|ol|p|pre|section|summary|ul"
+    )
+    _LEVEL = re.compile("h[1-6]")
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found: list[Block | tuple[int, str]] = []
-        self._text, self._kind, self._skipped = "", Kind.TEXT, 0
+        self._pieces, self._titled = list[str](), list[str]()
+        self._kind, self._in_heading, self._in_cell = Kind.TEXT, False, False
+        self._open = dict.fromkeys(self._COUNTED, 0)
         self._rows: list[list[str]] | None = None
+
+    @property
+    def title(self) -> str:
+        """The title in the head of the page."""
+        return " ".join("".join(self._titled).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Begin what the tag begins."""
         del attrs
-        if tag in self._SKIPPED:
-            self._skipped += 1
-        elif tag == "table":
+        if tag in self._open:
+            self._open[tag] += 1
+        if self._skips():
+            return
+        if tag == "table":
             self.end()
             self._rows = []
-        elif tag == "tr" and self._rows is not None:
-            self._rows.append([])
-        elif tag in ("td", "th") and self._rows is not None:
-            self._text = ""
-        elif self._rows is None and (tag in self._OWN or re.fullmatch(r"h[1-6]|div|section|article|ul|ol", tag)):
-            self.end()
+        elif tag in ("tr", "td", "th") and self._rows is not None:
+            self._end_cell()
+            self._rows += [[]] if tag == "tr" or not self._rows else []
+            self._in_cell = tag != "tr"
+        elif tag == "br":
+            self._pieces.append("\n")
+        elif self._BLOCK.fullmatch(tag):
+            self._part()
             self._kind = self._OWN.get(tag, Kind.TEXT)
+            self._in_heading = bool(self._LEVEL.fullmatch(tag))
 
     def handle_endtag(self, tag: str) -> None:
         """End what the tag ends."""
-        if tag in self._SKIPPED:
-            self._skipped = max(0, self._skipped - 1)
-        elif tag in ("td", "th") and self._rows:
-            self._rows[-1].append(" ".join(self._text.split()))
-            self._text = ""
-        elif tag == "table" and self._rows is not None:
-            rows = tuple(tuple(row) for row in self._rows if row)
-            self._rows = None
-            if rows:
-                self.found.append(Block(kind=Kind.TABLE, rows=rows))
-        elif re.fullmatch(r"h[1-6]", tag):
-            text, self._text = " ".join(self._text.split()), ""
-            if text:
-                self.found.append((int(tag[1]), text))
-        elif tag in self._OWN and self._rows is None:
-            self.end()
+        if tag in self._open:
+            self._open[tag] = max(0, self._open[tag] - 1)
+        if self._skips():
+            return
+        if self._LEVEL.fullmatch(tag):
+            self._end_heading(int(tag[1]))
+        elif tag in ("tr", "td", "th"):
+            self._end_cell()
+        elif tag == "table":
+            self._end_table()
+        elif self._BLOCK.fullmatch(tag):
+            self._part()
 
     def handle_data(self, data: str) -> None:
         """Take text."""
-        if not self._skipped:
-            self._text += data
+        if self._skips():
+            return
+        if self._open["title"]:
+            self._titled.append(data)
+        elif self._in_heading or not self._open["header"]:
+            self._pieces.append(data)
+
+    def finish(self) -> None:
+        """End what the page has left open."""
+        self._end_cell()
+        self._end_table()
+        self.end()
 
     def end(self) -> None:
         """End the block that is open."""
-        text = self._text.strip("\n") if self._kind is Kind.CODE else " ".join(self._text.split())
+        text = "".join(self._pieces).strip("\n") if self._kind is Kind.CODE else self._line()
         if text:
             self.found.append(Block(kind=self._kind, text=text))
-        self._text, self._kind = "", Kind.TEXT
+        self._pieces, self._kind, self._in_heading = [], Kind.TEXT, False
+
+    def _skips(self) -> bool:
+        return any(self._open[tag] for tag in self._SKIPPED)
+
+    def _line(self) -> str:
+        return " ".join("".join(self._pieces).split())
+
+    def _part(self) -> None:
+        """Keep what comes apart from what was said: a block of its own, or a blank within the cell of a table."""
+        if self._rows is None:
+            self.end()
+        else:
+            self._pieces.append(" ")
+
+    def _end_heading(self, level: int) -> None:
+        text, self._pieces, self._in_heading = self._line(), [], False
+        if text:
+            self.found.append((level, text))
+
+    def _end_cell(self) -> None:
+        """End the cell that is open; text of a table that stands in no cell is none of its figures."""
+        if self._rows is not None:
+            if self._in_cell:
+                self._rows[-1].append(self._line())
+            self._pieces, self._in_cell = [], False
+
+    def _end_table(self) -> None:
+        self._end_cell()
+        rows = tuple(tuple(row) for row in self._rows or () if row)
+        self._rows = None
+        if rows:
+            self.found.append(Block(kind=Kind.TABLE, rows=rows))
 
 
 def _pdf(path: Path) -> Document:
