@@ -81,32 +81,45 @@ def plan(candidates: Sequence[Candidate], slots: Sequence[str], past: Past) -> l
     apart, same_apart = min(APART, documents - 1), min(SAME_APART, len(candidates) - 1)
     for slot in slots if candidates else ():
         number = number_of(slot)
-        best = max(candidates, key=lambda one: _rank(one, slot, past, (apart, same_apart)))
+        best = _best(candidates, slot, past, (apart, same_apart))
         entries.append(_entry(best, slot, number, past))
         past.tell(best.document, best.angle, number)
     return entries
 
 
-def _rank(one: Candidate, slot: str, past: Past, apart: tuple[int, int]) -> tuple[bool, bool, float, bytes]:
+def _best(candidates: Sequence[Candidate], slot: str, past: Past, apart: tuple[int, int]) -> Candidate:
+    """Return the candidate that a slot is for; which one of equals follows from the slot, as if by lot."""
     number = number_of(slot)
+    ranks = [_rank(one, number, past, apart) for one in candidates]
+    first = max(ranks)
+    equals = [one for one, rank in zip(candidates, ranks, strict=True) if rank == first]
+    return max(equals, key=lambda one: sha256(f"{slot} {one.document} {one.angle}".encode()).digest())
+
+
+def _rank(one: Candidate, number: int, past: Past, apart: tuple[int, int]) -> tuple[bool, bool, float]:
     document = number - past.documents.get(one.document, -_NEVER)
     side = number - past.sides.get((one.document, one.angle), -_NEVER)
-    tie = sha256(f"{slot} {one.document} {one.angle}".encode()).digest()
-    return document > apart[0], side > apart[1], score(one, number, past)[0], tie
+    return document > apart[0], side > apart[1], _wanted(one, _parts(one, number, past))
 
 
 def score(one: Candidate, number: int, past: Past) -> tuple[float, dict[str, float]]:
     """Return how much a candidate is wanted in a slot, and the parts of it, each from 0 to 1."""
+    parts = _parts(one, number, past)
+    return _wanted(one, parts), {name: round(value, 3) for name, value in parts.items()}
+
+
+def _parts(one: Candidate, number: int, past: Past) -> dict[str, float]:
     rested = number - past.documents.get(one.document, -_NEVER)
     parts = {
         "coverage": 1 / (1 + past.times[one.document, one.angle]),
         "recency": min(1.0, max(0, rested) / RESTED),
     }
-    if one.demand is not None:
-        parts["demand"] = one.demand
+    return parts if one.demand is None else {**parts, "demand": one.demand}
+
+
+def _wanted(one: Candidate, parts: Mapping[str, float]) -> float:
     total = sum(WEIGHTS[name] for name in parts)
-    wanted = sum(WEIGHTS[name] * value for name, value in parts.items()) / total
-    return wanted + one.change, {name: round(value, 3) for name, value in parts.items()}
+    return sum(WEIGHTS[name] * value for name, value in parts.items()) / total + one.change
 
 
 def _entry(one: Candidate, slot: str, number: int, past: Past) -> Json:
