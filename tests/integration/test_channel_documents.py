@@ -1,8 +1,9 @@
 """What documents of a channel may hold: marks, names and scripts of any kind, and pages that machines have written."""
 
+import hashlib
 import re
 import sys
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,9 @@ sys.path.append(str(EXAMPLE))
 
 import documents
 import inline_marks
+import jargon
 import knowledge as knowing
+import planning
 
 
 def text_of(page: str) -> list[str]:
@@ -127,3 +130,89 @@ def test_document_that_says_more_than_a_shelf_is_left_out_and_named(tmp_path, mo
     found, problems = knowing.read_folder(tmp_path)
     assert list(found) == ["short"]
     assert problems == ["long.md says more than 10 characters; cut it into several documents"]
+
+
+# ---- Names and scripts ----
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (("мой.md", "твой.md", "наш.md", "日本.md"), ["document", "document-2", "document-3", "document-4"]),
+        (("a b.md", "a-b.md", "a_b.md", "a-b-2.md", "a-b.html"), ["a-b", "a-b-2", "a-b-3", "a-b-4", "a-b-5"]),
+    ],
+)
+def test_files_whose_names_make_the_same_id_are_all_kept_in_a_stable_order(tmp_path, names, ids):
+    for name in names:
+        (tmp_path / name).write_text(f"<p>It is about {name}.</p>" if name.endswith("html") else f"It is about {name}.")
+    found, problems = knowing.read_folder(tmp_path)
+    assert (sorted(found), problems) == (ids, [])
+    titles = [name.partition(".")[0].replace("-", " ").replace("_", " ") for name in sorted(names)]
+    assert [one.title for one in found.values()] == titles
+    assert knowing.read_folder(tmp_path)[0] == found
+
+
+def test_sections_whose_headings_make_the_same_id_are_all_kept():
+    text = "# T\n\n" + "".join(f"## {heading}\n\nText.\n\n" for heading in ("Cost", "Cost 2", "Cost", "Цена", "Сумма"))
+    found = knowing.Knowledge({"t": documents.markdown(text)})
+    ids = [passage.passage_id for passage in found.passages]
+    assert ids == ["t#cost", "t#cost-2", "t#cost-3", "t#lead", "t#lead-2"]
+    assert all(found.passage(one) for one in ids)
+
+
+def test_document_in_other_letters_is_left_out_and_named_and_its_words_in_an_english_one_are_words(tmp_path):
+    (tmp_path / "дерево.md").write_text("# Дерево\n\nДерево хранит ключи. Оно растёт вниз.\n")  # noqa: RUF001
+    (tmp_path / "trees.md").write_text("# Trees\n\nA tree is called Дерево in Russian. Über trees costs Ω(n).\n")
+    found, problems = knowing.read_folder(tmp_path)
+    assert problems == ["дерево.md is not written in Latin letters, and scripts are made of English documents only"]
+    known = knowing.Knowledge(found)
+    assert known.search("дерево")[0].passage.sentences == (
+        "A tree is called Дерево in Russian.",
+        "Über trees costs Ω(n).",
+    )
+
+
+def test_record_in_other_letters_is_left_out_and_named(tmp_path, monkeypatch):
+    said = {"r1": "Дерево хранит ключи.", "r2": "A tree keeps keys."}
+    rows = [{"id": one, "title": "T", "source_url": None, "metadata": {"text": text}} for one, text in said.items()]
+    monkeypatch.setattr(knowing, "newest_records", lambda root: {"notes": rows})
+    found, problems = knowing.read_records(tmp_path, ["notes-r2"])
+    assert list(found) == ["notes-r2-2"]
+    assert problems == ["notes r1 is not written in Latin letters, and scripts are made of English documents only"]
+
+
+# ---- Many documents ----
+
+
+class Counted(documents.Block):
+    """A block that counts how often its text is read."""
+
+    reads = 0
+
+    def __getattribute__(self, name: str) -> object:
+        Counted.reads += name == "text"
+        return super().__getattribute__(name)
+
+
+def test_the_glossary_reads_each_text_once_however_many_documents_there_are():
+    told = {}
+    for number in range(30):
+        blocks = (Counted(kind=documents.Kind.TEXT, text=f"A thing{number} is one of the thing{number}s."),)
+        section = documents.Section(heading="", blocks=blocks)
+        told[f"d{number}"] = documents.Document(title=f"Thing{number}s", sections=(section,))
+    Counted.reads = 0
+    known = knowing.Knowledge(told)
+    glossary = jargon.glossary_of(known)
+    assert list(glossary) == [f"thing{number}" for number in range(30)]
+    assert Counted.reads <= 2 * len(told)
+    assert known.in_a_sentence("d3") == "thing3s"
+
+
+def test_lots_are_drawn_among_equals_only(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(planning, "sha256", lambda text: drawn.append(text) or hashlib.sha256(text))
+    one = [planning.Candidate(topic=f"{n}", document=f"{n}", angle="idea", demand=n / 20) for n in range(20)]
+    slots = planning.slots_from(datetime(2026, 7, 4, tzinfo=UTC), 1)
+    entries = planning.plan(one, slots, planning.Past())
+    assert [entry["document"] for entry in entries] == ["19", "18", "17", "16", "15", "14"]
+    assert len(drawn) == len(slots)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from inline_marks import plain
+from prose import is_latin
 
 from overnight.base.errors import MissingExtra, said_by
 
@@ -75,7 +76,7 @@ def read_document(path: Path) -> Document:
     """Return what a file says.
 
     Raises:
-        Unreadable: it is no text in UTF-8, is too large, or holds no text or too much of it.
+        Unreadable: it is no text in UTF-8, is too large, or `check` refuses what it says.
         MissingExtra: it is a PDF, and pypdf is not installed.
     """
     try:
@@ -92,16 +93,24 @@ def read_document(path: Path) -> Document:
         except UnicodeDecodeError as error:
             raise Unreadable(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
         document = READERS[path.suffix.lower()](text)
-    said = sum(_length(block) for section in document.sections for block in section.blocks)
-    if not said:
-        raise Unreadable("holds no text")
-    if said > MOST_SAID:
-        raise Unreadable(f"says more than {MOST_SAID:,} characters; cut it into several documents")
+    check(document)
     return document if document.title else replace(document, title=path.stem.replace("-", " ").replace("_", " "))
 
 
-def _length(block: Block) -> int:
-    return len(block.text.strip()) + sum(len(cell) for row in block.rows for cell in row)
+def check(document: Document) -> None:
+    """Refuse a document that no script can be made of.
+
+    Raises:
+        Unreadable: it holds no text, too much of it, or is written in other letters than those of English.
+    """
+    blocks = [block for section in document.sections for block in section.blocks]
+    said = [text for block in blocks for text in (block.text.strip(), *(cell for row in block.rows for cell in row))]
+    if not any(said):
+        raise Unreadable("holds no text")
+    if sum(map(len, said)) > MOST_SAID:
+        raise Unreadable(f"says more than {MOST_SAID:,} characters; cut it into several documents")
+    if not is_latin(" ".join(said)):
+        raise Unreadable("is not written in Latin letters, and scripts are made of English documents only")
 
 
 def markdown(text: str) -> Document:

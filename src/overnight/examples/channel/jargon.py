@@ -5,8 +5,8 @@ it, or says that something is called so.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from angles import Role, role_of
 from knowledge import Knowledge
@@ -14,6 +14,8 @@ from prose import leans, sentences
 
 ASIDE = "In case this is new to you:"
 """What leads to a sentence that explains a word."""
+KEPT = 10_000
+"""Terms whose patterns are kept, as each is looked for in every script."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,12 @@ def mentions(text: str, term: str) -> bool:
 
 def explains(sentence: str, term: str) -> bool:
     """Tell whether a sentence is about a term."""
-    about = re.match(rf"(?:{ASIDE} )?(?:an? |the |each |every )?{_form(term)}", sentence, re.IGNORECASE)
-    return about is not None or re.search(rf"\bcalled (?:an? |the )?{_form(term)}", sentence, re.IGNORECASE) is not None
+    return _explaining(term).search(sentence) is not None
 
 
 def glossary_of(knowledge: Knowledge) -> Glossary:
     """Return the terms of a knowledge base whose document begins with a sentence that explains them."""
-    found: Mapping[str, Meaning] = {}
+    found = Glossary()
     for document in knowledge.titles:
         term = singular(knowledge.in_a_sentence(document))
         leads = [one for one in knowledge.of(document) if role_of(one.heading, one.title) is Role.LEAD]
@@ -58,8 +59,8 @@ def glossary_of(knowledge: Knowledge) -> Glossary:
             if explains(sentence, term) and not leans(sentence)
         ]
         if meant:
-            found = {**found, term: meant[0]}
-    return Glossary(found)
+            found[term] = meant[0]
+    return found
 
 
 def singular(term: str) -> str:
@@ -73,5 +74,12 @@ def _form(term: str) -> str:
     return rf"{re.escape(term)}(?:{plural})?(?!\w)"
 
 
+@lru_cache(maxsize=KEPT)
+def _explaining(term: str) -> re.Pattern[str]:
+    form = _form(term)
+    return re.compile(rf"\A(?:{ASIDE} )?(?:an? |the |each |every )?{form}|\bcalled (?:an? |the )?{form}", re.IGNORECASE)
+
+
+@lru_cache(maxsize=KEPT)
 def _named(term: str) -> re.Pattern[str]:
     return re.compile(rf"\b{_form(term)}", re.IGNORECASE)

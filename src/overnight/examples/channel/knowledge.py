@@ -9,10 +9,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from documents import SUFFIXES, Block, Document, Kind, Unreadable, markdown, read_document
+from documents import SUFFIXES, Block, Document, Kind, Unreadable, check, markdown, read_document
 from prose import sentences, terms, words
 
 from overnight.base.errors import MissingExtra, UserMistake
@@ -36,16 +37,21 @@ class Passage:
     blocks: tuple[Block, ...]
     url: str | None = None
 
-    @property
+    @cached_property
     def text(self) -> str:
         """What the section says in sentences: paragraphs and items of lists, without tables and code."""
         said = (block.text for block in self.blocks if block.kind in (Kind.TEXT, Kind.ITEM))
         return " ".join(text if text.endswith((".", "!", "?", ":")) else f"{text}." for text in said)
 
-    @property
-    def sentences(self) -> list[str]:
+    @cached_property
+    def sentences(self) -> tuple[str, ...]:
         """Its sentences, in order."""
-        return sentences(self.text)
+        return tuple(sentences(self.text))
+
+    @cached_property
+    def terms(self) -> frozenset[str]:
+        """The stems of what it says."""
+        return frozenset(terms(self.text))
 
     def citation(self) -> dict[str, Any]:  # Any: JSON
         """Return what a script keeps of a passage that it cites."""
@@ -70,6 +76,9 @@ class Knowledge:
         self.titles = {name: document.title for name, document in documents.items()}
         self.passages = tuple(passage for name, one in documents.items() for passage in _passages(name, one))
         self._by_id = {passage.passage_id: passage for passage in self.passages}
+        self._of = defaultdict[str, list[Passage]](list)
+        for passage in self.passages:
+            self._of[passage.document].append(passage)
         self._counts = [_weighted(passage) for passage in self.passages]
         self._lengths = [sum(counts.values()) for counts in self._counts]
         self._mean = sum(self._lengths) / len(self._lengths) if self._lengths else 0.0
@@ -81,14 +90,20 @@ class Knowledge:
 
     def of(self, document: str) -> list[Passage]:
         """Return the passages of a document, in its order."""
-        return [passage for passage in self.passages if passage.document == document]
+        return list(self._of.get(document, ()))
 
     def in_a_sentence(self, document: str) -> str:
         """Return a document's title as it stands within a sentence: small, unless its first word is a name."""
         title = self.titles[document]
         small = title[:1].lower() + title[1:]
-        first = re.compile(rf"\b{re.escape(words(small)[0])}\b") if words(small) else None
-        return small if first and any(first.search(passage.text) for passage in self.passages) else title
+        first = words(small)[:1]
+        return small if first and first[0] in self._written else title
+
+    @cached_property
+    def _written(self) -> frozenset[str]:
+        """The words of all texts as they are written, and the parts of those with hyphens."""
+        written = {word for passage in self.passages for word in words(passage.text)}
+        return frozenset(written | {part for word in written for part in re.split(r"[-'\u2019]", word)})
 
     def rarity(self, word: str) -> float:
         """Return how much a stem tells: the inverse frequency of passages that hold it."""
@@ -126,15 +141,13 @@ class Knowledge:
     def _speaks_of(self, document: str, word: str) -> bool:
         passages = self.of(document)
         named = any(word in terms(f"{passage.title} {passage.heading}") for passage in passages)
-        return named or sum(word in terms(passage.text) for passage in passages) >= FEWEST_MENTIONS
+        return named or sum(word in passage.terms for passage in passages) >= FEWEST_MENTIONS
 
 
 def _passages(name: str, document: Document) -> Iterable[Passage]:
-    used: Counter[str] = Counter()
+    used: dict[str, int] = {}
     for section in document.sections:
-        slug = slug_of(section.heading) or "lead"
-        used[slug] += 1
-        slug = slug if used[slug] == 1 else f"{slug}-{used[slug]}"
+        slug = _free(slug_of(section.heading) or "lead", used)
         yield Passage(
             passage_id=f"{name}#{slug}",
             document=name,
@@ -160,9 +173,26 @@ def slug_of(text: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:80].strip("-")
 
 
+def _free(slug: str, used: dict[str, int]) -> str:
+    """Return a slug, with the first number that makes it a new one where it is used, and take note of it.
+
+    `used` has the number that was tried last for each.
+    """
+    number = used.get(slug, 0) + 1
+    while (name := slug if number == 1 else f"{slug}-{number}") in used:
+        number += 1
+    used.setdefault(name, 1)
+    used[slug] = number
+    return name
+
+
 def read_folder(folder: Path) -> tuple[dict[str, Document], list[str]]:
-    """Return the documents of a folder and its folders, by id, and a line for each file that cannot be used."""
+    """Return the documents of a folder and its folders, by id, and a line for each file that cannot be used.
+
+    Files whose names make the same id are numbered in the order of their paths.
+    """
     documents: dict[str, Document] = {}
+    used: dict[str, int] = {}
     problems = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.name.startswith("."):
@@ -173,26 +203,32 @@ def read_folder(folder: Path) -> tuple[dict[str, Document], list[str]]:
         except (Unreadable, MissingExtra) as error:
             problems.append(f"{path.relative_to(folder).as_posix()} {error}")
             continue
-        if name in documents:
-            name = f"{name}-{path.suffix[1:].lower()}"
-        documents[name] = document
+        documents[_free(name, used)] = document
     return documents, problems
 
 
-def read_records(root: Path) -> dict[str, Document]:
-    """Return the records of a project's newest snapshots that say something at length, as documents.
+def read_records(root: Path, others: Iterable[str] = ()) -> tuple[dict[str, Document], list[str]]:
+    """Return the records of a project's newest snapshots that say something at length, as documents by id.
 
     A text with headings of Markdown keeps its sections. Trends are left out: they say what is wanted, not what is so.
+    `others` are ids of other documents. There is a line for each record that cannot be used.
     """
     documents: dict[str, Document] = {}
+    used = dict.fromkeys(others, 1)
+    problems = []
     for category, records in newest_records(root).items():
         for record in records if category not in TRENDS else ():
             said = _body(record)
-            if said:
-                read = markdown(said)
-                name = slug_of(f"{category} {record['id']}")
-                documents[name] = Document(title=record["title"], sections=read.sections, url=record["source_url"])
-    return documents
+            if not said:
+                continue
+            document = Document(title=record["title"], sections=markdown(said).sections, url=record["source_url"])
+            try:
+                check(document)
+            except Unreadable as error:
+                problems.append(f"{category} {record['id']} {error}")
+                continue
+            documents[_free(slug_of(f"{category} {record['id']}"), used)] = document
+    return documents, problems
 
 
 def newest_records(root: Path) -> dict[str, list[dict[str, Any]]]:  # Any: JSON
@@ -227,7 +263,9 @@ def load(root: Path | None = None, folder: Path = FOLDER) -> Knowledge:
     """
     root = root or Path()
     documents, problems = read_folder(root / folder)
-    documents |= read_records(root)
+    harvested, more_problems = read_records(root, documents)
+    documents |= harvested
+    problems += more_problems
     if not documents:
         more = f" ({'; '.join(problems[:3])})" if problems else ""
         raise UserMistake(

@@ -1,4 +1,7 @@
-"""Sentences, words and readability of English prose. Pure."""
+"""Sentences, words and readability of English prose. Pure.
+
+Names and signs of other scripts are words as well; what ends a sentence, what is common and what has a stem is English.
+"""
 
 import re
 from dataclasses import dataclass
@@ -10,8 +13,10 @@ def _set(listed: str) -> frozenset[str]:
 
 
 _ABBREVIATIONS = ("e.g.", "i.e.", "etc.", "vs.", "cf.", "Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "St.", "approx.", "no.")
-_END = re.compile(r"[.!?][\"'\u201d\u2019)]*(?=\s+[\"'\u201c\u2018(]*[A-Z0-9\[]|\s*$)")
-_WORD = re.compile(r"[A-Za-z0-9À-ɏ]+(?:['\u2019.,-]?[A-Za-z0-9À-ɏ]+)*")
+_END = re.compile(r"[.!?][\"'\u201d\u2019)]*(?=\s+[\"'\u201c\u2018(]*([^\W_]|\[)|\s*$)")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019.,-]?[^\W_]+)*")
+_LETTER = re.compile(r"[^\W\d_]")
+_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ\u1e00-\u1eff]")
 _VOWELS = re.compile(r"[aeiouyà-öø-ÿ]+")
 _SILENT = re.compile(r"(?:[^laeiouy]es|[^dt]ed|[^l]e)$")
 _COMMON = _set(
@@ -44,7 +49,8 @@ def sentences(text: str) -> list[str]:
     text, found, begin = " ".join(text.split()), [], 0
     for end in _END.finditer(text):
         piece = text[begin : end.end()].strip()
-        if piece.endswith(_ABBREVIATIONS) and end.end() < len(text):
+        goes_on = (end[1] or "").islower() or (piece.endswith(_ABBREVIATIONS) and end.end() < len(text))
+        if goes_on:
             continue
         if piece:
             found.append(piece)
@@ -56,6 +62,11 @@ def sentences(text: str) -> list[str]:
 def words(text: str) -> list[str]:
     """Return the words of a text as they are written; a number counts as one."""
     return _WORD.findall(text)
+
+
+def is_latin(text: str) -> bool:
+    """Tell whether a text is written in Latin letters, but for single words."""
+    return 2 * len(_LATIN.findall(text)) >= len(_LETTER.findall(text))
 
 
 @lru_cache(maxsize=50_000)
