@@ -4,6 +4,7 @@ import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from overnight.base.errors import UserMistake
@@ -93,11 +94,18 @@ def _check(name: str, value: Any) -> None:  # Any: TOML
         right = right and 1 <= value[0] <= value[1] <= 8
         allowed = "two whole numbers from 1 to 8, the fewest and the most"
     elif name == "title_template":
-        right = (
-            isinstance(value, str) and "{topic}" in value and set(re.findall(r"{(\w*)}", value)) <= {"topic", "angle"}
-        )
+        right = isinstance(value, str) and "topic" in _placeholders(value) <= {"topic", "angle"}
         allowed = "a text with {topic}, and perhaps {angle}"
     else:
         right, allowed = isinstance(value, str) and bool(value.strip()), "a text"
     if not right:
         raise UserMistake(f"{FILE}: {name}: {value!r} is not {allowed}")
+
+
+def _placeholders(template: str) -> set[str]:
+    """Return what a template names in braces, with all that `str.format` would do to it; {""} where it is none."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        return {""}
+    return {f"{name}{how or ''}{form}" for _, name, form, how in parts if name is not None}
