@@ -22,7 +22,7 @@ from overnight.studio.markup import Cue, Pause, Piece, Show, parse, spoken
 Json = dict[str, Any]  # Any: what an agent has written
 MOST_WORDS = 2000
 """Of a script that can be a lesson at all; a longer one is a mistake of whoever wrote it."""
-MOST_REMINDERS, MOST_OBJECTIVES = 2, 3
+MOST_REMINDERS, MOST_OBJECTIVES = 2, 4
 OBJECTIVES: Mapping[Role, str] = {
     Role.HOW: "explain the idea of {topic}",
     Role.EXAMPLE: "follow an example of {topic} step by step",
@@ -116,12 +116,13 @@ def _silent_s(pieces: Sequence[Piece]) -> float:
 
 
 def _objectives(topic: Json, roles: Sequence[Role]) -> list[str]:
-    """Return what a viewer can do afterwards: what the video is about first."""
+    """Return what a viewer can do afterwards, in the order of the parts; what the video is about is among them."""
     title = topic["topic"]
     name = title[:1].lower() + title[1:] if title[1:2].islower() and "'s " not in title else title
-    focus = [ANGLES[topic["angle"]].focus] if topic["angle"] in ANGLES else []
-    order = [role for role in dict.fromkeys([*focus, *roles]) if role in roles]
-    return [OBJECTIVES.get(role, OBJECTIVES[Role.OTHER]).format(topic=name) for role in order[:MOST_OBJECTIVES]]
+    focus = ANGLES[topic["angle"]].focus if topic["angle"] in ANGLES else None
+    order = list(dict.fromkeys(roles))
+    kept = sorted(order, key=lambda role: role is not focus)[:MOST_OBJECTIVES]
+    return [OBJECTIVES.get(role, OBJECTIVES[Role.OTHER]).format(topic=name) for role in order if role in kept]
 
 
 def _lesson_text(narration: str) -> str:
