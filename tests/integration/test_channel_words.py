@@ -34,7 +34,7 @@ import prose  # noqa: E402
 import script_quality  # noqa: E402
 import scriptwriter as writing  # noqa: E402
 import style_guide  # noqa: E402
-from angles import ANGLES  # noqa: E402
+from angles import ANGLES, HOOK_ENDS  # noqa: E402
 
 GUIDE = style_guide.load(EXAMPLE)
 NOW = datetime(2026, 7, 4, tzinfo=UTC)
@@ -599,6 +599,28 @@ def test_lesson_has_objectives_steps_pace_and_readability(root):
     assert designing.designer(Context())["video_id"] is None
 
 
+@pytest.mark.parametrize(
+    ("angle", "sections", "objectives"),
+    [
+        (
+            "mistakes",
+            ("How it works", "An example", "What it costs", "Mistakes to avoid"),
+            ["explain the idea", "follow an example", "tell the cost", "avoid the usual mistakes"],
+        ),
+        (
+            "choice",
+            ("How it works", "An example", "What it costs", "Mistakes to avoid", "When to choose it"),
+            ["explain the idea", "follow an example", "tell the cost", "choose between"],
+        ),
+    ],
+)
+def test_objectives_follow_the_parts_and_what_a_video_is_about_is_among_them(scripts, angle, sections, objectives):
+    parts = [{"title": title, "content": "It is so.", "source": "none"} for title in sections]
+    lesson = designing.lesson_of(topic_of(angle=angle), {**scripts[0], "sections": parts}, jargon.Glossary(), GUIDE)
+    assert len(lesson["objectives"]) == len(objectives)
+    assert all(said.startswith(begin) for said, begin in zip(lesson["objectives"], objectives, strict=True))
+
+
 def test_word_that_a_script_does_not_explain_is_explained(known, scripts):
     glossary = jargon.glossary_of(known)
     script = next(one for one in scripts if one["title"] == "Binary search: when to choose what")
@@ -745,6 +767,38 @@ def test_topic_that_a_person_asks_for_is_made_now_or_refused_in_one_line(root):
         curating.curator(Context(), topic="binary search", angle="gossip")
 
 
+PLAIN = "# Apples\n\nApples are fruits that grow on trees. They are sweet.\n" + "".join(
+    f"\n## {heading}\n\n"
+    + "".join(f"Apples of kind {n} hang on a {word} tree in the garden of a farm. " for n in range(9))
+    for heading, word in (("How apples grow", "tall"), ("An example", "small"), ("Where they are used", "wide"))
+)
+"""A document that has no program and no cost."""
+
+
+def test_side_that_a_document_has_not_is_refused_with_those_that_it_has(root):
+    (root / "knowledge" / "apples.md").write_text(PLAIN)
+    with pytest.raises(
+        UserMistake, match=r"^angle: 'Apples' has no section for 'code'; it has for idea, example, use$"
+    ):
+        curating.curator(Context(), topic="apples", angle="code")
+    assert curating.curator(Context(), topic="apples", angle="use")["video_id"]
+
+
+def test_document_without_known_sides_has_the_idea(root):
+    (root / "knowledge" / "pears.md").write_text("# Pears\n\nPears are fruits.\n\n## Colours\n\nPears are green.\n")
+    assert curating.curator(Context(), topic="pears")["video_id"]
+    with pytest.raises(UserMistake, match="'Pears' has no section for 'cost'; it has for idea"):
+        curating.curator(Context(), topic="pears", angle="cost")
+
+
+@pytest.mark.parametrize(("angle", "announced"), [("code", False), ("use", True)])
+def test_hook_announces_only_what_is_told(angle, announced):
+    known = knowing.Knowledge({"apples": documents.markdown(PLAIN)})
+    script = writing.script_of(topic_of("Apples", angle, sources=["apples"]), known, GUIDE, EXAMPLE)
+    ends = HOOK_ENDS[ANGLES[angle].focus]
+    assert script["hook"].endswith(tuple(ends)) is announced
+
+
 # ---- The style guide ----
 
 
@@ -755,6 +809,13 @@ def test_topic_that_a_person_asks_for_is_made_now_or_refused_in_one_line(root):
         ("hook_words = 32 ", "hook_words = 3 ", "hook_words: 3 is not a whole number from 5 to 80"),
         ("sections = [3, 5]", "sections = [5, 3]", "sections: .* is not two whole numbers"),
         ('"{topic}: {angle}"', '"{views}"', "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{topic} {", "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{topic}}: {angle}", "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{topic} {angle!q}", "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{topic} {x.y}", "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{topic} {}", "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{topic:>999999999}", "title_template: .* is not a text with {topic}"),
+        ("{topic}: {angle}", "{{topic}} {angle}", "title_template: .* is not a text with {topic}"),
         ("minutes = 3.0 ", "minutes = 9.0 ", "minutes: 9.0 is not from shortest_minutes"),
         ("```toml", "```yaml", "0 blocks that begin with"),
         ("minutes = 3.0 ", "minutes = = ", "its rules are not TOML"),

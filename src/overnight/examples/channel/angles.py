@@ -5,7 +5,7 @@ stands here is said in every script, so it holds no figure and claims nothing ab
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -111,6 +111,11 @@ HOOK_ENDS: Mapping[Role, Sequence[str]] = {
 }
 SUMMARIES: Sequence[str] = ("Let us sum up.", "What should you remember?", "In short.")
 FAREWELLS: Sequence[str] = ("A good topic to go on with is {next}.", "If you want to go on from here, look at {next}.")
+
+
+def sides_of(roles: Container[Role]) -> list[str]:
+    """Return the angles that documents with sections of such roles can be told from; the idea alone without any."""
+    return [name for name, angle in ANGLES.items() if angle.focus in roles] or ["idea"]
 
 
 def role_of(heading: str, title: str) -> Role:

@@ -88,7 +88,8 @@ def compose(wish: Wish, knowledge: Knowledge, guide: StyleGuide) -> Draft:
     hook, summary, points = _points(knowledge.of(main), chosen, angle, guide)
     lead = _lead(knowledge.of(main))
     parts = _parts(chosen, wish.salt)
-    end = _pick(HOOK_ENDS.get(angle.focus, ("",)), wish.salt)
+    told = {part.role for part in parts}
+    end = _pick(HOOK_ENDS.get(angle.focus, ("",)), wish.salt) if angle.focus in told else ""
     cited = {passage.passage_id: passage for passage in (*points, *lead[:1])}
     topic = _as_topic(knowledge.titles[main], wish.topic)
     draft = Draft(

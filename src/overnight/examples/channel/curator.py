@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import channel_files as files
-from angles import ANGLES, role_of
+from angles import ANGLES, role_of, sides_of
 from gaps import demand_of, missing
 from knowledge import TRENDS, Knowledge, load, newest_records
 from planning import SLOTS_A_DAY, Candidate, Past, number_of, plan, slots_from, with_gaps
@@ -168,6 +168,11 @@ def _asked(topic: str, angle: str, now: datetime, knowledge: Knowledge, guide: S
         raise UserMistake(
             f"topic: no document of the knowledge base is about {topic!r}; nearest: "
             f"{', '.join(dict.fromkeys(near)) or 'nothing'}; put a document into knowledge/"
+        )
+    sides = sides_of({role_of(passage.heading, passage.title) for passage in knowledge.of(sources[0])})
+    if angle not in sides:
+        raise UserMistake(
+            f"angle: {knowledge.titles[sources[0]]!r} has no section for {angle!r}; it has for {', '.join(sides)}"
         )
     entry = {"slot": now.strftime("%Y-%m-%dT%H:%M"), "topic": topic, "angle": angle, "reason": "asked for by a person"}
     return _make(entry, sources[:2], knowledge, guide)
