@@ -110,6 +110,25 @@ def test_a_claim_is_looked_for_in_its_passage(text, fault, says):
     assert claim.supported is (fault is None)
 
 
+def test_a_negation_of_something_else_makes_no_difference():
+    passage = "A list of a million items needs at most 20 looks, because 20 halvings bring a million down to nothing."
+    assert [one.fault for one in checked("A list of a million items needs at most 20 looks.", passage)] == [None]
+    turned = checked("A list of a million items never needs at most 20 looks.", passage)
+    assert [one.fault for one in turned] == [Fault.NEGATION]
+    [short] = checked("The search is not slow at the end of 20 days.", "The search is slow at the end of 20 days.")
+    assert short.fault is Fault.NEGATION
+
+
+def test_sentences_of_claims_end_as_those_of_scripts_do():
+    assert claim_checks.sentences("It costs 3.5 steps, e.g. Two of them. Yes.\n\nA list:\n- one\n- two") == [
+        "It costs 3.5 steps, e.g. Two of them.",
+        "Yes.",
+        "A list:",
+        "one",
+        "two",
+    ]
+
+
 def test_a_claim_without_a_passage_cites_nothing():
     [claim] = claim_checks.check("It takes 7 tapes.", "a section", None, [])
     assert (claim.fault, claim.why) == (Fault.UNCITED, "no passage is cited for it")

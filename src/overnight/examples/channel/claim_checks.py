@@ -3,9 +3,10 @@
 A claim is a sentence with a number or a name in it. It is laid beside those sentences of the passage that share the
 most of its words, and each number and name of it has to be there. So a number that the passage has of something else
 supports nothing. Where a sentence says almost the same, each of its numbers stands for one of the claim's only. A
-sentence that says with "not" what the passage says without it, or the other way round, is refused.
+sentence that says with "not" what the passage says without it, or the other way round, is refused; a "not" of something
+that the other sentence does not speak of makes no difference.
 
-What cannot be found this way: a false sentence that holds no number, no name and no negation.
+What cannot be found this way: a false sentence that holds no number, no name and no negation (see `claim_cover`).
 """
 
 import re
@@ -13,14 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import prose
 from claim_numbers import Number, numbers, same
 
 ALIKE = 0.6
 """Share of words that two sentences have in common, from which one is taken to say what the other says."""
 _NEAR_BEST = 0.5
 """A sentence of the passage counts where it shares so much of what the best one shares with the claim."""
-_SENTENCES = re.compile(r"(?<=[.!?])[\"'\u201d)]*\s+(?=[\"'\u201c(]?[A-Z0-9])|\n\s*\n|\n\s*[|*-]\s")
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:['\u2019-][A-Za-z0-9]+)*|\d[\d.,]*")
+_NEAR_NEGATION = 2
+"""Words behind a negation that say what is negated; where none comes, it is the one before."""
+_PARTS = re.compile(r"\n\s*\n|\n\s*[|*-]\s")
 _NAME = re.compile(r"\b[A-Z][\w'\u2019]*(?:-[A-Za-z0-9]+)*(?:\s+[A-Z][\w'\u2019]*(?:-[A-Za-z0-9]+)*)*")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|cannot|neither|nor|without|nobody|nothing)\b|n['\u2019]t\b", re.IGNORECASE
@@ -43,6 +46,7 @@ class Fault(StrEnum):
     NAME = "unknown name"
     NEGATION = "said the other way round"
     UNCITED = "cites nothing"
+    UNTOLD = "not told by what it cites"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ class Claim:
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text; lines of a list or of a table are sentences of their own."""
-    return [part.strip() for part in _SENTENCES.split(text) if part and part.strip()]
+    return [sentence for part in _PARTS.split(text) for sentence in prose.sentences(part)]
 
 
 def check(text: str, where: str, source: str | None, passages: Sequence[str]) -> list[Claim]:
@@ -127,9 +131,18 @@ def _turned(sentence: str, beside: Sequence[str]) -> str | None:
     """Return the line that says the same with one negation more or less; None where there is none."""
     mine = stems(sentence)
     alike = [line for line in beside if _alike(mine, stems(line))]
-    odd = len(_NEGATION.findall(sentence)) % 2
-    turned = [line for line in alike if len(_NEGATION.findall(line)) % 2 != odd]
+    turned = [line for line in alike if _negations(sentence, stems(line)) % 2 != _negations(line, mine) % 2]
     return turned[0] if alike and len(turned) == len(alike) else None
+
+
+def _negations(sentence: str, other: frozenset[str]) -> int:
+    """Return how often a sentence negates what another one speaks of too, by the words nearest to each negation."""
+    count = 0
+    for found in _NEGATION.finditer(sentence):
+        before, after = _ordered(sentence[: found.start()]), _ordered(sentence[found.end() :])
+        near = after[:_NEAR_NEGATION] or before[-1:]
+        count += not near or not other.isdisjoint(near)
+    return count
 
 
 def _alike(mine: frozenset[str], other: frozenset[str]) -> bool:
@@ -176,12 +189,9 @@ def _listed(texts: Iterable[str]) -> str:
 
 def stems(text: str) -> frozenset[str]:
     """Return the words of a text without endings, case and fillers."""
-    return frozenset(_stem(word) for word in _WORD.findall(text.lower()) if word not in _FILLERS)
+    return frozenset(_ordered(text))
 
 
-def _stem(word: str) -> str:
-    word = re.sub(r"['\u2019]s?$|['\u2019].*$", "", word.rstrip(".,"))
-    for ending in ("ies", "ing", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)] + ("y" if ending == "ies" else "")
-    return word
+def _ordered(text: str) -> list[str]:
+    parts = (part for word in prose.words(text.lower()) for part in word.split("-"))
+    return [prose.stem(part) for part in parts if part not in _FILLERS]
