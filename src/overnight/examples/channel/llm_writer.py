@@ -1,5 +1,8 @@
 """Has a language model write a script from passages, and refuses what the passages do not say.
 
+What is refused: a number, a name or a negation that is not in what a sentence cites (`claim_checks`), and a sentence
+that shares too few words with it (`claim_cover`, which says what cannot be noticed: a swapped adjective, for one).
+
 The endpoint is the environment's: `CHANNEL_LLM_URL` (OpenAI-compatible, ends in /v1), `CHANNEL_LLM_MODEL`, and where it
 needs one `CHANNEL_LLM_KEY`; `CHANNEL_LLM_BUDGET_TOKENS` bounds what is spent in all. What was answered once is not paid
 again: it is kept in `.overnight/data/llm.db`.
@@ -12,6 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from angles import ANGLES, role_of
+from claim_checks import check
+from claim_cover import untold
 from claim_numbers import numbers, same
 from composing import Draft, Part, Wish, candidates
 from knowledge import Knowledge, Passage
@@ -99,7 +104,7 @@ def checked(answer: Mapping[str, str], wish: Wish, given: Sequence[Passage], gui
     """Return the draft that an answer holds.
 
     Raises:
-        Refused: it cites what it was not given, says figures that are not there, or has not the form of a script.
+        Refused: it cites what it was not given, says what its passages do not, or has not the form of a script.
     """
     known = {passage.passage_id: passage for passage in given}
     for name in _FIELDS:
@@ -118,8 +123,11 @@ def checked(answer: Mapping[str, str], wish: Wish, given: Sequence[Passage], gui
         cta=_whole("cta", answer["cta"]),
         cited=(),
     )
-    frame = (draft.title, draft.hook, draft.intro, draft.summary, draft.cta)
-    _check_numbers(" ".join(frame), {part.passage.passage_id: part.passage for part in parts}.values())
+    cited = {part.passage.passage_id: part.passage for part in parts}.values()
+    for name in ("hook", "intro", "summary"):
+        _check_told(answer[name], name, None, cited)
+    for said in (draft.title, draft.cta):
+        _check_numbers(said, cited)
     count = len(words(draft.spoken))
     least, largest = guide.words(guide.shortest_minutes), guide.words(guide.longest_minutes)
     if not least <= count <= largest:
@@ -137,7 +145,8 @@ def _parts(text: str, known: Mapping[str, Passage]) -> tuple[Part, ...]:
         if passage is None:
             raise Refused(f"it cites {source!r}, which is none of the passages that it was given")
         said = _whole(head["title"], text[head.end() : end])
-        _check_numbers(said, [passage])
+        _check_numbers(head["title"], [passage])
+        _check_told(said, head["title"], source, [passage])
         role = role_of(passage.heading, passage.title)
         told = tuple(sentences(said))
         parts.append(Part(title=head["title"], role=role, transition="", sentences=told, passage=passage))
@@ -149,6 +158,15 @@ def _whole(name: str, text: str) -> str:
     if not said or not all(one.endswith((".", "!", "?")) for one in sentences(said)):
         raise Refused(f"{name!r} is not made of whole sentences")
     return said
+
+
+def _check_told(said: str, where: str, source: str | None, passages: Iterable[Passage]) -> None:
+    """Refuse a text with a sentence that the passages do not tell."""
+    texts = [f"{passage.title}. {passage.heading}. {passage.text}" for passage in passages]
+    said = " ".join(said.split())
+    for claim in (*check(said, where, source, texts), *untold(said, where, source, texts)):
+        if claim.fault is not None:
+            raise Refused(f"{claim.fault}: {where}: {claim.text[:80]!r}: {claim.why}")
 
 
 def _check_numbers(said: str, passages: Iterable[Passage]) -> None:
@@ -169,7 +187,8 @@ def _rules(wish: Wish, guide: StyleGuide) -> str:
         "You write the narration of a short educational video, the way one person explains something to another. "
         f"It has about {guide.words(wish.minutes)} words, sentences of at most {guide.max_sentence_words} words, a "
         f"hook of at most {guide.hook_words} words, an intro, {fewest} to {most} sections, a summary, a farewell. "
-        "Use only what the passages say; every number must stand in the passage that the section cites. "
+        "Use only what the passages say; every number and name must stand in the passage that the section "
+        "cites, and every sentence must be told with words of it; hook, intro and summary with words of all of them. "
         "Write whole sentences, no lists, no square brackets. The text of each section follows a line "
         "'## Title {passage id}' with the id of the one passage that it cites."
     )
