@@ -145,7 +145,10 @@ def _write_texts(video_id: str, root: Path | None) -> None:
         "sections": SECTIONS,
         "summary": SUMMARY,
         "cta": CTA,
-        "citations": [{"id": key, "document": "hash-tables.md", "text": text} for key, text in PASSAGES.items()],
+        "citations": [
+            {"id": key, "document": "Hash tables", "heading": "How it works", "text": text}
+            for key, text in PASSAGES.items()
+        ],
         "full_script": spoken(),
         "estimated_duration_seconds": DURATION_S,
     }

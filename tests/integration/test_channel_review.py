@@ -88,6 +88,12 @@ def turned_round(video):
     change(files.SCRIPT, sections=[first, {**second, "content": second["content"].replace("never shrinks", "shrinks")}])
 
 
+def made_up(video):
+    [first, second] = files.read(VIDEO, files.SCRIPT)["sections"]
+    invented = "Aliens who love cheese have built these structures for their own amusement."
+    change(files.SCRIPT, sections=[{**first, "content": f"{first['content']} {invented}"}, second])
+
+
 def no_captions(video):
     (video / "captions.srt").unlink()
 
@@ -193,6 +199,7 @@ BAD = [
     (wrong_number_in_words, "wrong number", "it says 'nine', the passage says"),
     (wrong_number_said, "wrong number", "narration: 'With 1,024 buckets and 700 keys, a search looks at 20 keys"),
     (turned_round, "said the other way round", "the passage says 'A table never shrinks by itself.'"),
+    (made_up, "not told by what it cites", "the passage has no word for 'Aliens', 'love', 'cheese'"),
     (no_captions, "no captions", "there are no captions"),
     (captions_late, "captions out of time", "captions come 2.0 s later than the words"),
     (captions_of_another_video, "no captions", "there are no captions with what is said"),
@@ -215,7 +222,7 @@ BAD = [
     (unreadable_text, "unreadable text", "text has a contrast of 1."),
     (no_video, "unreadable", "video.mp4"),
 ]
-TEXTS = {wrong_number, wrong_number_in_words, wrong_number_said, turned_round}
+TEXTS = {wrong_number, wrong_number_in_words, wrong_number_said, turned_round, made_up}
 HOPELESS = {"no sound", "no picture", "duration", "unreadable", "another sound"}
 
 

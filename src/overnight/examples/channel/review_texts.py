@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claim_checks import Claim, Fault, check, cited, sentences, stems
+from claim_cover import checkable, untold
 from review_scores import Measured
 
 from overnight.studio.markup import Manner, Said, parse, spoken
 
 Json = Mapping[str, Any]  # Any: what agents have written
-CONTRADICTED = (Fault.NUMBER, Fault.NEGATION)
+CONTRADICTED = (Fault.NUMBER, Fault.NEGATION, Fault.UNTOLD)
 """What a claim may not have, whatever else is good about a video."""
 _COVERED = 0.5
 """Share of an objective's words that the sections have to have."""
@@ -22,13 +23,19 @@ def claims_of(script: Json, lesson: Json) -> list[Claim]:
     that, such as a word that the lesson explains, stands on the same and on the sentences that explain words.
     """
     passages = {str(one["id"]): str(one["text"]) for one in script["citations"]}
+    titled = {str(one["id"]): f"{one['document']}. {one['heading']}. {one['text']}" for one in script["citations"]}
     every = list(passages.values())
     found = []
     for name in ("hook", "intro", "summary"):
         found += check(_bare(script[name]), name, None, every)
+        found += untold(_bare(script[name]), name, None, list(titled.values()))
     for section in script["sections"]:
+        said = _bare(section["content"])
         source, mine = cited(section.get("source"), passages, section["content"])
-        found += check(_bare(section["content"]), section["title"], source, mine)
+        found += check(said, section["title"], source, mine)
+        if source is not None:
+            _, with_titles = cited(section.get("source"), titled, section["content"])
+            found += untold(said, section["title"], source, with_titles)
     explained = [str(one["sentence"]) for one in lesson.get("explained", [])]
     known = {sentence for name in ("hook", "intro", "summary", "cta") for sentence in sentences(_bare(script[name]))}
     known |= {sentence for one in script["sections"] for sentence in sentences(_bare(one["content"]))}
@@ -46,6 +53,7 @@ def measured(script: Json, lesson: Json, claims: Sequence[Claim]) -> Measured:
     with_source = [one for one in script["sections"] if cited(one.get("source"), dict.fromkeys(known, ""), "")[0]]
     hook = _bare(script["hook"])
     pieces = parse(lesson.get("narration") or script["full_script"]).pieces
+    checked, told = checkable(script)
     manners = {piece.manner for piece in pieces if isinstance(piece, Said) and piece.manner is not Manner.PLAIN}
     return {
         "objectives": len(objectives),
@@ -58,6 +66,8 @@ def measured(script: Json, lesson: Json, claims: Sequence[Claim]) -> Measured:
         "hook_pull": sum(("?" in hook, any(map(str.isdigit, hook)), "you" in hook.lower().split())),
         "manners": len(manners),
         "claims": len(claims),
+        "sentences": told,
+        "sentences_checked": checked,
         "claims_supported": _share([one.supported for one in claims]),
         "wrong_claims": sum(one.fault in CONTRADICTED for one in claims),
     }

@@ -13,6 +13,10 @@ def lines(video_id: str) -> Iterator[str]:
     yield f"  {assembly['duration_s']:.0f} s, rendered in {assembly['render_s']:.0f} s"
     yield f"  review: {review['decision']}, {review['overall']:.2f} of 10"
     yield "  " + ", ".join(f"{name} {score:.1f}" for name, score in review["scores"].items())
+    found = review["measurements"]
+    if found:
+        checked, told = found["sentences_checked"], found["sentences"]
+        yield f"  {checked} of {told} sentences could be checked against their sources"
     yield from (f"  - {reason}" for reason in review["reasons"])
     if files.has(video_id, files.COMMITTEE):
         committee = files.read(video_id, files.COMMITTEE)
