@@ -32,12 +32,20 @@ class Context:
 
 def approved_video(number=0, *, size=1000, decision="approve", minutes=2.5, angle="cost"):
     """Make a video in the folder that a test works in, as it is when the committee is done with it."""
-    title = TITLES[number % len(TITLES)]
-    video_id = files.video_id_of(f"2026-07-{1 + number:02d}T00:00", title)
+    title, slot = TITLES[number % len(TITLES)], f"2026-07-{1 + number:02d}T00:00"
+    video_id = files.video_id_of(slot, title)
     files.write(
         video_id,
         files.TOPIC,
-        {"video_id": video_id, "topic": title, "angle": angle, "research_keywords": ["buckets", "collisions"]},
+        {
+            "video_id": video_id,
+            "topic": title,
+            "slot": slot,
+            "angle": angle,
+            "research_keywords": ["buckets", "collisions"],
+            "sources": [title.lower().replace(" ", "-")],
+            "reason": "this side of it was never told",
+        },
     )
     files.write(
         video_id,

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -14,9 +16,12 @@ from web_server import answers_json
 from youtube_server import YouTubeServer
 
 analytics = import_module("analytics")
+curator = import_module("curator")
 design = import_module("design_committee")
 findings = import_module("findings")
+knowledge = import_module("knowledge")
 scout = import_module("trend_scout")
+scriptwriter = import_module("scriptwriter")
 style_guide = import_module("style_guide")
 video_texts = import_module("video_texts")
 ab_tests = import_module("ab_tests")
@@ -46,7 +51,7 @@ def test_videos_that_stand_out_are_told_with_intervals_and_change_what_the_curat
     told = analysed(*(measured(video_id, count) for video_id, count in zip(ids, views, strict=True)))
     assert told["winners"] == [ids[3]]
     assert told["underperformers"] == [ids[5]]
-    made = json.loads(analytics.FILE.read_text())
+    made = json.loads(files.RECOMMENDATIONS.read_text())
     [up, down] = sorted(made["findings"], key=lambda one: -one["value"])
     assert up["lower"] > up["others_upper"]
     assert down["upper"] < down["others_lower"]
@@ -56,13 +61,37 @@ def test_videos_that_stand_out_are_told_with_intervals_and_change_what_the_curat
     assert made["angles"] == [], "videos of one angle that point in two directions say nothing of it"
 
 
+def test_what_the_analytics_find_comes_into_the_calendar_and_the_day_goes_on(project):
+    shutil.copytree(EXAMPLE / "knowledge", "knowledge")
+    ids = [approved_video(number, angle="mistakes" if number == 4 else "cost") for number in range(7)]
+    told = analysed(*(measured(one, 2000 if number == 4 else 500, 20_000) for number, one in enumerate(ids)))
+    assert [(one["topic"], one["change"]) for one in told["topics"]] == [("Heaps", 1.0)]
+    assert [(one["angle"], one["change"]) for one in told["angles"]] == [("mistakes", 1.0)]
+    entries = curator.calendar(knowledge.load(), datetime(2026, 7, 20, tzinfo=UTC))
+    wanted = [entry for entry in entries if "as recommended" in entry["reason"]]
+    both = next(entry["reason"] for entry in wanted if (entry["document"], entry["angle"]) == ("heaps", "cost"))
+    assert f"+0.15 as recommended: more of it, {ids[4]}: click rate 10.0 %" in both
+    assert any("+0.30 as recommended" in entry["reason"] for entry in wanted), "a side that is wanted for both reasons"
+    assert entries[0]["angle"] == "mistakes"
+    assert len(curator.curator(Context())["video_ids"]) == curator.SLOTS_A_DAY
+    curator.gap_analysis(Context())
+    assert "+0.15 as recommended" in curator.CALENDAR.read_text()
+    assert scriptwriter.scriptwriter(Context())["video_id"] is not None
+
+
+def test_a_video_that_is_liked_where_no_other_ever_is_is_wanted_more():
+    ids = [approved_video(number) for number in range(4)]
+    told = analysed(*({"video_id": one, "views": 5000, "likes": 900 if one == ids[2] else 0} for one in ids))
+    assert [(one["topic"], one["change"]) for one in told["topics"]] == [("Merge sort", 1.0)]
+
+
 def test_nothing_is_said_without_a_source_or_without_enough_views():
     video_id = approved_video()
     told = analytics.analytics(Context())
     assert told["winners"] == []
     assert "no source of metrics is set" in told["why"]
     told = analysed(measured(video_id, 90, 500), measured("other", 5, 500), measured("third", 5, 500))
-    made = json.loads(analytics.FILE.read_text())
+    made = json.loads(files.RECOMMENDATIONS.read_text())
     assert made["findings"] == []
     assert made["too_few_views"] == [video_id, "other", "third"]
     assert told["why"] == "no video stands out yet"

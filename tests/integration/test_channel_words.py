@@ -709,10 +709,10 @@ def test_demand_and_recommendations_come_first():
 def test_recommendations_of_the_committee_are_read(root):
     (root / ".overnight" / "data").mkdir(parents=True)
     advice = {
-        "topics": [{"topic": "Hash tables", "prefer": "less", "why": "left early"}],
-        "angles": [{"angle": "mistakes", "prefer": "more", "why": "clicked by 9 of 100"}],
+        "topics": [{"topic": "Hash tables", "change": -0.4, "reason": "left early"}],
+        "angles": [{"angle": "mistakes", "change": 0.8, "reason": "clicked by 9 of 100"}],
     }
-    (root / curating.RECOMMENDATIONS).write_text(json.dumps(advice))
+    (root / files.RECOMMENDATIONS).write_text(json.dumps(advice))
     first = curating.calendar(knowing.load(), NOW)[0]
     assert (first["document"], first["angle"]) == ("binary-search", "mistakes")
     assert "+0.15 as recommended: more of it, clicked by 9 of 100" in first["reason"]

@@ -31,7 +31,6 @@ from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 
 Json = dict[str, Any]  # Any: what an agent has written
-FILE = Path(".overnight") / "data" / "recommendations.json"
 YOUTUBE_ANALYTICS = "https://youtubeanalytics.googleapis.com/v2/reports"
 SINCE_DAYS = 90
 
@@ -48,7 +47,7 @@ def analytics(ctx: RunContext, metrics: str = "", api: str = YOUTUBE_ANALYTICS, 
     if metrics and not told["findings"]:
         why = "no video stands out yet"
     made = {"made_at": iso(SystemClock().now_us()), "source": metrics or None, **told, "why": why}
-    write_json(FILE, made)
+    write_json(files.RECOMMENDATIONS, made)
     ctx.progress(1, 1, videos=len(rows), findings=len(told["findings"]))
     return {name: made[name] for name in ("videos", "winners", "underperformers", "split", "topics", "angles", "why")}
 
@@ -76,10 +75,15 @@ def _preferred(name: str, traits: Mapping[str, str], found: Sequence[Finding]) -
         up, down = sides.get("winner", []), sides.get("underperformer", [])
         if bool(up) is not bool(down):
             mine = [one for one in found if one.video_id in (up or down)]
-            change = max((max(-1.0, min(1.0, one.value / one.others - 1)) for one in mine), key=abs)
+            change = max(map(_change, mine), key=abs)
             reason = "; ".join(f"{one.video_id}: {one.words}" for one in mine)
             told.append({name: trait, "change": round(change, 3), "reason": reason})
     return told
+
+
+def _change(one: Finding) -> float:
+    """Return by which part of the others' figure a video's is above or below; all of it above where they have none."""
+    return max(-1.0, min(1.0, one.value / one.others - 1)) if one.others else 1.0
 
 
 def _traits(name: str) -> dict[str, str]:

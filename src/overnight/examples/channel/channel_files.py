@@ -21,6 +21,8 @@ Json = dict[str, Any]  # Any: what an agent has written
 DATA = Path(".overnight") / "data"
 """Where a project keeps what its agents make."""
 FOLDER = DATA / "videos"
+RECOMMENDATIONS = DATA / "recommendations.json"
+"""What the analytics committee writes, and curator and trend scout read; `analytics` says what is in it."""
 TOPIC, SCRIPT, LESSON, VOICE = "topic.json", "script.json", "lesson.json", "voice.json"
 ASSEMBLY, REVIEW, COMMITTEE, AB, UPLOAD = "assembly.json", "review.json", "committee.json", "ab.json", "upload.json"
 VIDEO, SRT, VTT = "video.mp4", "captions.srt", "captions.vtt"

@@ -22,10 +22,10 @@ from overnight.base.ports import RunContext
 
 Json = dict[str, Any]  # Any: what an agent has written
 DATA = Path(".overnight") / "data"
-CALENDAR, GAPS, RECOMMENDATIONS = DATA / "calendar.json", DATA / "gaps.json", DATA / "recommendations.json"
+CALENDAR, GAPS = DATA / "calendar.json", DATA / "gaps.json"
 KEYWORDS = 6
-CHANGES = {"more": 0.15, "less": -0.15}
-"""Of a score from 0 to 1, for what the analytics committee wants more or less of."""
+MOST_CHANGE = 0.15
+"""By how much a score from 0 to 1 changes at the most for what the analytics committee wants more or less of."""
 
 
 def curator(ctx: RunContext, topic: str | None = None, angle: str = "idea", count: int = SLOTS_A_DAY) -> Json:
@@ -133,16 +133,15 @@ def _trends() -> list[Json]:
 
 def _changes(knowledge: Knowledge) -> Callable[[str, str], tuple[float, str]]:
     """Return what says how much more a side of a document is wanted by the analytics committee's advice, and why."""
-    advice = _read(RECOMMENDATIONS)
+    advice = _read(files.RECOMMENDATIONS)
     about = [(knowledge.sources(one["topic"])[:1], one) for one in advice.get("topics", [])]
     topics = {document: one for documents, one in about for document in documents}
     angles = {one["angle"]: one for one in advice.get("angles", [])}
 
     def change(document: str, angle: str) -> tuple[float, str]:
         said = [one for one in (topics.get(document), angles.get(angle)) if one is not None]
-        return sum(CHANGES[one["prefer"]] for one in said), "; ".join(
-            f"{one['prefer']} of it, {one['why']}" for one in said
-        )
+        why = "; ".join(f"{'more' if one['change'] > 0 else 'less'} of it, {one['reason']}" for one in said)
+        return sum(max(-MOST_CHANGE, min(MOST_CHANGE, one["change"])) for one in said), why
 
     return change
 

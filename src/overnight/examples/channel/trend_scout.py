@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import analytics
 import channel_files as files
 import style_guide
 import video_texts
@@ -146,7 +145,7 @@ def _tests() -> list[Json]:
 
 def _recommendations() -> Json:
     try:
-        return json.loads(analytics.FILE.read_text())  # type: ignore[no-any-return]  # JSON
+        return json.loads(files.RECOMMENDATIONS.read_text())  # type: ignore[no-any-return]  # JSON
     except FileNotFoundError:
         return {}
 
