@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from channel_example import EXAMPLE, Context, approved_video, files
+from overnight.base.errors import ConfigError
 from overnight.testing.bench import Bench
 from web_server import answers_json
 from youtube_server import YouTubeServer
@@ -147,6 +148,25 @@ def test_the_table_of_youtube_analytics_is_read_by_the_ids_that_the_uploader_got
         assert "dimensions=video" in web.asked[0].path
     assert told["videos"] == 4
     assert told["winners"] == [ids[2]]
+
+
+def test_metrics_of_youtube_without_its_secrets_are_one_line_that_says_what_else_there_is(monkeypatch):
+    for name in ("YOUTUBE_CLIENT_ID", "YOUTUBE_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("YOUTUBE_REFRESH_TOKEN", "refresh-secret")
+    with pytest.raises(ConfigError) as caught:
+        analytics.analytics(Context(), metrics="youtube")
+    assert str(caught.value) == (
+        "metrics of YouTube need YOUTUBE_CLIENT_ID, YOUTUBE_CLIENT_SECRET in the environment; "
+        "or name a file or an address"
+    )
+
+
+def test_what_each_video_has_is_read_the_oldest_first_and_by_its_id():
+    second, first = approved_video(1), approved_video(0)
+    decided(second, "b")
+    assert list(files.every(files.TOPIC)) == [first, second]
+    assert {one: test["winner"] for one, test in files.every(files.AB).items()} == {second: "b"}
 
 
 def decided(video_id, winner):

@@ -14,7 +14,6 @@ Without a source of metrics, and of videos with too few views, it says nothing, 
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import channel_files as files
@@ -22,8 +21,6 @@ import metrics_reading
 from findings import Finding, as_json, by_trait, findings, too_few, verdicts
 from metrics_reading import Row, whole
 from uploads import youtube
-from uploads.quota import Limits, Quota
-from uploads.youtube import YouTube
 
 from overnight.base.clock import SystemClock, iso, to_datetime
 from overnight.base.files import write_json
@@ -87,16 +84,13 @@ def _change(one: Finding) -> float:
 
 
 def _traits(name: str) -> dict[str, str]:
-    found = {one: files.read(one, files.TOPIC).get(name) for one in files.videos()}
-    return {one: str(trait) for one, trait in found.items() if trait}
+    return {one: str(topic[name]) for one, topic in files.every(files.TOPIC).items() if topic.get(name)}
 
 
 def _rows(metrics: str, api: str, tokens: str) -> list[Row]:
     if metrics != "youtube":
         return metrics_reading.read(metrics)
     now = to_datetime(SystemClock().now_us())
-    quota = Quota(Path(".overnight") / "data" / "youtube_quota.json", Limits(), now)
-    made = YouTube(quota=quota, variables=environment(), tokens=tokens)
     first = (now - timedelta(days=SINCE_DAYS)).date().isoformat()
-    address, headers = made.analytics(api, first, now.date().isoformat())
-    return metrics_reading.read(address, headers=headers)
+    headers = youtube.authorised(environment(), tokens)
+    return metrics_reading.read(youtube.analytics(api, first, now.date().isoformat()), headers=headers)

@@ -116,6 +116,15 @@ def broken(video_id: str, error: BaseException) -> Json:
     return {"video_id": video_id, "why": why}
 
 
+def every(name: str, *, root: Path | None = None) -> dict[str, Json]:
+    """Return what is in a JSON file of each video that has it, by the ids of the videos, the oldest first.
+
+    Raises:
+        PermanentError: a file holds no JSON object.
+    """
+    return {one: read(one, name, root=root) for one in videos(root=root) if has(one, name, root=root)}
+
+
 def write(video_id: str, name: str, value: Json, *, root: Path | None = None) -> Path:
     """Replace a JSON file of a video in one step, and return where it is."""
     path = folder_of(video_id, root=root) / name

@@ -79,11 +79,7 @@ def read(source: str, *, headers: Mapping[str, str] = NO_HEADERS, root: Path | N
 
 def ids_elsewhere(root: Path | None = None) -> dict[str, str]:
     """Return our ids of videos by the ids that they have where they were uploaded."""
-    found = {}
-    for video_id in files.videos(root=root):
-        if files.has(video_id, files.UPLOAD, root=root):
-            found[str(files.read(video_id, files.UPLOAD, root=root)["id"])] = video_id
-    return found
+    return {str(upload["id"]): video_id for video_id, upload in files.every(files.UPLOAD, root=root).items()}
 
 
 def whole(rows: Sequence[Row]) -> dict[str, Row]:

@@ -39,7 +39,8 @@ def trend_scout(ctx: RunContext) -> Json:
     """Look at what was found, and propose what follows from it for the style guide."""
     guide = text_of(Path(style_guide.FILE))
     rules = rules_of(guide)
-    changes = [one for one in (_title(rules, _tests()), _minutes(rules, _recommendations(), _lengths())) if one]
+    tests = list(files.every(files.AB).values())
+    changes = [one for one in (_title(rules, tests), _minutes(rules, _recommendations(), _lengths())) if one]
     if not changes:
         ctx.progress(1, 1, changes=0)
         return {"proposed": False, "why": f"no {FEWEST} A/B tests or videos on a side point to a change"}
@@ -139,10 +140,6 @@ def _change(rules: Json, rule: str, after: object, why: str, figures: list[Json]
     return {"rule": rule, "before": rules[rule], "after": after, "why": why, "figures": figures}
 
 
-def _tests() -> list[Json]:
-    return [files.read(one, files.AB) for one in files.videos() if files.has(one, files.AB)]
-
-
 def _recommendations() -> Json:
     try:
         return json.loads(files.RECOMMENDATIONS.read_text())  # type: ignore[no-any-return]  # JSON
@@ -151,5 +148,4 @@ def _recommendations() -> Json:
 
 
 def _lengths() -> dict[str, float]:
-    there = [one for one in files.videos() if files.has(one, files.ASSEMBLY)]
-    return {one: files.read(one, files.ASSEMBLY)["duration_s"] / 60 for one in there}
+    return {one: assembly["duration_s"] / 60 for one, assembly in files.every(files.ASSEMBLY).items()}

@@ -78,11 +78,9 @@ class YouTube:
     _token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        missing = [name for name in SECRETS if not self.variables.get(name)]
+        missing = missing_of(self.variables)
         if missing:
-            raise ConfigError(
-                f"uploads to YouTube need {', '.join(missing)} in the environment; or use where = 'local'"
-            )
+            raise ConfigError(f"uploads to YouTube need {missing} in the environment; or use where = 'local'")
         if self.piece_bytes < STEP or self.piece_bytes % STEP:
             raise ConfigError(f"piece_bytes: {self.piece_bytes!r} is not a multiple of {STEP}")
 
@@ -125,19 +123,6 @@ class YouTube:
         body = json.dumps({"id": youtube_id, "snippet": video.snippet()}).encode()
         url = f"{self.api}/youtube/v3/videos?part=snippet"
         _check(self._metered("update", "PUT", url, {"Content-Type": "application/json"}, body), "update")
-
-    def analytics(self, address: str, first: str, last: str) -> tuple[str, Mapping[str, str]]:
-        """Return address and headers that ask for the figures of the channel's videos from one day to another."""
-        asked = {
-            "ids": "channel==MINE",
-            "startDate": first,
-            "endDate": last,
-            "metrics": "views,likes,averageViewPercentage",
-            "dimensions": "video",
-            "sort": "-views",
-            "maxResults": "200",
-        }
-        return f"{address}?{urlencode(asked)}", self._authorised()
 
     def _begun(self, video: Video, stamp: list[int], state: Path) -> Json:
         """Ask for a session and write its address down."""
@@ -260,16 +245,7 @@ class YouTube:
 
     def _authorised(self) -> dict[str, str]:
         if not self._token:
-            names = ("client_id", "client_secret", "refresh_token")
-            told = {name: self.variables[one] for name, one in zip(names, SECRETS, strict=True)}
-            body = urlencode({**told, "grant_type": "refresh_token"}).encode()
-            kind = {"Content-Type": "application/x-www-form-urlencoded"}
-            reply = ask("POST", self.tokens, kind, body, timeout_s=_TIMEOUT_S)
-            if reply.status >= 500:
-                raise TransientError(f"the server of tokens answered {reply.status}")
-            if reply.status != 200:
-                raise ConfigError(f"the server of tokens answered {reply.status}: are {', '.join(SECRETS)} right?")
-            self._token = str(json.loads(reply.body)["access_token"])
+            self._token = _token(self.variables, self.tokens)
         return {"Authorization": f"Bearer {self._token}"}
 
     def _check_upload(self, reply: Reply) -> None:
@@ -279,10 +255,55 @@ class YouTube:
         _check(reply, "video")
 
 
+def missing_of(variables: Mapping[str, str]) -> str:
+    """Return the names of the secrets that are not there, in words; nothing where all are."""
+    return ", ".join(name for name in SECRETS if not variables.get(name))
+
+
+def authorised(variables: Mapping[str, str], tokens: str = TOKENS) -> dict[str, str]:
+    """Return the headers of one request to YouTube Analytics, which has a quota of its own.
+
+    Raises:
+        ConfigError: the secrets are not in the environment, or are not taken.
+        TransientError: the server of tokens does not answer.
+    """
+    missing = missing_of(variables)
+    if missing:
+        raise ConfigError(f"metrics of YouTube need {missing} in the environment; or name a file or an address")
+    return {"Authorization": f"Bearer {_token(variables, tokens)}"}
+
+
+def analytics(address: str, first: str, last: str) -> str:
+    """Return the address that asks for the figures of the channel's videos from one day to another."""
+    asked = {
+        "ids": "channel==MINE",
+        "startDate": first,
+        "endDate": last,
+        "metrics": "views,likes,averageViewPercentage",
+        "dimensions": "video",
+        "sort": "-views",
+        "maxResults": "200",
+    }
+    return f"{address}?{urlencode(asked)}"
+
+
 def forget(state: Path) -> None:
     """Remove what was remembered of an upload that has ended, and is written down elsewhere."""
     state.unlink(missing_ok=True)
     sync_folder(state.parent)
+
+
+def _token(variables: Mapping[str, str], tokens: str) -> str:
+    names = ("client_id", "client_secret", "refresh_token")
+    told = {name: variables[one] for name, one in zip(names, SECRETS, strict=True)}
+    body = urlencode({**told, "grant_type": "refresh_token"}).encode()
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = ask("POST", tokens, kind, body, timeout_s=_TIMEOUT_S)
+    if reply.status >= 500:
+        raise TransientError(f"the server of tokens answered {reply.status}")
+    if reply.status != 200:
+        raise ConfigError(f"the server of tokens answered {reply.status}: are {', '.join(SECRETS)} right?")
+    return str(json.loads(reply.body)["access_token"])
 
 
 def _read(state: Path) -> Json | None:
