@@ -221,6 +221,24 @@ def test_counts_that_fall_are_left_out_and_said():
         ('{"rows": [{"video_id": "x", "views": 3, "watched": [3]}]}', "11 counts are meant"),
         ('{"rows": [{"video_id": "x", "views": 3, "watched": [1,0,0,0,0,0,0,0,0,0,1]}]}', "2 views in all"),
         ('{"columnHeaders": [{"name": "video"}], "rows": [["x", 2]]}', "do not fit together"),
+        ('{"columnHeaders": [{"name": "video"}], "rows": [[["x"]]]}', 'row 1: has no "video_id"'),
+        ('{"rows": [{"video_id": "x", "views": 3, "average_percent": "abc"}]}', "average_percent: 'abc' is no number"),
+        ('{"rows": [{"video_id": "x", "views": 3, "average_percent": [1]}]}', "average_percent: [1] is no number"),
+        ('{"rows": [{"video_id": "x", "views": 3, "average_percent": true}]}', "average_percent: True is no number"),
+        ('{"rows": [{"video_id": "x", "views": 3, "variant": ["a"]}]}', "variant: ['a'] is no name"),
+        ('{"rows": [{"video_id": "x", "views": 1' + 400 * "0" + "}]}", "is no count"),
+        ("[" * 100_000, "is no JSON"),
+        ('{"rows": [{"video_id": "x", "views": ' + 200 * "[" + 200 * "]" + "}]}", "is no count"),
+        ('{"rows": [{"video_id": "x", "views": 3}, {"video_id": "x", "views": 3}]}', "rows 1 and 2 are both of x;"),
+        (
+            '{"rows": [{"video_id": "y", "views": 3}, {"video_id": "x", "variant": "a", "views": 3}, '
+            '{"video_id": "x", "variant": "a", "views": 4}]}',
+            "rows 2 and 3 are both of x, variant a; one is meant",
+        ),
+        (
+            '{"rows": [{"video_id": "x", "variant": "a", "views": 3}, {"video_id": "x", "views": 9}]}',
+            "row 2 is of x as a whole, and row 1 of one of its variants: their views would count twice",
+        ),
     ],
 )
 def test_metrics_that_are_none_are_refused_in_one_line(text, says):
@@ -228,6 +246,44 @@ def test_metrics_that_are_none_are_refused_in_one_line(text, says):
     with pytest.raises(UserMistake, match=re.escape(says)) as caught:
         metrics_reading.read("metrics.json")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("percent", ["NaN", "Infinity", "-Infinity", "-50", "100.1", "1e400", "1" + 400 * "0"])
+def test_an_average_that_is_no_share_of_a_video_is_left_out_and_said(percent):
+    Path("metrics.json").write_text(f'{{"rows": [{{"video_id": "x", "views": 3, "average_percent": {percent}}}]}}')
+    [row] = metrics_reading.read("metrics.json")
+    assert (row.views, row.average_watched) == (3, None)
+    [line] = row.left_out
+    assert line.startswith("metrics.json: row 1: average_percent: ")
+    assert line.endswith(" is not from 0 to 100; it is left out")
+
+
+@pytest.mark.parametrize(("percent", "share"), [(0, 0.0), (100, 1.0), (42.5, 0.425)])
+def test_an_average_that_is_a_share_of_a_video_is_taken(percent, share):
+    Path("metrics.json").write_text(json.dumps({"rows": [{"video_id": "x", "views": 3, "average_percent": percent}]}))
+    [row] = metrics_reading.read("metrics.json")
+    assert (row.average_watched, row.left_out) == (share, ())
+
+
+def test_likes_of_more_than_all_who_have_begun_a_video_are_left_out_and_said():
+    rows = [{"video_id": "x", "views": 2000, "likes": 50_000}, {"video_id": "y", "views": 7, "likes": 7}]
+    Path("metrics.json").write_text(json.dumps({"rows": rows}))
+    wrong, right = metrics_reading.read("metrics.json")
+    assert wrong.likes is None
+    assert wrong.left_out == ("metrics.json: row 1: 50,000 likes of 2,000 views cannot be; the likes are left out",)
+    assert (right.likes, right.left_out) == (7, ())
+
+
+def test_no_test_is_decided_by_metrics_that_tell_of_a_variant_twice():
+    video_id = approved_video()
+    told = metrics(video_id, (40_000, 2000), (40_000, 2000), (40_000, 2000))
+    told["rows"].append({"video_id": video_id, "variant": "b", "impressions": 40_000, "views": 2900})
+    Path("metrics.json").write_text(json.dumps(told))
+    ab_tests.ab_tests(Context(), metrics="metrics.json")
+    test = files.read(video_id, files.AB)
+    assert test["status"] == "collecting"
+    assert test["why"] == f"metrics.json: rows 2 and 4 are both of {video_id}, variant b; one is meant"
 
 
 def test_a_source_that_does_not_answer_stops_no_test_from_beginning(server):

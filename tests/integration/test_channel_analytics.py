@@ -86,6 +86,27 @@ def test_a_video_that_is_liked_where_no_other_ever_is_is_wanted_more():
     assert [(one["topic"], one["change"]) for one in told["topics"]] == [("Merge sort", 1.0)]
 
 
+def test_figures_that_cannot_be_make_no_winner_and_are_said():
+    ids = [approved_video(number) for number in range(5)]
+    rows = [{"video_id": one, "views": 2000, "likes": 100, "average_percent": 40} for one in ids]
+    rows[1]["likes"] = 50_000
+    Path("metrics.json").write_text(
+        json.dumps({"rows": rows}).replace('"average_percent": 40', '"average_percent": NaN', 1)
+    )
+    told = analytics.analytics(Context(), metrics="metrics.json")
+    assert told["winners"] == told["underperformers"] == []
+    assert told["left_out"] == json.loads(files.RECOMMENDATIONS.read_text())["left_out"]
+    assert [line.partition(": row ")[2][:8] for line in told["left_out"]] == ["1: avera", "2: 50,00"]
+
+
+def test_what_was_left_out_of_variants_is_said_of_the_video():
+    rows = [{"video_id": "x", "variant": name, "views": 5, "likes": likes} for name, likes in (("a", 2), ("b", 9))]
+    Path("metrics.json").write_text(json.dumps({"rows": rows}))
+    told = analytics.analytics(Context(), metrics="metrics.json")
+    assert told["videos"] == 1
+    assert told["left_out"] == ["metrics.json: row 2: 9 likes of 5 views cannot be; the likes are left out"]
+
+
 def test_nothing_is_said_without_a_source_or_without_enough_views():
     video_id = approved_video()
     told = analytics.analytics(Context())

@@ -4,7 +4,7 @@ It writes `.overnight/data/recommendations.json`, which the curator reads for to
 the style guide:
 
     {made_at, source, videos, findings: [...], winners: [ids], underperformers: [ids], split: [ids],
-     too_few_views: [ids], topics: [{topic, change, reason}], angles: [{angle, change, reason}], why}
+     too_few_views: [ids], left_out: [lines], topics: [{topic, change, reason}], angles: [{angle, change, reason}], why}
 
 `change` lies between -1 and 1: by which part of the others' figure the furthest figure of these videos is above or
 below.
@@ -30,6 +30,7 @@ from overnight.base.settings import environment
 Json = dict[str, Any]  # Any: what an agent has written
 YOUTUBE_ANALYTICS = "https://youtubeanalytics.googleapis.com/v2/reports"
 SINCE_DAYS = 90
+TOLD = ("videos", "winners", "underperformers", "split", "left_out", "topics", "angles", "why")
 
 
 def analytics(ctx: RunContext, metrics: str = "", api: str = YOUTUBE_ANALYTICS, tokens: str = youtube.TOKENS) -> Json:
@@ -46,7 +47,7 @@ def analytics(ctx: RunContext, metrics: str = "", api: str = YOUTUBE_ANALYTICS, 
     made = {"made_at": iso(SystemClock().now_us()), "source": metrics or None, **told, "why": why}
     write_json(files.RECOMMENDATIONS, made)
     ctx.progress(1, 1, videos=len(rows), findings=len(told["findings"]))
-    return {name: made[name] for name in ("videos", "winners", "underperformers", "split", "topics", "angles", "why")}
+    return {name: made[name] for name in TOLD}
 
 
 def recommended(rows: Sequence[Row], topics: Mapping[str, str], angles: Mapping[str, str]) -> Json:
@@ -60,6 +61,7 @@ def recommended(rows: Sequence[Row], topics: Mapping[str, str], angles: Mapping[
         "underperformers": [one for one, side in sides.items() if side == "underperformer"],
         "split": [one for one, side in sides.items() if side == "split"],
         "too_few_views": too_few(rows),
+        "left_out": [line for row in rows for line in row.left_out],
         "topics": _preferred("topic", topics, found),
         "angles": _preferred("angle", angles, found),
     }

@@ -110,7 +110,7 @@ def _counted(row: Row, figure: str) -> Counted | None:
     if figure == "click rate":
         return None if row.impressions is None else (row.views, row.impressions)
     if figure == "likes per view":
-        return None if row.likes is None else (min(row.likes, row.views), row.views)
+        return None if row.likes is None else (row.likes, row.views)
     if row.watched:
         tenths = len(row.watched) - 1
         return sum(place * count for place, count in enumerate(row.watched)) / tenths, row.views
