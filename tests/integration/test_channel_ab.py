@@ -162,6 +162,46 @@ def test_without_a_source_of_metrics_a_test_stays_as_it_is():
     assert len({one["thumbnail"] for one in test["variants"]}) == 3
 
 
+def titled(title, topic="Hash tables"):
+    """Give a video another title and topic, and return its variants as (style, title)."""
+    video_id = approved_video()
+    files.write(video_id, files.TOPIC, {**files.read(video_id, files.TOPIC), "topic": topic})
+    files.write(video_id, files.SCRIPT, {**files.read(video_id, files.SCRIPT), "title": title})
+    return [(one["style"], one["title"]) for one in ab_tests.test_of(video_id)["variants"]]
+
+
+QUESTION, PROMISE = "Hash tables? Let us see the cost", "Hash tables, made clear: the cost"
+
+
+@pytest.mark.parametrize(
+    ("title", "first", "others"),
+    [
+        ("Hash tables: the cost", "plain", [("question", QUESTION), ("promise", PROMISE)]),
+        (QUESTION, "question", [("plain", "Hash tables: the cost"), ("promise", PROMISE)]),
+        (PROMISE, "promise", [("plain", "Hash tables: the cost"), ("question", QUESTION)]),
+        ("The cost of Hash tables", "own", [("question", QUESTION), ("promise", PROMISE)]),
+        ("Hash tables", "own", [("question", QUESTION), ("promise", PROMISE)]),
+    ],
+)
+def test_the_first_variant_has_the_style_of_its_title_and_the_others_have_the_styles_that_are_left(
+    title, first, others
+):
+    assert titled(title) == [(first, title), *others]
+
+
+def test_titles_of_a_long_topic_fit_and_stay_different():
+    topic = "Hash tables " + 9 * "of many words, " + "and their buckets"
+    for template in [*video_texts.STYLES.values(), "The cost of {topic}"]:
+        made = titled(template.format(topic=topic, angle="the cost"), topic)
+        assert len({title for _, title in made}) == 3
+        assert all(len(title) <= video_texts.MOST_TITLE for _, title in made)
+        assert all(title.endswith("the cost") for style, title in made if style != "own")
+
+
+def test_a_topic_that_a_person_has_named_in_small_letters_begins_a_title_in_a_large_one():
+    assert titled("Hash tables: the cost", "hash tables")[1] == ("question", QUESTION)
+
+
 def test_only_videos_that_are_approved_are_tried():
     approved_video(0, decision="reject")
     approved_video(1, decision="split")
@@ -337,13 +377,19 @@ def decided(style, number=1):
     ]
 
 
+def test_wins_of_styles_that_a_video_does_not_offer_are_not_counted():
+    tests = decided("plain", 2) + decided("question")
+    assert video_texts.preferred(tests, ["own", "question", "promise"])[0] == "question"
+    assert video_texts.preferred(decided("plain"), ["own", "question", "promise"])[0] == "own"
+
+
 @pytest.mark.parametrize(
     ("tests", "style", "says"),
     [
-        ([], "plain", "no A/B test has been decided yet"),
-        ([{"status": "collecting", "variants": [], "test_id": "t"}], "plain", "no A/B test has been decided yet"),
+        ([], "own", "no A/B test has been decided yet"),
+        ([{"status": "collecting", "variants": [], "test_id": "t"}], "own", "no A/B test has been decided yet"),
         (decided("promise"), "promise", "promise won 1 (t0)"),
-        (decided("promise") + decided("question"), "plain", "do not agree"),
+        (decided("promise") + decided("question"), "own", "do not agree"),
         (decided("question", 3) + decided("plain", 1), "question", "question won 3, plain won 1"),
     ],
 )

@@ -234,6 +234,35 @@ def test_styles_that_won_and_lengths_of_winners_become_a_diff_that_can_be_applie
     ]
 
 
+def test_with_a_title_that_asks_the_wins_of_the_first_variant_are_those_of_questions_and_the_plain_one_is_tried():
+    shutil.copytree(EXAMPLE / "knowledge", "knowledge")
+    question = "{topic}? Let us see {angle}"
+    GUIDE.write_text(GUIDE.read_text().replace('"{topic}: {angle}"', json.dumps(question)))
+    made = curator.curator(Context(), topic="hash table", angle="cost")["video_id"]
+    scriptwriter.scriptwriter(Context(), made)
+    files.write(made, files.ASSEMBLY, {"duration_s": 150.0})
+    assert [one["title"] for one in ab_tests.test_of(made)["variants"]] == [
+        "Hash tables? Let us see the cost",
+        "Hash tables: the cost",
+        "Hash tables, made clear: the cost",
+    ]
+    decided(made, "a")
+    assert video_texts.preferred(files.every(files.AB).values())[0] == "question"
+    assert scout.trend_scout(Context())["proposed"] is False
+
+
+def test_a_style_that_the_guide_has_given_up_comes_back_when_it_wins():
+    GUIDE.write_text(GUIDE.read_text().replace("{topic}: {angle}", "{topic}? Let us see {angle}"))
+    for number in range(3):
+        video_id = approved_video(number)
+        script = files.read(video_id, files.SCRIPT)
+        title = script["title"].replace(":", "? Let us see")
+        files.write(video_id, files.SCRIPT, {**script, "title": title})
+        decided(video_id, "b")
+    [change] = scout.trend_scout(Context())["changes"]
+    assert (change["before"], change["after"]) == ("{topic}? Let us see {angle}", "{topic}: {angle}")
+
+
 def change(rule="minutes", before=3.0, after=3.5, behind=6, why="all winners are longer"):
     ids = list(map(str, range(behind)))
     figures = [{"winners": dict.fromkeys(ids, 4.0), "underperformers": dict.fromkeys(ids, 2.0)}]

@@ -91,9 +91,8 @@ def compose(wish: Wish, knowledge: Knowledge, guide: StyleGuide) -> Draft:
     told = {part.role for part in parts}
     end = _pick(HOOK_ENDS.get(angle.focus, ("",)), wish.salt) if angle.focus in told else ""
     cited = {passage.passage_id: passage for passage in (*points, *lead[:1])}
-    topic = _as_topic(knowledge.titles[main], wish.topic)
     draft = Draft(
-        title=guide.title_template.format(topic=topic, angle=angle.label),
+        title=guide.title_template.format(**head_of(wish, knowledge)),
         hook=f"{hook} {end}".strip(),
         intro=_intro(" ".join(_lead_sentences(lead, hook)), parts),
         parts=parts,
@@ -109,9 +108,11 @@ def compose(wish: Wish, knowledge: Knowledge, guide: StyleGuide) -> Draft:
     return draft
 
 
-def _as_topic(title: str, topic: str) -> str:
-    """Return the topic as a title has it: the document's own, where it names the same thing."""
-    return title if set(terms(topic)) <= set(terms(title)) else topic[:1].upper() + topic[1:]
+def head_of(wish: Wish, knowledge: Knowledge) -> dict[str, str]:
+    """Return what a title is made of: the topic, as its document has it where that names the same, and the angle."""
+    title = knowledge.titles[wish.documents[0]]
+    topic = title if set(terms(wish.topic)) <= set(terms(title)) else wish.topic[:1].upper() + wish.topic[1:]
+    return {"topic": topic, "angle": ANGLES[wish.angle].label}
 
 
 def _pick(choices: Sequence[str], salt: str) -> str:

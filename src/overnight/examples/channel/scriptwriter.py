@@ -8,7 +8,7 @@ import channel_files as files
 import llm_writer
 from angles import ANGLES
 from catching_up import work_off
-from composing import Draft, Wish, compose
+from composing import Draft, Wish, compose, head_of
 from curator import curator, now_of
 from knowledge import Knowledge, load
 from narrating import narration
@@ -78,16 +78,16 @@ def script_of(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path |
     """
     wish = _wish(topic, knowledge, guide, root)
     model = llm_writer.model_of()
-    composed_by, fallback = EXTRACTIVE, None
+    made: Json = {"head": head_of(wish, knowledge), "composed_by": EXTRACTIVE}
     draft = None
     if model is not None:
         try:
-            draft, composed_by = llm_writer.write(model, wish, knowledge, guide, root or Path()), model.name
+            draft = llm_writer.write(model, wish, knowledge, guide, root or Path())
+            made["composed_by"] = model.name
         except (llm_writer.Refused, OvernightError) as error:
             why = str(error) if isinstance(error, llm_writer.Refused) else said_by(error)
-            fallback = {"model": model.name, "why": why}
-    draft = draft or compose(wish, knowledge, guide)
-    return _as_json(draft, topic, guide, composed_by, fallback)
+            made["fallback"] = {"model": model.name, "why": why}
+    return _as_json(draft or compose(wish, knowledge, guide), topic, guide, made)
 
 
 def _not_asked(video_id: str) -> bool:
@@ -142,7 +142,7 @@ def _told(topic: Json, root: Path | None) -> frozenset[str]:
     return frozenset(told)
 
 
-def _as_json(draft: Draft, topic: Json, guide: StyleGuide, composed_by: str, fallback: Json | None) -> Json:
+def _as_json(draft: Draft, topic: Json, guide: StyleGuide, made: Json) -> Json:
     cited = {one.passage_id: one for one in (*draft.cited, *(part.passage for part in draft.parts))}
     count = len(words(draft.spoken))
     told = narration(draft, guide)
@@ -161,9 +161,7 @@ def _as_json(draft: Draft, topic: Json, guide: StyleGuide, composed_by: str, fal
         "full_script": told,
         "word_count": count,
         "estimated_duration_seconds": round(60 * count / guide.words_per_minute + silent_s, 1),
-        "composed_by": composed_by,
+        **made,
     }
-    if fallback is not None:
-        script["fallback"] = fallback
     score, issues, measures = assess(script, topic.get("research_keywords", []), guide)
     return {**script, "quality_score": score, "quality_issues": issues, "quality_measures": measures}

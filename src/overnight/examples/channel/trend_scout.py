@@ -100,8 +100,8 @@ def _title(rules: Json, tests: Sequence[Json]) -> Json | None:
     """Return a change to the template of the style that has won most tests, and enough of them."""
     style, why = video_texts.preferred(tests)
     won = [one for one in tests if one.get("status") == "decided" and _style_of(one) == style]
-    template = video_texts.STYLES[style]
-    if len(won) < FEWEST or style == video_texts.PLAIN or rules["title_template"] == template:
+    template = video_texts.STYLES.get(style, rules["title_template"])
+    if len(won) < FEWEST or rules["title_template"] == template:
         return None
     figures = [{"test_id": one["test_id"], "criterion": one["criterion"], "figures": one["figures"]} for one in won]
     return _change(rules, "title_template", template, why, figures)

@@ -191,10 +191,10 @@ class _Batch:
 def _batch(ctx: RunContext, target: _Local | _YouTube) -> Json:
     there = [one for one in files.videos() if files.has(one, files.UPLOAD)]
     waiting, problems = files.approved(files.waiting_for(files.UPLOAD, needs=(files.COMMITTEE, files.ASSEMBLY)))
-    batch, style = _Batch(problems=problems), _style()
+    batch, tests = _Batch(problems=problems), _tests()
     for number, video_id in enumerate([*there, *waiting]):
         ctx.progress(number, len(there) + len(waiting), video=video_id)
-        _try(batch, video_id, target, style, put=number >= len(there))
+        _try(batch, video_id, target, tests, put=number >= len(there))
         if batch.spent and number >= len(there):
             break
     batch.problems += [{"video_id": one, "why": why} for one, why in target.finish().items()]
@@ -211,11 +211,11 @@ def _batch(ctx: RunContext, target: _Local | _YouTube) -> Json:
             "spent": batch.spent, "problems": batch.problems}  # fmt: skip
 
 
-def _try(batch: _Batch, video_id: str, target: _Local | _YouTube, style: tuple[str, str], *, put: bool) -> None:
+def _try(batch: _Batch, video_id: str, target: _Local | _YouTube, tests: Sequence[Json], *, put: bool) -> None:
     """Put a video where viewers are, or see after one that is there; what goes wrong with it is written down."""
     try:
         if put:
-            _put(video_id, target, style)
+            _put(video_id, target, tests)
             batch.done.append(video_id)
         _kept_up(video_id, target)
     except Spent as error:
@@ -226,9 +226,9 @@ def _try(batch: _Batch, video_id: str, target: _Local | _YouTube, style: tuple[s
         batch.failed.append(files.broken(video_id, error))
 
 
-def _put(video_id: str, target: _Local | _YouTube, style: tuple[str, str]) -> None:
+def _put(video_id: str, target: _Local | _YouTube, tests: Sequence[Json]) -> None:
     files.need(video_id, files.VIDEO)
-    told = texts(video_id, style)
+    told = texts(video_id, tests)
     upload = {**told, **target.put(video_id, told)}
     files.write(video_id, files.UPLOAD, upload)
 
@@ -248,16 +248,17 @@ def _kept_up(video_id: str, target: _Local | _YouTube) -> None:
     files.write(video_id, files.UPLOAD, upload)
 
 
-def texts(video_id: str, style: tuple[str, str]) -> Json:
-    """Return title, description, tags and thumbnail of a video, in a style that was chosen by what is told with it."""
+def texts(video_id: str, tests: Sequence[Json]) -> Json:
+    """Return title, description, tags and thumbnail of a video, and by which of the A/B tests they were chosen."""
     topic, script, assembly = (files.read(video_id, one) for one in (files.TOPIC, files.SCRIPT, files.ASSEMBLY))
-    offered = video_texts.variants(topic, script, assembly)
-    chosen = next(one for one in offered if one["style"] == style[0])
-    return {"video_id": video_id, **chosen, "tags": video_texts.tags(topic), "texts_by": style[1]}
+    offered = {one["style"]: one for one in video_texts.variants(topic, script, assembly)}
+    style, why = video_texts.preferred(tests, offered)
+    chosen = offered.get(style, next(iter(offered.values())))
+    return {"video_id": video_id, **chosen, "tags": video_texts.tags(topic), "texts_by": why}
 
 
-def _style() -> tuple[str, str]:
-    """Return the style that A/B tests have found, and why; a damaged test says nothing, and its video is told of it."""
+def _tests() -> list[Json]:
+    """Return the A/B tests that can be read; a damaged one says nothing, and its video is told of it."""
     tests = []
     for one in files.videos():
         if files.has(one, files.AB):
@@ -265,7 +266,7 @@ def _style() -> tuple[str, str]:
                 test = files.read(one, files.AB)
                 video_texts.preferred([test])
                 tests.append(test)
-    return video_texts.preferred(tests)
+    return tests
 
 
 @contextmanager
