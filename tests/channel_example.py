@@ -56,7 +56,7 @@ def approved_video(number=0, *, size=1000, decision="approve", minutes=2.5, angl
             "intro": f"{title} do it.",
             "summary": "A good hash spreads keys over all buckets.",
             "cta": "Tell us what comes next.",
-            "citations": [{"id": "c1", "document": "hash-tables.md", "heading": "What it costs", "text": "One look."}],
+            "citations": [{"id": "c1", "document": title, "heading": "What it costs", "text": "One look."}],
         },
     )
     chapters = [{"title": "How it works", "begin_s": 0.0}, {"title": "What it costs", "begin_s": 61.5}]

@@ -80,7 +80,7 @@ def test_the_local_channel_has_each_approved_video_with_captions_feeds_and_pages
     page = (there / "index.html").read_text()
     assert 'src="captions.vtt"' in page
     assert 'data-at="61.5"' in page
-    assert "What it costs (hash-tables.md)" in page
+    assert "Hash tables (What it costs)" in page
     front = (SITE / "index.html").read_text()
     assert f'href="videos/{first}/index.html"' in front
     assert "2:30" in front
@@ -99,12 +99,18 @@ def test_what_is_published_twice_is_there_once_and_a_crash_between_leaves_nothin
 def test_texts_of_viewers_and_scripts_are_text_on_the_pages():
     video_id = approved_video()
     script = files.read(video_id, files.SCRIPT)
-    files.write(video_id, files.SCRIPT, {**script, "title": "<script>x</script>: the & cost"})
+    texts = {"title": "<script>x</script>: the & cost", "summary": "<script>y</script> & all."}
+    files.write(video_id, files.SCRIPT, {**script, **texts})
     uploading.uploading(Context())
     page = (SITE / "videos" / video_id / "index.html").read_text()
-    assert "<script>x" not in page
-    assert "&lt;script&gt;x&lt;/script&gt;: the &amp; cost" in page
-    assert ET.parse(SITE / "feed.xml").getroot().findtext("channel/item/title") == "<script>x</script>: the & cost"
+    assert "<script>y" not in page
+    assert "&lt;script&gt;y&lt;/script&gt; &amp; all." in page
+    # YouTube takes no < and > in titles, so none has them.
+    title = "\u2039script\u203ax\u2039/script\u203a: the & cost"
+    assert title.replace("&", "&amp;") in page
+    item = ET.parse(SITE / "feed.xml").getroot().find("channel/item")
+    assert item.findtext("title") == title
+    assert item.findtext("description").startswith("\u2039script\u203ay\u2039/script\u203a & all.\n")
 
 
 def decided(video_id, winner):
@@ -139,7 +145,7 @@ def test_youtube_gets_the_video_in_pieces_and_then_captions_and_thumbnail(youtub
     state, [about] = youtube.state, youtube.state.videos.values()
     assert state.contents["yt1"] == (files.folder_of(video_id) / "video.mp4").read_bytes()
     assert about["snippet"]["title"] == "Hash tables: the cost"
-    assert about["snippet"]["tags"] == ["Hash tables", "buckets", "collisions"]
+    assert about["snippet"]["tags"] == ["Hash tables", "Hash tables cost", "hash", "tables"]
     assert about["status"]["privacyStatus"] == "private"
     assert state.captions["yt1"] == ["WEBVTT\n\n00:00.000 --> 00:01.000\nHow can one look\n"]
     assert state.thumbnails["yt1"] == b"\x89PNG a"

@@ -9,6 +9,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from prose import sentences
+
 
 class Role(StrEnum):
     """What a section is for."""
@@ -124,6 +126,12 @@ def role_of(heading: str, title: str) -> Role:
         return Role.LEAD
     lower = heading.lower()
     return next((role for role, pattern in _HEADINGS if re.search(pattern, lower)), Role.OTHER)
+
+
+def points_of(summary: str) -> list[str]:
+    """Return the sentences of a summary without the one that only announces it."""
+    said = sentences(summary)
+    return [one for one in said if one not in SUMMARIES] or said
 
 
 def listed(parts: Sequence[str]) -> str:

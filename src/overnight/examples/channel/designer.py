@@ -6,12 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import channel_files as files
-from angles import ANGLES, Role, role_of
+from angles import ANGLES, Role, points_of, role_of
 from catching_up import work_off
 from jargon import ASIDE, Glossary, glossary_of, mentions
 from knowledge import load
 from narrating import safe
-from prose import readability, sentences, words
+from prose import readability, words
 from style_guide import StyleGuide
 from style_guide import load as load_guide
 
@@ -91,7 +91,7 @@ def lesson_of(topic: Json, script: Json, glossary: Glossary, guide: StyleGuide) 
             for part, role in zip(script["sections"], roles, strict=True)
             if role in (Role.EXAMPLE, Role.CODE)
         ],
-        "summary": sentences(script["summary"])[1:] or sentences(script["summary"]),
+        "summary": points_of(script["summary"]),
         "explained": [{"term": term, "sentence": said, "source": glossary[term].source} for term, said in reminders],
         "pacing": _pacing(narration, steps, guide),
         "readability": asdict(read),

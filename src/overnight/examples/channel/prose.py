@@ -18,6 +18,7 @@ _WORD = re.compile(r"[^\W_]+(?:['\u2019.,-]?[^\W_]+)*")
 _LETTER = re.compile(r"[^\W\d_]")
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ\u1e00-\u1eff]")
 _VOWELS = re.compile(r"[aeiouyà-öø-ÿ]+")
+_COMPARES = re.compile(r"(?:er|est)$")
 _SILENT = re.compile(r"(?:[^laeiouy]es|[^dt]ed|[^l]e)$")
 _COMMON = _set(
     "a about above after again all also although always an and another any anybody are as at be because been before "
@@ -28,6 +29,11 @@ _COMMON = _set(
     "out over own put same say says see she should since so some something such take takes than that the their them "
     "then there they thing things this those through to together too two under until up us use used uses very was way "
     "we well were what when where which while who whole whose why will with within without would yet you your"
+)
+_ADJECTIVES = _set(
+    "big bright broad cheap clean clear close cool dark deep dense dry early easy far fast few fine flat full great "
+    "hard heavy high hot large late light long loose low near neat new old plain poor quick rare rich safe sharp "
+    "short simple slow small soft strong thick thin tight tiny warm weak wide young"
 )
 _LEANING = _set(
     "it its they them their this that these those he she his her him such so but and or yet then thus therefore hence "
@@ -96,6 +102,15 @@ def leans(sentence: str) -> bool:
     """Tell whether a sentence begins with a word that points at what was said before, so that it cannot stand alone."""
     found = words(sentence)
     return bool(found) and found[0].lower() in _LEANING
+
+
+def compares(word: str) -> bool:
+    """Tell whether a word is the comparative or superlative of a usual adjective, as in "nearest": it names nothing."""
+    ending = _COMPARES.search(word.lower())
+    if ending is None:
+        return False
+    base = word[: ending.start()].lower()
+    return not _ADJECTIVES.isdisjoint({base, f"{base}e", base[:-1], f"{base[:-1]}y"})
 
 
 def syllables(word: str) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import channel_files as files
 import video_texts
+from angles import points_of
 from uploads import local, youtube
 from uploads.quota import Limits, Quota, Spent
 from uploads.youtube import Video, YouTube
@@ -93,12 +94,12 @@ class _Local:
             "video_id": video_id,
             "title": told["title"],
             "description": told["description"],
-            "summary": script["summary"],
+            "summary": " ".join(points_of(script["summary"])),
             "tags": told["tags"],
             "published": published,
             "duration_s": assembly["duration_s"],
             "chapters": assembly.get("chapters", []),
-            "sources": [{"text": video_texts.source(one), "url": one.get("url")} for one in script["citations"]],
+            "sources": video_texts.sources(script),
         }
         local.publish(self._site, entry, found)
         return {"where": self.where, "id": video_id, "url": f"{self._address}/videos/{video_id}/", "at": published}
@@ -254,7 +255,7 @@ def texts(video_id: str, tests: Sequence[Json]) -> Json:
     offered = {one["style"]: one for one in video_texts.variants(topic, script, assembly)}
     style, why = video_texts.preferred(tests, offered)
     chosen = offered.get(style, next(iter(offered.values())))
-    return {"video_id": video_id, **chosen, "tags": video_texts.tags(topic), "texts_by": why}
+    return {"video_id": video_id, **chosen, "tags": video_texts.tags(topic, script), "texts_by": why}
 
 
 def _tests() -> list[Json]:

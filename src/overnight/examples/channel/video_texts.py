@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from angles import ANGLES
+from angles import ANGLES, Role, points_of, role_of
+from prose import compares, terms, words
 
 Json = Mapping[str, Any]  # Any: what agents have written
 
@@ -16,7 +17,13 @@ STYLES: Mapping[str, str] = {
 """Templates of titles by the name of their style; a script's title that is of none of them has the style `OWN`."""
 VARIANTS = ("a", "b", "c")
 MOST_TITLE, MOST_DESCRIPTION, MOST_TAGS = 100, 4800, 480
-"""Characters that YouTube takes, with some room."""
+"""YouTube takes 100 characters of a title, 5,000 bytes of a description (the uploader adds a line), 500 of all tags.
+
+So its documentation says, as far as is known here, and that neither title nor description may hold < or >
+(developers.google.com/youtube/v3/docs/videos).
+"""
+_ELLIPSIS = "\u2026"
+_SIGNS = str.maketrans({"<": "\u2039", ">": "\u203a"})
 
 
 def variants(topic: Json, script: Json, assembly: Json) -> list[dict[str, str]]:
@@ -29,7 +36,7 @@ def variants(topic: Json, script: Json, assembly: Json) -> list[dict[str, str]]:
         {
             "variant": variant,
             "style": style,
-            "title": title,
+            "title": title.translate(_SIGNS),
             "thumbnail": f"thumbnail_{variant}.png",
             "description": description(style, script, assembly),
         }
@@ -45,33 +52,50 @@ def head_of(topic: Json, script: Json) -> dict[str, str]:
 
 def description(style: str, script: Json, assembly: Json) -> str:
     """Return what stands below a video: what it is about, its chapters, and the sources of what it says."""
-    about = str(script["summary"])
+    about = " ".join(points_of(str(script["summary"])))
     chapters = [f"{clock(one['begin_s'])} {one['title']}" for one in assembly.get("chapters", [])]
     listed = "\n".join(["Chapters", *chapters]) if len(chapters) > 1 else ""
-    sources = (
-        "\n".join(["Sources", *(f"- {source(one)}" for one in script["citations"])]) if script["citations"] else ""
-    )
+    cited = [f"- {': '.join(filter(None, (one['text'], one['url'])))}" for one in sources(script)]
+    told = "\n".join(["Sources", *cited]) if cited else ""
     parts = {
-        PLAIN: [about, listed, sources],
-        "question": [str(script["hook"]), about, listed, sources],
-        "promise": [listed or str(script["intro"]), about, sources],
+        PLAIN: [about, listed, told],
+        "question": [str(script["hook"]), about, listed, told],
+        "promise": [listed or str(script["intro"]), about, told],
     }[PLAIN if style == OWN else style]
-    return _cut("\n\n".join(part for part in [*parts, str(script["cta"])] if part), MOST_DESCRIPTION)
+    whole = "\n\n".join(part for part in [*parts, str(script["cta"])] if part)
+    return _cut_to_bytes(whole.translate(_SIGNS), MOST_DESCRIPTION)
 
 
-def tags(topic: Json) -> list[str]:
-    """Return the topic and its keywords, as many as there is room for."""
-    found: list[str] = []
-    for word in dict.fromkeys([str(topic["topic"]), *map(str, topic.get("research_keywords", []))]):
-        if sum(len(one) + 3 for one in [*found, word]) <= MOST_TAGS:
-            found.append(word)
-    return found
+def sources(script: Json) -> list[dict[str, str | None]]:
+    """Return the documents that a script cites: {text, url}, each once, with the headings that say what is from it."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for one in script["citations"]:
+        headings = found.setdefault((str(one["document"]), one.get("url")), [])
+        heading = str(one.get("heading") or one["document"])
+        if heading not in headings and role_of(heading, one["document"]) not in (Role.LEAD, Role.SUMMARY):
+            headings.append(heading)
+    return [
+        {"text": f"{document} ({'; '.join(headings)})" if headings else document, "url": url}
+        for (document, url), headings in found.items()
+    ]
 
 
-def source(citation: Json) -> str:
-    """Return in words where a citation is from."""
-    where = f"{citation.get('heading') or citation['document']} ({citation['document']})"
-    return f"{where}: {citation['url']}" if citation.get("url") else where
+def tags(topic: Json, script: Json) -> list[str]:
+    """Return what a video can be found by, as much as there is room for: what it is about, the side, words of headings.
+
+    A keyword that is in no heading, or that only compares ("nearest"), names nothing that anybody looks for.
+    """
+    name, cited = head_of(topic, script)["topic"], script["citations"]
+    documents = list(dict.fromkeys(str(one["document"]) for one in cited))
+    headed = set(terms(" ".join(str(one.get("heading", "")) for one in cited)))
+    keywords = [str(word) for word in topic.get("research_keywords", []) if headed.intersection(terms(str(word)))]
+    named = [word.lower() for word in (*words(" ".join(documents)), *keywords) if terms(word) and not compares(word)]
+    side = [] if topic["angle"] in words(name.lower()) else [f"{name} {topic['angle']}"]
+    found: dict[str, str] = {}
+    for tag in (name, *documents, *side, *named):
+        if sum(len(one) + 3 for one in [*found, tag]) <= MOST_TAGS:
+            found.setdefault(tag.lower(), tag)
+    return list(found.values())
 
 
 def preferred(tests: Iterable[Json], offered: Collection[str] = (OWN, *STYLES)) -> tuple[str, str]:
@@ -118,4 +142,13 @@ def _fitting(template: str, head: Mapping[str, str]) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1].rsplit(' ', 1)[0]}\u2026"
+    return text if len(text) <= most else f"{text[: most - 1].rsplit(' ', 1)[0]}{_ELLIPSIS}"
+
+
+def _cut_to_bytes(text: str, most: int) -> str:
+    """Return as much of a text as fits into so many bytes: whole words, and no part of a character."""
+    whole = text.encode()
+    if len(whole) <= most:
+        return text
+    begins = whole[: most - len(_ELLIPSIS.encode())].decode(errors="ignore")
+    return f"{begins.rsplit(maxsplit=1)[0]}{_ELLIPSIS}"
