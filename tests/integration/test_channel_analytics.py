@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from channel_example import EXAMPLE, Context, approved_video, files
-from overnight.base.errors import ConfigError
+from overnight.base.errors import ConfigError, UserMistake
 from overnight.testing.bench import Bench
 from web_server import answers_json
 from youtube_server import YouTubeServer
@@ -24,6 +24,7 @@ knowledge = import_module("knowledge")
 scout = import_module("trend_scout")
 scriptwriter = import_module("scriptwriter")
 style_guide = import_module("style_guide")
+title_quality = import_module("title_quality")
 video_texts = import_module("video_texts")
 ab_tests = import_module("ab_tests")
 Row = import_module("metrics_reading").Row
@@ -323,6 +324,85 @@ def test_a_change_with_little_behind_it_is_refused_with_the_reason(bench):
     bench.work()
     assert json.loads(scout.PROPOSAL.read_text())["state"] == "refused"
     assert bench.result(run_id)["state"] == "refused"
+
+
+def retitled(after, behind=6):
+    tests = [{"test_id": f"t{number}", "criterion": "click rate", "figures": {}} for number in range(behind)]
+    change = {"rule": "title_template", "before": "{topic}: {angle}", "after": after, "why": "it won", "figures": tests}
+    proposed(change)
+
+
+def test_titles_that_shout_are_refused_however_many_tests_they_have_won(bench):
+    approved_video()
+    retitled("{topic} BUY NOW!!! {angle}", behind=60)
+    told = bench.result(sat(bench))
+    assert told["state"] == "refused"
+    assert bench.project.questions() == []
+    assert style_guide.load().title_template == "{topic}: {angle}"
+    assert told["why"].startswith("the titles would do nothing but shout")
+    assert "1 of 1 titles fit into 100 characters (the longest has 31); loud signs: 4, words: 2" in told["why"]
+    assert told["why"].endswith("reach has no say, as no number changes)")
+    members = {one["name"]: one["score"] for one in json.loads(scout.PROPOSAL.read_text())["members"]}
+    assert members == {"evidence": 10.0, "legibility": 0.0}
+
+
+def test_a_calm_style_of_titles_that_has_won_enough_is_applied_and_says_who_judged(bench):
+    approved_video()
+    retitled(video_texts.STYLES["question"])
+    told = bench.result(sat(bench))
+    assert told["state"] == "applied"
+    assert style_guide.load().title_template == video_texts.STYLES["question"]
+    assert "2 judges within 0.0 of each other give 10.0" in told["why"]
+    assert "reach has no say, as no number changes" in told["why"]
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        ("LOOK, {topic} is here: {angle}", "loud signs: 1, words: 3"),
+        ("{topic}, and all that anybody could ever have wanted to know about it, told slowly to you: {angle}",
+         "0 of 1 titles fit into 100 characters (the longest has 103)"),
+        ("{topic} {", "title_template: '{topic} {' is not a text with {topic}"),
+    ],
+)  # fmt: skip
+def test_titles_that_shout_somewhat_or_do_not_fit_are_left_to_a_person(bench, after, says):
+    approved_video()
+    retitled(after)
+    run_id = sat(bench)
+    [question] = bench.project.questions()
+    assert says in question.prompt
+    bench.project.answer(question.question_id, "reject")
+    bench.work()
+    assert bench.result(run_id)["state"] == "refused"
+
+
+@pytest.mark.parametrize("template", ["{topic} {", "}{topic}", "{{topic}}", "{topic:d}", "{topic!q}", "{topic} {}"])
+def test_a_template_that_no_title_can_be_made_of_is_refused_when_the_guide_is_read(template):
+    text = GUIDE.read_text().replace('"{topic}: {angle}"', json.dumps(template))
+    with pytest.raises(UserMistake, match=r"title_template: .* is not a text with \{topic\}"):
+        style_guide.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("template", "calm"),
+    [
+        ("{topic}: {angle}", 1.0),
+        ("{topic}? {angle}", 1.0),
+        ("{topic}?! {angle}", 0.0),
+        ("{topic} for you and I: {angle}", 1.0),
+        ("Why SQL has {topic}: {angle}", 2 / 3),
+        ("{topic} *** FREE *** {angle}", 0.0),
+    ],
+)
+def test_loud_are_capitals_and_repeated_marks_of_the_template_and_not_of_a_topic(template, calm):
+    heads = [{"topic": "LRU CACHES", "angle": "the cost!!!"}]
+    assert title_quality.measured(template, heads).calm == pytest.approx(calm)
+
+
+def test_a_template_that_no_title_was_tried_on_is_judged_by_its_words_and_says_so():
+    found = title_quality.measured("{topic}: {angle}", [])
+    assert found.score == 10
+    assert found.told == "there is no video to try it on; loud signs: 0, words: 0"
 
 
 def test_a_guide_that_a_person_has_changed_since_is_left_alone(bench):

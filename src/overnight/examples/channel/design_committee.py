@@ -1,8 +1,9 @@
 """The design committee: applies what the trend scout proposes for the style guide, or refuses it with reasons.
 
-Three judges look at different things: how much evidence stands behind the changes, how far they go, and whether the
-guide stays one that agents and people can follow. They decide by the rule of all committees (`consensus`): where they
-are split, or only half agree, a person decides.
+Three judges look at different things: how much evidence stands behind the changes, how far numbers go, and whether the
+guide stays one that agents and people can follow, its titles too. They decide by the rule of all committees
+(`consensus`): where they are split, or only half agree, a person decides. Where no number changes, who judges numbers
+has no say. A template of titles that does nothing but shout is refused, whatever stands behind it.
 
 `design_committee` is a flow; its work is done by the tasks `design_judges` and `design_decided`.
 """
@@ -13,7 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import channel_files as files
 import style_guide
+import title_quality
+import video_texts
 from consensus import Member, decide
 from trend_scout import FEWEST, PROPOSAL, changed, hash_of
 
@@ -23,6 +27,7 @@ from overnight.base.files import replace_file, text_of, write_json
 from overnight.engine.flow import Flow
 
 Json = dict[str, Any]  # Any: JSON
+TITLE = "title_template"
 GOOD = 2 * FEWEST
 """Winners or decided tests behind a change that are worth all points."""
 MOST_CHANGE = 0.5
@@ -51,10 +56,15 @@ def design_judges() -> Json:
     told = {"diff": proposal["diff"], "base": proposal["base"]}
     if hash_of(guide) != proposal["base"]:
         return {**told, "decision": "reject", "why": "the style guide was changed since the proposal was made"}
-    members = judges(guide, proposal["changes"])
+    changes = proposal["changes"]
+    members = judges(guide, changes, _heads())
     found = decide(members)
     write_json(PROPOSAL, {**proposal, "members": [asdict(one) for one in members], "consensus": asdict(found)})
     reasons = "; ".join(reason for one in members for reason in one.reasons)
+    if not _numbers(changes):
+        reasons += "; reach has no say, as no number changes"
+    if any(_shouts(one) for one in changes):
+        return {**told, "decision": "reject", "why": f"the titles would do nothing but shout ({reasons})"}
     return {**told, "decision": found.decision, "why": f"{found.why} ({reasons})"}
 
 
@@ -74,9 +84,25 @@ def design_decided(decision: str, why: str, base: str) -> Json:
     return {"state": state, "why": why, "diff": proposal["diff"]}
 
 
-def judges(guide: str, changes: Sequence[Json]) -> list[Member]:
-    """Return what the three judges say of changes."""
-    return [_evidence(changes), _reach(changes), _legibility(guide, changes)]
+def judges(guide: str, changes: Sequence[Json], heads: Sequence[Json]) -> list[Member]:
+    """Return what the judges say of changes; `heads` are what titles are tried on."""
+    reach = [_reach(changes)] if _numbers(changes) else []
+    return [_evidence(changes), *reach, _legibility(guide, changes, heads)]
+
+
+def _heads() -> list[Json]:
+    """Return topic and angle of each video that has a script."""
+    return [
+        video_texts.head_of(files.read(one, files.TOPIC), script) for one, script in files.every(files.SCRIPT).items()
+    ]
+
+
+def _numbers(changes: Sequence[Json]) -> list[Json]:
+    return [one for one in changes if isinstance(one["before"], int | float) and one["before"]]
+
+
+def _shouts(change: Json) -> bool:
+    return change["rule"] == TITLE and title_quality.measured(change["after"], []).calm == 0
 
 
 def _evidence(changes: Sequence[Json]) -> Member:
@@ -97,26 +123,26 @@ def _behind(change: Json) -> int:
 
 def _reach(changes: Sequence[Json]) -> Member:
     """Score how far numbers go from where they were, and how many rules change at once."""
-    parts = [
-        abs(one["after"] - one["before"]) / abs(one["before"])
-        for one in changes
-        if isinstance(one["before"], int | float) and one["before"]
-    ]
-    furthest = max(parts, default=0.0)
+    parts = [abs(one["after"] - one["before"]) / abs(one["before"]) for one in _numbers(changes)]
+    furthest = max(parts)
     score = max(0.0, 10 * (1 - furthest / MOST_CHANGE / 2) - 1.5 * (len(changes) - 1))
     why = f"{len(changes)} rules change, a number by {100 * furthest:.0f} % at the most"
     return _member("reach", "prefers small steps", score, {"rules": len(changes), "furthest": furthest}, why)
 
 
-def _legibility(guide: str, changes: Sequence[Json]) -> Member:
-    """Score whether the guide can be read by the agents afterwards, and whether each change says why."""
+def _legibility(guide: str, changes: Sequence[Json], heads: Sequence[Json]) -> Member:
+    """Score whether agents can read the guide afterwards, whether each change says why, and what titles it makes."""
     try:
         style_guide.parse(changed(guide, changes))
     except UserMistake as error:
         return _member("legibility", "reads the guide as agents do", 0.0, {"parses": False}, said_by(error))
     told = sum(bool(one["why"]) for one in changes) / len(changes)
     why = f"the guide can be read, and {100 * told:.0f} % of the changes say why"
-    return _member("legibility", "reads the guide as agents do", 10 * told, {"parses": True, "told": told}, why)
+    made = [title_quality.measured(one["after"], heads) for one in changes if one["rule"] == TITLE]
+    score = min([10 * told, *(one.score for one in made)])
+    measurements = {"parses": True, "told": told, "titles": [asdict(one) for one in made]}
+    reasons = "; ".join([why, *(one.told for one in made)])
+    return _member("legibility", "reads the guide as agents do", score, measurements, reasons)
 
 
 def _member(name: str, profile: str, score: float, measurements: Json, why: str) -> Member:
