@@ -135,7 +135,7 @@ def test_the_texts_of_a_script_of_the_example_name_its_document_once_and_what_it
     video_id = curator.curator(Context(), topic="shortest paths", angle="cost")["video_id"]
     scriptwriter.scriptwriter(Context(), video_id)
     files.write(video_id, files.ASSEMBLY, {"duration_s": 150.0})
-    told = uploading.texts(video_id)
+    told = uploading.texts(video_id, [])
     assert told["description"].count("- Shortest paths (") == 1
     assert "In short" not in told["description"]
     assert not told["description"].startswith(tuple(angles.SUMMARIES))
@@ -149,4 +149,4 @@ def test_the_pages_of_the_folder_say_what_a_video_sums_up_without_the_announceme
     files.write(video_id, files.SCRIPT, summed)
     uploading.uploading(Context())
     page = (files.FOLDER.parent / "published" / "videos" / video_id / "index.html").read_text()
-    assert '<p class="about">A good hash spreads keys.</p>' in page
+    assert "A good hash spreads keys." in page and "Let us sum up" not in page

@@ -104,8 +104,8 @@ def test_texts_of_viewers_and_scripts_are_text_on_the_pages():
     uploading.uploading(Context())
     page = (SITE / "videos" / video_id / "index.html").read_text()
     assert "<script>y" not in page
-    assert "&lt;script&gt;y&lt;/script&gt; &amp; all." in page
-    # YouTube takes no < and > in titles, so none has them.
+    # YouTube takes no < and > in titles and descriptions, so none has them.
+    assert "\u2039script\u203ay\u2039/script\u203a &amp; all." in page
     title = "\u2039script\u203ax\u2039/script\u203a: the & cost"
     assert title.replace("&", "&amp;") in page
     item = ET.parse(SITE / "feed.xml").getroot().find("channel/item")
