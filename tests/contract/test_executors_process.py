@@ -83,7 +83,7 @@ def kills_keeper(ctx):
     ctx.progress(1); os.kill(os.getppid(), signal.SIGKILL); time.sleep(1000)
 def signals_group(): os.killpg(0, signal.SIGKILL)
 def grows_in_grandchild(megabytes):
-    subprocess.run([sys.executable, "-S", "-c", f"x = b'x' * {megabytes * 1_000_000}; import time; time.sleep(1)"])
+    subprocess.run([sys.executable, "-S", "-c", f"x = b'x' * {megabytes * 1_000_000}; import time; time.sleep(2)"])
 def shrinks(megabytes): data = b"x" * (megabytes * 1_000_000); return len(data)
 def reports(count, ctx):
     for number in range(count): ctx.progress(number)

@@ -489,6 +489,33 @@ def test_where_each_side_of_each_document_was_refused_that_is_said_and_nothing_o
     )
 
 
+# ---- Damaged files, and sides that a document has not ----
+
+
+def test_a_damaged_topic_stops_neither_the_curator_nor_a_script(root):
+    damaged = put("Hash tables", slot="2026-07-03T00:00")
+    (files.folder_of(damaged) / files.TOPIC).write_text('{"video_id":')
+    handed = curating.curator(Context())["video_ids"]
+    assert handed
+    assert writing.scriptwriter(Context())["video_id"] in handed
+
+
+def test_a_missing_topic_is_told_from_a_side_that_its_new_document_has(root):
+    (root / "knowledge" / "apples.md").write_text(
+        "# Apples\n\nAn apple is a fruit.\n\n## How apples grow\n\nApples grow on trees in five months.\n"
+    )
+    entry = {
+        "slot": "2026-07-04T00:00",
+        "topic": "Apples",
+        "angle": "code",
+        "state": "needs sources",
+        "reason": "asked",
+    }
+    handed = curating._hand_out(entry, knowing.load(), GUIDE)
+    assert (handed["state"], handed["angle"]) == ("handed out", "idea")
+    assert files.read(handed["video_id"], files.TOPIC)["angle"] == "idea"
+
+
 # ---- Refusals ----
 
 

@@ -10,6 +10,7 @@ A task's function works in the project's folder, which is where `root` points wh
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,14 @@ def broken(video_id: str, error: BaseException) -> Json:
 def every(name: str, *, root: Path | None = None) -> dict[str, Json]:
     """Return what is in a JSON file of each video that has it, by the ids of the videos, the oldest first.
 
-    Raises:
-        PermanentError: a file holds no JSON object.
+    A damaged one is left out: it stops no other video, and whoever works on its own video tells of it.
     """
-    return {one: read(one, name, root=root) for one in videos(root=root) if has(one, name, root=root)}
+    found = {}
+    for one in videos(root=root):
+        if has(one, name, root=root):
+            with suppress(PermanentError, UnknownName):
+                found[one] = read(one, name, root=root)
+    return found
 
 
 def write(video_id: str, name: str, value: Json, *, root: Path | None = None) -> Path:

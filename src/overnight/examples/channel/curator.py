@@ -21,9 +21,10 @@ from overnight.base.files import write_json
 from overnight.base.ports import RunContext
 
 Json = dict[str, Any]  # Any: what an agent has written
-DATA = Path(".overnight") / "data"
-CALENDAR, GAPS = DATA / "calendar.json", DATA / "gaps.json"
+CALENDAR, GAPS = files.DATA / "calendar.json", files.DATA / "gaps.json"
 KEYWORDS = 6
+ASKED = "asked for by a person"
+"""Why a video is made that somebody has wanted; the scriptwriter takes those first."""
 MOST_CHANGE = 0.15
 """By how much a score from 0 to 1 changes at the most for what the analytics committee wants more or less of."""
 
@@ -98,8 +99,7 @@ def now_of(ctx: RunContext) -> datetime:
 def _past(knowledge: Knowledge) -> tuple[Past, dict[str, Json]]:
     """Return what was told, and an entry of the calendar for each slot that has a video."""
     past, made = Past(), dict[str, Json]()
-    for video_id in files.videos():
-        topic = files.read(video_id, files.TOPIC)
+    for video_id, topic in files.every(files.TOPIC).items():
         document = next(iter(topic["sources"]), None)
         entry = {"slot": topic["slot"], "topic": topic["topic"], "document": document, "angle": topic["angle"]}
         if files.has(video_id, files.REFUSED):
@@ -117,10 +117,8 @@ def _candidates(knowledge: Knowledge) -> list[Candidate]:
     demand, change_of = demand_of(knowledge, _trends()), _changes(knowledge)
     found = []
     for document, title in knowledge.titles.items():
-        roles = {role_of(passage.heading, passage.title) for passage in knowledge.of(document)}
-        sides = [name for name, angle in ANGLES.items() if angle.focus in roles] or ["idea"]
         asked = None if demand is None else demand[document]
-        for side in sides:
+        for side in _sides(document, knowledge):
             change, why = change_of(document, side)
             one = Candidate(topic=title, document=document, angle=side, demand=asked, change=change, why=why)
             found.append(one)
@@ -153,11 +151,18 @@ def _hand_out(entry: Json, knowledge: Knowledge, guide: StyleGuide) -> Json:
         return {**entry, "state": "handed out", "video_id": made}
     sources = knowledge.sources(entry["topic"])
     if sources:
-        made = _make(entry, sources[:2], knowledge, guide)
-        return {**entry, "state": "handed out", "document": sources[0], "video_id": made}
+        sides = _sides(sources[0], knowledge)
+        told = {**entry, "angle": entry["angle"] if entry["angle"] in sides else sides[0]}
+        made = _make(told, sources[:2], knowledge, guide)
+        return {**told, "state": "handed out", "document": sources[0], "video_id": made}
     other = _hand_out(entry["instead"], knowledge, guide)
     why = f"no document is about it; put one into knowledge/ ({entry['reason']})"
     return {**other, "refused": {"topic": entry["topic"], "reason": why}}
+
+
+def _sides(document: str, knowledge: Knowledge) -> list[str]:
+    """Return the angles that a document can be told from."""
+    return sides_of({role_of(passage.heading, passage.title) for passage in knowledge.of(document)})
 
 
 def _asked(topic: str, angle: str, now: datetime, knowledge: Knowledge, guide: StyleGuide) -> str:
@@ -168,12 +173,12 @@ def _asked(topic: str, angle: str, now: datetime, knowledge: Knowledge, guide: S
             f"topic: no document of the knowledge base is about {topic!r}; nearest: "
             f"{', '.join(dict.fromkeys(near)) or 'nothing'}; put a document into knowledge/"
         )
-    sides = sides_of({role_of(passage.heading, passage.title) for passage in knowledge.of(sources[0])})
+    sides = _sides(sources[0], knowledge)
     if angle not in sides:
         raise UserMistake(
             f"angle: {knowledge.titles[sources[0]]!r} has no section for {angle!r}; it has for {', '.join(sides)}"
         )
-    entry = {"slot": now.strftime("%Y-%m-%dT%H:%M"), "topic": topic, "angle": angle, "reason": "asked for by a person"}
+    entry = {"slot": now.strftime("%Y-%m-%dT%H:%M"), "topic": topic, "angle": angle, "reason": ASKED}
     return _make(entry, sources[:2], knowledge, guide)
 
 

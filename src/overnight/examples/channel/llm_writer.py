@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+import channel_files as files
 from angles import ANGLES, role_of
 from claim_checks import check
 from claim_cover import untold
@@ -27,7 +28,7 @@ from overnight.base.clock import SystemClock
 from overnight.base.errors import ConfigError, UserMistake
 from overnight.base.settings import environment
 
-REPLAY = Path(".overnight") / "data" / "llm.db"
+REPLAY = files.DATA / "llm.db"
 MOST_PASSAGES = 10
 MOST_TOKENS = 3000
 _SECTION = re.compile(r"^##\s+(?P<title>.+?)\s*\{(?P<source>[^{}]*)\}\s*$", re.MULTILINE)

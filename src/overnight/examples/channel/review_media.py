@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import channel_files as files
 import review_pictures
 
 from overnight.studio import captions, ffmpeg, measure, sync
@@ -18,7 +19,7 @@ from overnight.studio.probe import frames
 from overnight.studio.speech.ports import Word
 
 Json = dict[str, Any]  # Any: what agents have written
-CAPTIONS = ("captions.srt", "captions.vtt")
+CAPTIONS = (files.SRT, files.VTT)
 _BEFORE_END_S, _BEFORE_CLOSE_S = 0.15, 1.0
 """A scene is looked at so long before it ends, when all its parts are there; the last one before it fades away."""
 _LASTING_S = 0.5
@@ -41,7 +42,7 @@ def look(folder: Path, script: Json, voice: Json, assembly: Json, cancelled: Cal
         UserMistake: the video is not there, or is none.
         Stopped: it was cancelled.
     """
-    path = folder / "video.mp4"
+    path = folder / files.VIDEO
     found = measure.measured(path, cancelled=cancelled)
     media, lasts = found.media, found.media.duration_s or 0.0
     figures: dict[str, float | None] = {
@@ -169,7 +170,7 @@ def _shown_by_players(found: Measured, path: Path, cancelled: Callable[[], bool]
     if not found.media.subtitles:
         return []
     with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
-        read = Path(folder) / "captions.srt"
+        read = Path(folder) / files.SRT
         ffmpeg.run(["-i", path, "-map", "0:s:0", read], cancelled=cancelled)
         return [read.read_text(encoding="utf-8", errors="replace")]
 

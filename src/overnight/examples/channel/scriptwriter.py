@@ -9,7 +9,7 @@ import llm_writer
 from angles import ANGLES
 from catching_up import work_off
 from composing import Draft, Wish, compose, head_of
-from curator import curator, now_of
+from curator import ASKED, curator, now_of
 from knowledge import Knowledge, load
 from narrating import narration
 from planning import SLOTS_A_DAY, slots_from
@@ -24,8 +24,6 @@ from overnight.studio.markup import Pause, parse
 
 Json = dict[str, Any]  # Any: what an agent has written
 EXTRACTIVE = "extractive"
-ASKED = "asked for by a person"
-"""The reason of a topic that the curator was told of."""
 TOLD = ("title", "word_count", "quality_score", "composed_by")
 
 
@@ -131,14 +129,12 @@ def _wish(topic: Json, knowledge: Knowledge, guide: StyleGuide, root: Path | Non
 
 def _told(topic: Json, root: Path | None) -> frozenset[str]:
     """Return the passages that earlier videos have told from this side of the topic."""
-    earlier = [
-        one for one in files.videos(root=root) if one < topic["video_id"] and files.has(one, files.SCRIPT, root=root)
-    ]
-    told = set()
-    for one in earlier:
-        about = files.read(one, files.TOPIC, root=root)
-        if (about["topic"], about["angle"]) == (topic["topic"], topic["angle"]):
-            told |= {part["source"] for part in files.read(one, files.SCRIPT, root=root)["sections"]}
+    topics, told = files.every(files.TOPIC, root=root), set()
+    for one, script in files.every(files.SCRIPT, root=root).items():
+        about = topics.get(one, {})
+        same = (about.get("topic"), about.get("angle")) == (topic["topic"], topic["angle"])
+        if same and one < topic["video_id"]:
+            told |= {part["source"] for part in script["sections"]}
     return frozenset(told)
 
 

@@ -28,7 +28,7 @@ from overnight.base.files import text_of, write_json
 from overnight.base.ports import RunContext
 
 Json = dict[str, Any]  # Any: what an agent has written
-PROPOSAL = Path(".overnight") / "data" / "style_proposal.json"
+PROPOSAL = files.DATA / "style_proposal.json"
 FEWEST = 3
 """Winners, and underperformers, that a length is proposed from; and tests that a style of titles has to have won."""
 STEP_MINUTES = 0.5
