@@ -9,7 +9,7 @@ import pytest
 
 from daemons import wait_for
 from overnight.app.project import Project
-from overnight.base.errors import ConfigError
+from overnight.base.errors import ConfigError, RunFailed
 
 MODULE = '''
 import json, time
@@ -39,6 +39,25 @@ class Service:
 class Refuses:
     def act(self, item, ctx):
         raise UserMistake("the brief has no colour")
+
+
+class Tells:
+    def act(self, item, ctx):
+        raise TransientError(f"401 for {ctx.key!r}") if item["title"] == "busy" else RuntimeError(f"no: {ctx.key}")
+
+
+class Leaves:
+    def __init__(self):
+        raise RuntimeError("cannot be made")
+
+    def act(self, item, ctx):
+        pass
+
+
+class Tidies:
+    def act(self, item, ctx):
+        ctx.folder.rmdir()
+        return {"done": True}
 
 
 class NoAct:
@@ -98,6 +117,40 @@ def test_a_service_whose_key_is_set_needs_a_class(make, monkeypatch):
     assert other == {"status": "not available", "error": "this service has no class that could call it"}
 
 
+@pytest.mark.parametrize("title", ["busy", "Rain"])
+def test_no_error_tells_the_key_of_a_service(make, monkeypatch, title):
+    secret = "sk-top\\secret\r"
+    monkeypatch.setenv("SERVICE_KEY", secret)
+    toml = AGENTS.replace("crafts:Service", "crafts:Tells").replace('title = "Rain"', f'title = "{title}"')
+    folder = make(toml)
+    error = produced(folder)["agents"]["service"]["error"]
+    assert "***" in error and "top" not in error
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "crafts.py":
+            assert b"sk-top" not in path.read_bytes(), path
+
+
+def test_one_that_is_disabled_does_not_act(make, monkeypatch):
+    monkeypatch.setenv("SERVICE_KEY", "secret")
+    folder = make(AGENTS.replace('key = "SERVICE_KEY"\n', 'key = "SERVICE_KEY"\nenabled = false\n'))
+    assert "service" not in produced(folder)["agents"]
+    named = (
+        (folder / "overnight.toml")
+        .read_text()
+        .replace("[production.brief]", '[production]\norder = ["service"]\n[production.brief]')
+    )
+    (folder / "overnight.toml").write_text(named)
+    assert produced(folder)["agents"]["service"]["status"] == "disabled"
+
+
+def test_an_agent_may_remove_its_folder_and_a_brief_is_an_object(make):
+    folder = make(AGENTS.replace("crafts:Painter", "crafts:Tidies"))
+    with Project.open(folder) as project, project.running():
+        assert project.result(project.submit("production"), 60)["agents"]["painter"]["output"] == {"done": True}
+        with pytest.raises(RunFailed, match="brief: 'x' is no object"):
+            project.result(project.submit("production", {"brief": "x"}), 60)
+
+
 def test_one_that_is_killed_at_work_goes_on_with_what_it_has_left(make):
     folder = make(AGENTS.replace("times = 2", "times = 2, slow = true"))
     begun = folder / ".overnight" / "data" / "productions"
@@ -115,6 +168,7 @@ def test_one_that_is_killed_at_work_goes_on_with_what_it_has_left(make):
     ("name", "says"),
     [
         ("Refuses", "the brief has no colour"),
+        ("Leaves", "RuntimeError: cannot be made"),
         ("NoAct", "agents.painter.class: 'crafts:NoAct' has no method act(input, ctx)"),
         ("Missing", "agents.painter.class: 'crafts:Missing' cannot be imported"),
     ],
@@ -131,7 +185,7 @@ def test_one_that_cannot_act_is_a_line_and_stops_no_other(make, monkeypatch, nam
     ("table", "says"),
     [
         ("learns = false", 'agents.a.class: missing; name the "module:Class" that acts'),
-        ('learns = false\nclass = "a:B"\ndata = "films"', "agents.a.data: 'films' would never be learnt from"),
+        ('learns = false\nclass = "a:B"\ndata = "films"', "agents.a.data: 'films' would never be used"),
     ],
 )
 def test_a_wrong_table_of_one_that_only_acts_is_one_line(make, table, says):

@@ -15,7 +15,7 @@ from overnight.base.errors import ConfigError, OvernightError, PermanentError, T
 from overnight.data import asker as asker_module
 from overnight.data.asker import Asker
 from overnight.data.sources import feed
-from overnight.data.sources.hiding import Hiding
+from overnight.data.sources.hiding import hiding_of
 from overnight.data.sources.reading import Found, Known, Validators
 from overnight.data.web import Web
 from overnight.testing.clock import FakeClock
@@ -262,7 +262,7 @@ def test_no_way_to_write_a_value_shows_it(value, data):
         for sign in value
         for way in [data.draw(st.sampled_from(ways)) if sign.strip() else str]
     )
-    hiding = Hiding("films", source, {"KEY": value})
+    hiding = hiding_of("films", source, {"KEY": value})
     assert hiding.text(f"<{written}>") in (f"<{HIDDEN}>", f"<{written.replace(written.strip(), HIDDEN)}>")
 
 
@@ -296,7 +296,7 @@ def test_a_secret_is_hidden_before_a_message_is_cut(ask, tmp_path):
         )
         assert "a.db" not in says
     message = "x" * 494 + "hunter2"
-    hiding = Hiding("films", SourceSettings(kind="json", url="http://h/${KEY}"), {"KEY": "hunter2"})
+    hiding = hiding_of("films", SourceSettings(kind="json", url="http://h/${KEY}"), {"KEY": "hunter2"})
     assert "hun" not in asker_module._said(message, hiding)
 
 

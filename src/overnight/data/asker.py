@@ -8,8 +8,9 @@ from pathlib import Path
 
 from overnight.base.config import SourceSettings, shown
 from overnight.base.errors import OvernightError, PermanentError, one_line
+from overnight.base.hiding import Hiding
 from overnight.data.sources import api, feed, local
-from overnight.data.sources.hiding import Hiding
+from overnight.data.sources.hiding import hiding_of
 from overnight.data.sources.place import locate
 from overnight.data.sources.reading import Found, Known, Page, Validators
 from overnight.data.web import Web
@@ -43,7 +44,7 @@ class Asker:
         Raises:
             OvernightError, OSError: the source cannot be read as a whole; the message says why.
         """
-        hiding, limit = Hiding(name, source, self.variables), _Limit(source)
+        hiding, limit = hiding_of(name, source, self.variables), _Limit(source)
         try:
             for page in self._pages(name, source, region, known, told):
                 yield _without_secrets(limit.cut(page, known), hiding)

@@ -82,8 +82,10 @@ def check_order(agents: Agents, order: Sequence[str]) -> None:
 def _check_untrained(key: str, agent: AgentSettings) -> None:
     if agent.class_ is None and agent.key is None:
         raise ConfigError(f'{key}.class: missing; name the "module:Class" that acts')
-    if agent.data is not None:
-        raise ConfigError(f"{key}.data: {agent.data!r} would never be learnt from: the agent is not trained")
+    for name in ("data", "target", "inputs", "group", "metric", "records"):
+        value = getattr(agent, name)
+        if value not in (None, ()):
+            raise ConfigError(f"{key}.{name}: {value!r} would never be used: the agent is not trained")
 
 
 def _check_learner(key: str, agent: AgentSettings, categories: Collection[str], *, is_object: bool) -> None:

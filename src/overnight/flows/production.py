@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight.base.config import Config
-from overnight.base.errors import PermanentError
+from overnight.base.errors import PermanentError, UserMistake
 from overnight.base.files import write_json
 from overnight.db.database import Database
 from overnight.engine.flow import Flow
@@ -42,7 +42,7 @@ def tasks(production: Production) -> list[Task]:
     roster.check_order(production.config.agents, production.config.production.order)
 
     def run(flow: Flow, brief: Any = None) -> Json:  # Any: JSON
-        return produce(flow, production, dict(production.config.production.brief if brief is None else brief))
+        return produce(flow, production, _brief(production, brief))
 
     return [
         Task(task_id=ACT, action="overnight.training.acting:act_job", timeout_s=TIMEOUT_S, max_concurrent=None),
@@ -54,8 +54,7 @@ def of_agent(production: Production, name: str) -> Callable[..., Json]:
     """Return a flow in which one agent acts on the brief that it is given, or on the configured one."""
 
     def run(flow: Flow, brief: Any = None) -> Json:  # Any: JSON
-        given = dict(production.config.production.brief if brief is None else brief)
-        acted = _act(flow, production, name, given)
+        acted = _act(flow, production, name, _brief(production, brief))
         flow.step("clean up", _clean_up, production, flow.run_id)
         if acted["status"] != "done":
             raise PermanentError(f"agent {name!r}: {acted['error']}")
@@ -98,8 +97,16 @@ def _act(flow: Flow, production: Production, name: str, given: Json) -> Json:
     return {"status": "done" if done else "failed", "output": ended.result, "error": error}
 
 
+def _brief(production: Production, brief: Any) -> Json:  # Any: JSON
+    """Return what is to be made: what was handed in, else what is configured."""
+    wanted = production.config.production.brief if brief is None else brief
+    if not isinstance(wanted, Mapping):
+        raise UserMistake(f'brief: {wanted!r} is no object, such as {{"title": "Neon Rain"}}')
+    return dict(wanted)
+
+
 def _order(config: Config) -> Sequence[str]:
-    return config.production.order or list(config.agents)
+    return config.production.order or list(roster.enabled(config.agents))
 
 
 def _work(production: Production, flow_id: int) -> Path:
@@ -119,6 +126,8 @@ def _keep(folder: Path, result: Json) -> None:
 def _prepare(production: Production, flow_id: int, name: str) -> Json:
     """Return what the act is called with, and lay out the version that serves; say why the agent cannot act, if so."""
     agent = production.config.agents[name]
+    if not agent.enabled:
+        return {"status": "disabled", "error": f"agents.{name}.enabled is false"}
     if agent.key is not None and not production.environment().get(agent.key):
         return {"status": "not configured", "error": f"{agent.key} is not set"}
     if agent.class_ is None and agent.key is not None:

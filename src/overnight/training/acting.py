@@ -1,12 +1,21 @@
 """One agent at work, in a child process: the version that serves answers, or a class that does not learn."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from overnight.base.errors import NotMeasured, OvernightError, PermanentError, said_by
+from overnight.base.errors import (
+    NotMeasured,
+    OvernightError,
+    PermanentError,
+    TransientError,
+    UserMistake,
+    said_by,
+)
 from overnight.base.files import to_json
+from overnight.base.hiding import Hiding
 from overnight.base.ports import RunContext
 from overnight.base.settings import environment
 from overnight.training.agents import load_class
@@ -55,27 +64,36 @@ def act_job(
         NotMeasured: the agent has no `act`.
         ConfigError: the class of one that does not learn cannot be used.
         PermanentError: it answers something else than JSON, or raises what is no error of ours: those pass through.
+            No message holds the key.
     """
     name, kept = str(agent["name"]), Path(folder)
-    act, seen = _of_class(agent) if version is None else _of_version(Path(version), given)
-    if not callable(act):
-        raise NotMeasured(f"agent {name!r} has no act(input, ctx)")
-    kept.mkdir(parents=True, exist_ok=True)
     key = None if agent["key"] is None else environment().get(agent["key"])
+    kept.mkdir(parents=True, exist_ok=True)
     context = ActContext(folder=kept, settings=agent["settings"], key=key, run=ctx)
     try:
+        act, seen = _of_class(agent) if version is None else _of_version(Path(version), given)
+        if not callable(act):
+            raise NotMeasured(f"agent {name!r} has no act(input, ctx)")
         answer = act({**given, **seen}, context)
         to_json(answer, what=f"what {name}.act returned")
     except SystemExit as error:
-        raise PermanentError(f"act called sys.exit({error.code!r})") from error
-    except OvernightError:
-        raise
-    except Exception as error:
-        raise PermanentError(said_by(error)) from error
+        raise _told(PermanentError(f"act called sys.exit({error.code!r})"), key) from None
+    except Exception as error:  # noqa: BLE001 -- whatever a project's code raises
+        told = _told(error, key)
+        raise told from (None if key else error.__cause__ if told is error else error)
     finally:
-        if not any(kept.iterdir()):
+        with suppress(OSError):  # what an agent has made is kept, and an empty folder is not
             kept.rmdir()
     return answer
+
+
+def _told(error: Exception, key: str | None) -> Exception:
+    """Return the error as it may leave: with a family, and without the key, also where its cause would tell it."""
+    ours = error if isinstance(error, OvernightError) else PermanentError(said_by(error))
+    said = Hiding([key] if key else ()).text(str(ours))
+    if said == str(ours):
+        return ours
+    return {"transient": TransientError, "user": UserMistake}.get(ours.family, PermanentError)(said)
 
 
 def _of_class(agent: Mapping[str, Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:

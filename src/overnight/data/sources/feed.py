@@ -19,7 +19,7 @@ from overnight.base.config import SourceSettings
 from overnight.base.errors import MissingExtra, PermanentError, one_line
 from overnight.data.sources.asking import Asking, key_of, validators_of
 from overnight.data.sources.cells import checked
-from overnight.data.sources.hiding import Hiding
+from overnight.data.sources.hiding import hiding_of
 from overnight.data.sources.reading import Found, Known, Page, Row
 from overnight.data.web import Web
 
@@ -74,7 +74,7 @@ def pages(
             where=f"sources.{name}",
             max_rows=settings.max_rows,
             # An entry's address is made with it, and is kept.
-            address=Hiding(name, settings, variables).text(answer.url),
+            address=hiding_of(name, settings, variables).text(answer.url),
             content_type=answer.content_type,
         )
     yield Page(key=key, validators=validators_of(answer), found=found)

@@ -3,55 +3,15 @@
 Names of parameters do not tell what is a secret (`?auth=`, a path); where a value came from does.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 
-from overnight.base.config import HIDDEN, SourceSettings
+from overnight.base.config import SourceSettings
+from overnight.base.hiding import Hiding
 from overnight.base.variables import names_in
 
-SHORTEST = 4
-"""Characters of the shortest value that is hidden: who reads "**" for each "DE" of a message is told nothing."""
-SHORTEST_PART = 8
-"""Characters of the shortest part of an address that is hidden by itself: other pages have some of the parts."""
 
-_ORIGIN = re.compile(r"\w[\w+.-]*://[^/?#]*")
-_BETWEEN = re.compile(r"[/?&=#]")
-
-
-class Hiding:
-    """Hides the values of the variables that `source` names in its address and headers."""
-
-    def __init__(self, name: str, source: SourceSettings, variables: Mapping[str, str]) -> None:
-        texts = {"url": source.url or "", **{f"headers.{header}": text for header, text in source.headers.items()}}
-        named = {variable for key, text in texts.items() for variable in names_in(text, f"sources.{name}.{key}")}
-        values = {variables[variable] for variable in named if variable in variables}
-        self._secrets = {part for value in values for part in _parts(value)}
-
-    def text(self, text: str) -> str:
-        """Return the text with each value, as it is or percent-encoded, replaced by asterisks."""
-        return self._pattern.sub(HIDDEN, text) if self._secrets else text
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        # The longest first: one may be a part of another.
-        longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
-        return re.compile("|".join("".join(map(_sign, secret)) for secret in longest_first), re.IGNORECASE)
-
-
-def _parts(value: str) -> Iterator[str]:
-    value = " ".join(value.split())
-    if len(value) >= SHORTEST:
-        yield value
-    for part in _BETWEEN.split(_ORIGIN.sub("", value, count=1)):
-        if len(part) >= SHORTEST_PART:
-            yield part
-
-
-def _sign(sign: str) -> str:
-    """Return the pattern of one character in each way that addresses and messages write it."""
-    if sign == " ":
-        return r"(?:\s|\+|%20|%0[9ad])+"
-    encoded = "".join(f"%{byte:02x}" for byte in sign.encode(errors="surrogateescape"))
-    ways = {re.escape(sign), encoded, re.escape(repr(sign)[1:-1]), re.escape(f"\\{sign}") if sign in "'\"" else encoded}
-    return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
+def hiding_of(name: str, source: SourceSettings, variables: Mapping[str, str]) -> Hiding:
+    """Return what hides the values of the variables that `source` names in its address and headers."""
+    texts = {"url": source.url or "", **{f"headers.{header}": text for header, text in source.headers.items()}}
+    named = {variable for key, text in texts.items() for variable in names_in(text, f"sources.{name}.{key}")}
+    return Hiding(variables[variable] for variable in named if variable in variables)
