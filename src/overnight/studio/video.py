@@ -117,7 +117,7 @@ def render(
         MissingExtra, FfmpegFailed, TooSlow: see `ffmpeg.run`.
     """
     look = look or Look()
-    _check(look, workers)
+    check_look(look, workers)
     duration_s = _length(sound.voice)
     if sound.music is not None:
         _length(sound.music)
@@ -147,7 +147,12 @@ def _sweep(out: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _check(look: Look, workers: int) -> None:
+def check_look(look: Look, workers: int = WORKERS) -> None:
+    """Refuse a size, a rate or a theme that no video can have.
+
+    Raises:
+        UserMistake: the size or the rate cannot be; ConfigError: nor can the theme.
+    """
     width, height = look.size
     if min(width, height) < 64 or width % 2 or height % 2:
         raise UserMistake(f"size: {width}x{height}: both are even, and 64 at least")

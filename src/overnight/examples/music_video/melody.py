@@ -1,16 +1,15 @@
 """The music of a production: the brief's own opening, and then the tune whose ending fits it best."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+from brief import Item, brief_of
 
 from overnight.base.errors import MissingExtra, UserMistake, one_line
 from overnight.studio.music import Note
-
-Item = Mapping[str, Any]  # Any: the brief, and what agents have answered
 
 TEMPOS = {"reel": 224, "jig": 174, "hornpipe": 176, "strathspey": 130, "clog": 160}
 """Quarter notes a minute, about as fast as each is danced."""
@@ -43,22 +42,24 @@ def melody(item: Item) -> Melody | None:
     """Return the music of a production; None where the brief has no `opening`, in ABC notation.
 
     Raises:
-        UserMistake: the opening cannot be read.
+        UserMistake: the opening cannot be read, or the brief has no title.
         MissingExtra: music21, which reads the notation, is not installed.
     """
-    if not item.get("opening"):
+    brief = brief_of(item)
+    if "opening" not in brief:
         return None
-    tempo = TEMPOS.get(item.get("sound_designer", {}).get("label", ""), TEMPO)
-    head = f"X:1\nM:{item.get('meter', 'C')}\nL:1/8\nK:{item.get('key', 'C')}\n"
+    tempo = TEMPOS.get(brief["sound_designer"].get("label", ""), TEMPO)
+    head = f"X:1\nM:{brief.get('meter', 'C')}\nL:1/8\nK:{brief.get('key', 'C')}\n"
     try:
-        notes = list(_read(f"{head}{item['opening']}\n", tempo))
+        notes = list(_read(f"{head}{brief['opening']}\n", tempo))
     except MissingExtra:
         raise
     except Exception as error:
         raise UserMistake(f"brief.opening: cannot be read as ABC notation: {one_line(error)}") from error
     if not notes:
-        raise UserMistake(f"brief.opening: {item['opening']!r} holds no notes in ABC notation")
-    tune = next((tune for name in item.get("audio_curator", {}).get("ranked", ())[:1] if (tune := tune_of(name))), None)
+        raise UserMistake(f"brief.opening: {brief['opening']!r} holds no notes in ABC notation")
+    named = [str(name) for name in brief["audio_curator"].get("ranked", ())[:1]]
+    tune = next((tune for name in named if (tune := tune_of(name))), None)
     if tune is not None:
         notes += _read(tune.abc, tempo)
     return Melody(notes=tuple(notes), tempo=tempo, tune=tune)

@@ -1,13 +1,13 @@
 """Makes the video of a production: takes what a service has made, or renders slides with a voice and music."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from brief import SERVICES, Item, brief_of
 from melody import Melody, melody
-from treatment import narration
+from treatment import film, narration
 
 from overnight import ActContext
 from overnight.base.clock import SystemClock
@@ -24,13 +24,15 @@ from overnight.studio.slides.slide import Kind, Slide, parts
 from overnight.studio.slides.theme import named
 from overnight.studio.speech.choosing import VoiceSettings, chosen
 from overnight.studio.speech.narrate import Spoken, narrate
+from overnight.studio.speech.ports import Engine
+from overnight.studio.subtitles import subtitles
+from overnight.studio.sync import shift
 from overnight.studio.thumbnails import thumbnails
-from overnight.studio.video import Captions, Look, Sound, render
+from overnight.studio.video import Captions, Look, Rendered, Sound, check_look, render
 
 Json = dict[str, Any]
-SERVICES = ("video_service_a", "video_service_b")
 VIDEO, VOICE, MUSIC, SRT, VTT = "video.mp4", "voice.wav", "music.wav", "captions.srt", "captions.vtt"
-KNOWN = ("width", "height", "fps", "theme", "voice")
+DEFAULTS: Mapping[str, Any] = {"width": 1920, "height": 1080, "fps": 25, "theme": "midnight", "voice": {}}
 HEADINGS = {
     Kind.BARS: "What is expected of it",
     Kind.TABLE: "Films that it stands beside",
@@ -41,6 +43,16 @@ REVEALED = 0.6
 """The parts of a slide appear within this share of its time."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What a video was rendered from, and how long that took."""
+
+    spoken: Spoken
+    scenes: tuple[Scene, ...]
+    rendered: Rendered
+    render_s: float
+
+
 class VideoMaker:
     """Acts, and does not learn. Settings: `width`, `height`, `fps`, `theme`, and `voice`, fields of `VoiceSettings`."""
 
@@ -48,71 +60,73 @@ class VideoMaker:
         """Return where the video is, who made it, and what was measured of it.
 
         Raises:
-            UserMistake: the brief's opening cannot be read, or nothing can be said.
+            UserMistake: the brief has no title, its opening cannot be read, or no video has such a size.
             ConfigError: a setting is wrong.
             MissingExtra: the extra `studio` or `demo` is not installed.
         """
-        made_by = next((name for name in SERVICES if item.get(name, {}).get("path")), None)
+        brief = brief_of(item)
+        made_by = next((name for name in SERVICES if brief[name].get("path")), None)
         if made_by is not None:
-            path = Path(item[made_by]["path"])
+            path = Path(brief[made_by]["path"])
             return {"path": str(path), "made_by": made_by, "measured": _measured(path, ctx)}
-        return _Rendering(ctx, item).make()
-
-
-class _Rendering:
-    """One video of slides."""
-
-    def __init__(self, ctx: ActContext, item: Json) -> None:
-        self._ctx, self._item, self._look = ctx, item, _look(ctx.settings)
-
-    def make(self) -> Json:
-        folder, clock = self._ctx.folder, SystemClock()
-        music = melody(self._item)
-        spoken = self._speak(music)
+        look, engine = _settings(ctx.settings)
+        music = melody(brief)
         if music is not None:
-            play(music.notes, folder / MUSIC)
+            play(music.notes, ctx.folder / MUSIC)
+        spoken = _speak(narration(brief, music), engine, ctx)
         scenes, problems = scenes_of(spoken)
-        captions = cut(spoken.words)
-        replace_file(folder / SRT, srt(captions))
-        replace_file(folder / VTT, vtt(captions))
+        heard = None if music is None else ctx.folder / MUSIC
+        clock = SystemClock()
         begun_s = clock.monotonic()
-        rendered = render(
-            scenes,
-            Sound(voice=folder / VOICE, music=None if music is None else folder / MUSIC, swells=True),
-            folder / VIDEO,
-            look=self._look,
-            title=self._item["title"],
-            captions=Captions(srt=folder / SRT),
-            workers=os.cpu_count() or 1,
-            progress=lambda done_s, total_s: self._ctx.progress(round(done_s), round(total_s), unit="s of video"),
-            cancelled=lambda: self._ctx.cancelled,
-        )
+        rendered = _render(scenes, Sound(voice=ctx.folder / VOICE, music=heard, swells=True), look, brief["title"], ctx)
         render_s = clock.monotonic() - begun_s
-        picture = next((one.slide for one in scenes if one.slide.kind is Kind.BARS), None)
-        lost = thumbnails(self._item["title"], str(self._item.get("genre", "")), picture, folder)
-        late = late_by(captions, spoken.words)
-        return {
-            "path": str(rendered.path),
-            "made_by": "slides",
-            "render_s": render_s,
-            "captions": [str(folder / SRT), str(folder / VTT)],
-            "thumbnails": [str(folder / f"thumbnail_{name}.png") for name in lost],
-            "voice": spoken.engine,
-            "music": None if music is None else _credit(music),
-            "problems": [*problems, *rendered.notes, *(text for one in rendered.shown for text in one.overflow)],
-            "measured": {**_measured(rendered.path, self._ctx), "captions_late_s": late.worst_s},
-        }
+        made = _Made(spoken=spoken, scenes=tuple(scenes), rendered=rendered, render_s=render_s)
+        return _told(brief, made, music, problems, ctx)
 
-    def _speak(self, music: Melody | None) -> Spoken:
-        engine = chosen(_fields("voice", VoiceSettings, self._ctx.settings.get("voice", {})))
-        raw = self._ctx.folder / f".{VOICE}"
-        told = parse(narration(self._item, music))
-        try:
-            spoken = narrate(engine, told.pieces, raw, cancelled=lambda: self._ctx.cancelled)
-            normalise(raw, self._ctx.folder / VOICE, cancelled=lambda: self._ctx.cancelled)
-        finally:
-            raw.unlink(missing_ok=True)
-        return spoken
+
+def _speak(text: str, engine: Engine, ctx: ActContext) -> Spoken:
+    raw = ctx.folder / f".{VOICE}"
+    try:
+        spoken = narrate(engine, parse(text).pieces, raw, cancelled=lambda: ctx.cancelled)
+        normalise(raw, ctx.folder / VOICE, cancelled=lambda: ctx.cancelled)
+    finally:
+        raw.unlink(missing_ok=True)
+    shown = cut(spoken.words)
+    replace_file(ctx.folder / SRT, srt(shown))
+    replace_file(ctx.folder / VTT, vtt(shown))
+    return spoken
+
+
+def _render(scenes: list[Scene], sound: Sound, look: Look, title: str, ctx: ActContext) -> Rendered:
+    return render(
+        scenes,
+        sound,
+        ctx.folder / VIDEO,
+        look=look,
+        title=title,
+        captions=Captions(srt=ctx.folder / SRT),
+        progress=lambda done_s, total_s: ctx.progress(round(done_s), round(total_s), unit="s of video"),
+        cancelled=lambda: ctx.cancelled,
+    )
+
+
+def _told(brief: Item, made: _Made, music: Melody | None, problems: list[str], ctx: ActContext) -> Json:
+    folder, slides = ctx.folder, [one.slide for one in made.scenes]
+    picture = next((one for kind in (Kind.BARS, Kind.TABLE, Kind.DIAGRAM) for one in slides if one.kind is kind), None)
+    no_room = thumbnails(brief["title"], film(brief), picture, folder)
+    left_out = [text for one in made.rendered.shown for text in one.overflow]
+    left_out += [text for texts in no_room.values() for text in texts]
+    return {
+        "path": str(made.rendered.path),
+        "made_by": "slides",
+        "render_s": made.render_s,
+        "captions": [str(folder / SRT), str(folder / VTT)],
+        "thumbnails": [str(folder / f"thumbnail_{name}.png") for name in no_room],
+        "voice": {"engine": made.spoken.engine, "words_timed": made.spoken.timed},
+        "music": None if music is None else _credit(music, folder),
+        "problems": [*problems, *made.rendered.notes, *left_out],
+        "measured": {**_measured(made.rendered.path, ctx), **_in_time(made, ctx)},
+    }
 
 
 def scenes_of(spoken: Spoken) -> tuple[list[Scene], list[str]]:
@@ -139,25 +153,28 @@ def _slide(cue: Cue) -> Slide:
     return replace(slide, title=slide.title or HEADINGS.get(slide.kind, ""))
 
 
-def _look(settings: Mapping[str, Any]) -> Look:
-    wrong = sorted({*settings} - {*KNOWN})
+def _settings(given: Mapping[str, Any]) -> tuple[Look, Engine]:
+    """Return what the video looks like and who speaks, looked at before anything is made."""
+    wrong = sorted({*given} - {*DEFAULTS})
     if wrong:
-        raise ConfigError(f"settings: there is no {wrong[0]!r}; known are {', '.join(KNOWN)}")
-    size = (int(settings.get("width", 1920)), int(settings.get("height", 1080)))
-    return Look(size=size, fps=int(settings.get("fps", 25)), theme=named(str(settings.get("theme", "midnight"))))
-
-
-def _fields(where: str, made: Any, values: Mapping[str, Any]) -> Any:
+        raise ConfigError(f"settings: there is no {wrong[0]!r}; known are {', '.join(DEFAULTS)}")
+    settings = {**DEFAULTS, **given}
+    for name, kind in (("width", int), ("height", int), ("fps", int), ("theme", str), ("voice", Mapping)):
+        if not isinstance(settings[name], kind) or isinstance(settings[name], bool):
+            what = {int: "a whole number", str: "a text"}.get(kind, "a table")
+            raise ConfigError(f"settings.{name}: {settings[name]!r} is not {what}")
+    look = Look(size=(settings["width"], settings["height"]), fps=settings["fps"], theme=named(settings["theme"]))
+    check_look(look)
     try:
-        return made(**values)
+        return look, chosen(VoiceSettings(**settings["voice"]))
     except TypeError as error:
-        raise ConfigError(f"settings.{where}: {error}") from None
+        raise ConfigError(f"settings.voice: {error}") from None
 
 
-def _credit(music: Melody) -> Json:
+def _credit(music: Melody, folder: Path) -> Json:
     tune = music.tune
     return {
-        "file": MUSIC,
+        "path": str(folder / MUSIC),
         "tempo": music.tempo,
         "notes": len(music.notes),
         "tune": None if tune is None else tune.title,
@@ -177,4 +194,18 @@ def _measured(path: Path, ctx: ActContext) -> Json:
         "black_s": sum(run.long_s for run in found.black_runs),
         "silent_s": sum(run.long_s for run in found.silences),
         "clipped_share": found.clipped_share,
+    }
+
+
+def _in_time(made: _Made, ctx: ActContext) -> Json:
+    """Return how far what is heard is off the narration, and the captions in the file off what is heard."""
+    path = made.rendered.path
+    heard = shift(path, ctx.folder / VOICE, cancelled=lambda: ctx.cancelled)
+    off = late_by(subtitles(path, cancelled=lambda: ctx.cancelled), made.spoken.words)
+    late_s = None if off.median_s is None else off.median_s - heard.late_s
+    return {
+        "voice_late_s": heard.late_s,
+        "voice_alike": heard.alike,
+        "captions_late_s": late_s,
+        "captions_missing_share": off.missing,
     }
