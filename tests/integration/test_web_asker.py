@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.base.config import HIDDEN, SourceSettings
+from overnight.base.config import SourceSettings
 from overnight.base.errors import ConfigError, OvernightError, PermanentError, TransientError
+from overnight.base.hiding import HIDDEN
 from overnight.data import asker as asker_module
 from overnight.data.asker import Asker
 from overnight.data.sources import feed

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.base.config import HIDDEN, SourceSettings
+from overnight.base.config import SourceSettings
 from overnight.base.errors import PermanentError
+from overnight.base.hiding import HIDDEN
 from overnight.data.sources import feed
 from overnight.data.sources.reading import Known
 from web_server import answers, unless_known

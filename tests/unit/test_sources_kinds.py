@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from overnight.base.config import HIDDEN, Config, SourceSettings
+from overnight.base.config import Config, SourceSettings
 from overnight.base.errors import ConfigError
+from overnight.base.hiding import HIDDEN
 from overnight.base.settings import load_config
 from overnight.data.sources import kinds
 from overnight.data.sources.kinds import check

@@ -16,6 +16,7 @@ from overnight.base.campaign_settings import CampaignSettings
 from overnight.base.engine_settings import EngineSettings, TaskSettings
 from overnight.base.fleet_settings import AgentSettings, NightlySettings, ProductionSettings
 from overnight.base.gate_settings import GateSettings
+from overnight.base.hiding import HIDDEN
 from overnight.base.learning_settings import LearningSettings
 from overnight.base.loop_settings import LoopSettings
 from overnight.base.pool_settings import PoolSettings
@@ -36,7 +37,6 @@ _SECRET = re.compile(
 _URL_PASSWORD = re.compile(r"(\w://[^:/@\s]*:)[^@/\s]+(@)")
 _URL_PARAMETER = re.compile(r"([?&](?:[\w.%-]*(?:password|token|secret|key|sig|signature))=)[^&\s]+", re.I)
 _TEMPLATE = re.compile(r"(?:[A-Za-z]+ )?\$\{\w+\}")
-HIDDEN = "********"
 
 
 @dataclass(frozen=True, kw_only=True)

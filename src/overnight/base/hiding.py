@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from overnight.base.config import HIDDEN
-
+HIDDEN = "********"
 SHORTEST = 4
 """Characters of the shortest value that is hidden: who reads "**" for each "DE" of a message is told nothing."""
 SHORTEST_PART = 8

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from overnight.base.config import HIDDEN, SourceSettings, shown
+from overnight.base.config import SourceSettings, shown
 from overnight.base.deadline import interrupted_after
 from overnight.base.errors import ConfigError, DatabaseBusy, MissingExtra, TransientError, one_line
+from overnight.base.hiding import HIDDEN
 from overnight.data.sources.cells import decoded, found
 from overnight.data.sources.place import locate
 from overnight.data.sources.reading import Found

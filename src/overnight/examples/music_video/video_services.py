@@ -20,9 +20,9 @@ from treatment import prompt
 
 from overnight import ActContext, TransientError
 from overnight.base.clock import SystemClock
-from overnight.base.config import HIDDEN
 from overnight.base.errors import ConfigError, PermanentError, one_line
 from overnight.base.files import write_json
+from overnight.base.hiding import HIDDEN
 from overnight.studio.ffmpeg import made_whole
 from overnight.studio.probe import probe
 

@@ -10,9 +10,10 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from overnight.base.config import HIDDEN, shown
+from overnight.base.config import shown
 from overnight.base.deadline import interrupted_after
 from overnight.base.errors import ConfigError, OvernightError, one_line
+from overnight.base.hiding import HIDDEN
 from overnight.studio.errors import SpeechAway, SpeechFailed
 
 TIMEOUT_S = 120.0
