@@ -1,11 +1,13 @@
 """A server on loopback that makes videos as Runway and Veo do, as far as an order, its state and its file go."""
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "key-secret"
+RATIO = re.compile(r"\d+:\d+")
 
 
 class VideoServer:
@@ -46,6 +48,24 @@ class VideoServer:
         return f"http://localhost:{self.port}"
 
 
+def is_runway(body: dict) -> bool:
+    kinds = {"model": str, "promptText": str, "ratio": str, "duration": int}
+    return (
+        {name: type(value) for name, value in body.items()} == kinds
+        and 0 < len(body["promptText"]) <= 1000
+        and RATIO.fullmatch(body["ratio"]) is not None
+    )
+
+
+def is_veo(body: dict) -> bool:
+    [one], wanted = body["instances"], body["parameters"]
+    return (
+        {name: type(value) for name, value in one.items()} == {"prompt": str}
+        and {name: type(value) for name, value in wanted.items()} == {"aspectRatio": str, "durationSeconds": int}
+        and RATIO.fullmatch(wanted["aspectRatio"]) is not None
+    )
+
+
 class Answerer(BaseHTTPRequestHandler):
     timeout = 10
 
@@ -70,34 +90,45 @@ class Answerer(BaseHTTPRequestHandler):
         self.say(*self.service.faults[what]())
         return True
 
+    def refused(self) -> bool:
+        """Answer who does not show the right key in the right place."""
+        if self.path.startswith("/v1/"):
+            if self.headers["Authorization"] == f"Bearer {KEY}" and self.headers["X-Runway-Version"] == "2024-11-06":
+                return False
+            self.say(401, {"error": f"no such key: {self.headers['Authorization']}"})
+            return True
+        if self.headers["x-goog-api-key"] == KEY:
+            return False
+        self.say(403, {"error": {"message": f"bad {self.headers['x-goog-api-key']}"}})
+        return True
+
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.service.orders.append(body)
-        if self.fault("order"):
+        if self.fault("order") or self.refused():
             return
-        if self.path == "/v1/text_to_video" and self.headers["X-Runway-Version"] == "2024-11-06":
-            right = self.headers["Authorization"] == f"Bearer {KEY}"
-            self.say(200 if right else 401, {"id": "task-1"} if right else {"error": f"no such key: {KEY}"})
+        if self.path == "/v1/text_to_video":
+            fits, answer = is_runway(body), {"id": "task-1"}
         elif self.path == "/v1beta/models/veo-3.1-fast-generate-preview:predictLongRunning":
-            right = self.headers["x-goog-api-key"] == KEY
-            name = "models/veo-3.1-fast-generate-preview/operations/op-1"
-            self.say(200 if right else 403, {"name": name} if right else {"error": {"message": f"bad {KEY}"}})
+            fits, answer = is_veo(body), {"name": "models/veo-3.1-fast-generate-preview/operations/op-1"}
         else:
             self.say(404, {"error": "no such path"})
+            return
+        self.say(200 if fits else 400, answer if fits else {"error": "no such order"})
 
     def do_GET(self):
         service = self.service
         with_key = KEY in str(self.headers)
         if self.path in ("/clip", "/file"):
             service.told.append((f"{self.headers['Host'].partition(':')[0]}{self.path}", with_key))
-            if not self.fault("file"):
+            if not self.fault("file") and not (self.path == "/file" and self.refused()):
                 if self.path == "/file":
                     self.say(302, b"", Location=f"{service.elsewhere}/clip")
                 else:
                     self.say(200, service.content)
             return
         service.looked.append(self.path)
-        if self.fault("look"):
+        if self.fault("look") or self.refused():
             return
         done = len(service.looked) >= service.looks
         if self.path == "/v1/tasks/task-1":
