@@ -18,18 +18,18 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 import httpx
+from brief import SERVICES
 from treatment import prompt
 
 from overnight import ActContext, TransientError
 from overnight.base.clock import SystemClock
-from overnight.base.hiding import HIDDEN
 from overnight.base.errors import ConfigError, NotJson, NotMeasured, OvernightError, PermanentError, one_line, said_by
 from overnight.base.files import write_json
+from overnight.base.hiding import HIDDEN
 from overnight.studio.ffmpeg import made_whole
 from overnight.studio.probe import probe
 
 Json = dict[str, Any]
-SERVICES = ("video_service_a", "video_service_b")
 ORDER, VIDEO = "order.json", "video.mp4"
 ANSWER_S, MOST_BYTES, MOST_MOVES = 60.0, 2_000_000_000, 5
 MOST_ANSWER = 1_000_000
