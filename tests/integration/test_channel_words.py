@@ -12,7 +12,8 @@ import pytest
 
 from llm_server import LlmServer, Reply, in_turn, says
 from overnight import Project
-from overnight.base.errors import ConfigError, NotMeasured, PermanentError, UnknownName, UserMistake
+from overnight.base.errors import ConfigError, MissingExtra, NotMeasured, PermanentError, UnknownName, UserMistake
+from overnight.studio.errors import NoRoom, Stopped
 from overnight.studio.markup import Cue, parse
 
 EXAMPLE = Path(__file__).parents[2] / "src" / "overnight" / "examples" / "channel"
@@ -447,6 +448,57 @@ def test_an_agent_makes_what_runs_before_have_left_as_long_as_there_is_time(root
     done = designing.designer(Context())
     assert (done["video_id"], done["caught_up"]) == (left[1], [left[2]])
     assert designing.designer(Context()) == {"video_id": None, "refused": []}
+
+
+def test_a_damaged_script_is_told_and_stops_no_other_lesson(root):
+    broken, good = (put(slot=f"2026-07-0{day}T00:00") for day in (1, 2))
+    for _ in (broken, good):
+        writing.scriptwriter(Context(datetime(2026, 6, 30, tzinfo=UTC)))
+    (files.folder_of(broken) / files.SCRIPT).write_text('{"title":')
+    result = designing.designer(Context())
+    assert (result["video_id"], result["caught_up"]) == (good, [])
+    [problem] = result["problems"]
+    assert problem["video_id"] == broken and "script.json: cannot be read" in problem["why"]
+    with pytest.raises(PermanentError, match=r"script\.json: cannot be read"):
+        designing.designer(Context(), video_id=broken)
+
+
+def worked_off(**outcomes):
+    """Work off videos, each of which is made, is refused (None) or fails; also return those that were begun."""
+    begun: list[str] = []
+
+    def make(one: str) -> dict | None:
+        begun.append(one)
+        if isinstance(outcomes[one], Exception):
+            raise outcomes[one]
+        return outcomes[one]
+
+    return (lambda: catching_up.work_off(Context(), list(outcomes), make)), begun
+
+
+def test_videos_that_cannot_be_made_are_told_with_the_problems_of_those_that_were():
+    small = {"video_id": "b", "why": "a table is too wide"}
+    work, _ = worked_off(a=KeyError("title"), b={"video_id": "b", "problems": [small]}, c=None, d=UserMistake("no"))
+    assert work() == {
+        "video_id": "b",
+        "caught_up": [],
+        "problems": [small, {"video_id": "a", "why": "KeyError: 'title'"}, {"video_id": "d", "why": "no"}],
+    }
+
+
+def test_where_no_video_could_be_made_the_first_reason_is_raised():
+    work, begun = worked_off(a=PermanentError("first"), b=None, c=UserMistake("second"))
+    with pytest.raises(PermanentError, match="first"):
+        work()
+    assert begun == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("error", [NoRoom("full"), Stopped("stop"), MissingExtra("no ffmpeg"), OSError("disk")])
+def test_what_no_other_video_could_be_made_with_ends_the_run_and_what_was_made_is_noted(error):
+    work, begun = worked_off(a={"video_id": "a"}, b=error, c={"video_id": "c"})
+    with pytest.raises(type(error)) as raised:
+        work()
+    assert begun == ["a", "b"] and raised.value.__notes__ == ["made before: a"]
 
 
 def test_a_topic_that_a_person_asked_for_is_written_before_those_that_wait(root):

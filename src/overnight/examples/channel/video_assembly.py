@@ -89,8 +89,9 @@ def _assembled(ctx: RunContext, one: str, wish: _Wish) -> Json:
     lost = thumbnails(script["title"], promise, _picture(board), folder)
     files.write(one, files.ASSEMBLY, _told(board, rendered, wish, render_s, lost))
     ctx.count("videos_produced")
+    problems = [{"video_id": one, "why": why} for why in board.problems]
     return {"video_id": one, "path": str(rendered.path), "duration_s": rendered.duration_s, "render_s": render_s,
-            "problems": list(board.problems)}  # fmt: skip
+            "problems": problems}  # fmt: skip
 
 
 def _write_captions(voice: Json, folder: Path) -> None:
