@@ -12,6 +12,7 @@ from overnight.studio.slides.slide import Kind
 
 assert EXAMPLE
 boards = import_module("storyboard")
+hearing = import_module("hearing")
 TABLE = "look | first ; 1 | 0 ; 2 | 5 ; 3 | 7"
 WORD_S = 0.4
 
@@ -98,3 +99,65 @@ def test_a_slide_of_text_is_never_empty():
     lesson["objectives"] = ["read a program", "tell the cost"]
     board = boards.storyboard(script, lesson, {**voice, "cues": voice["cues"][:1]})
     assert all(one.reveals[0] == one.begin_s for one in board.scenes if one.slide.bullets)
+
+
+def heard(text):
+    """Return what is heard of a text, a word each second."""
+    return hearing.Heard([{"text": word, "begin_s": float(at_s)} for at_s, word in enumerate(text.split())])
+
+
+@pytest.mark.parametrize("wanted", ["", "\u2014", "...", "not said"])
+def test_what_is_not_said_is_heard_nowhere(wanted):
+    for said in ("", "\u2014 \u2026", "Some words here."):
+        assert heard(said).at(wanted, 0.0, 99.0) is None
+        assert heard(said).at(wanted, 50.0, 99.0) is None
+
+
+def test_words_of_other_scripts_are_heard():
+    assert heard("We say Привет, мир to all.").at("Привет, мир", 0.0, 99.0) == 2.0
+
+
+def test_texts_that_begin_alike_are_heard_each_in_its_place():
+    said = heard("A tree is old. A tree is tall. A tree is, as I said, green. A tree is old.")
+    assert list(said.each(["A tree is tall", "A tree is green", "A tree is old"], 0.0, 99.0)) == [4.0, 8.0, 15.0]
+    assert list(said.each(["a tree", "a tree", "a bush", "a tree"], 1.0, 99.0)) == [4.0, 8.0, None, 15.0]
+
+
+def alike(before):
+    return [f"{before} {what}." for what in ("tall and stands alone", "green", "old", "small at first")]
+
+
+def test_bullets_that_begin_alike_appear_when_they_are_said():
+    sentences = ["So.", *alike("A tree is")]
+    script, lesson, voice = told({"First": sentences})
+    voice["cues"] = [cue for cue in voice["cues"] if cue["show"] != "table"]
+    slide = boards.storyboard(script, lesson, voice).scenes[-1]
+    assert slide.slide.bullets == tuple(one.rstrip(".") for one in sentences[1:])
+    begins = [one["begin_s"] for one in voice["words"] if one["text"] == "A"]
+    assert slide.reveals == (slide.begin_s, *begins[1:])
+
+
+def test_sentences_that_begin_alike_are_shown_when_they_are_said_and_not_where_another_part_says_them():
+    first = [f"A tree is {word} " + "word " * 18 + "here." for word in ("tall", "green", "old", "small")]
+    again = ["So.", "A tree is old " + "word " * 18 + "here."]
+    script, _, voice = told({"First": first, "Second": again})
+    spoken = boards._spoken(script, voice, hearing.Heard(voice["words"]))
+    begins = [one["begin_s"] for one in voice["words"] if one["text"] == "A"]
+    assert [at_s for at_s, text in spoken if text != "So"] == begins
+
+
+def ended(*, more_s):
+    """Return the storyboard of a video whose summary begins 0.5 s after the last slide, and takes so long."""
+    script, lesson, voice = told({"First": spoken(1, 6)})
+    at_s = voice["duration_s"]
+    lesson["summary"] = ["Remember this well."]
+    voice["cues"].append({"show": "title", "content": "In short", "at_s": at_s})
+    voice["words"] += [{"text": word, "begin_s": at_s + 0.5} for word in ("Remember", "this", "well.")]
+    return boards.storyboard(script, lesson, {**voice, "duration_s": at_s + more_s})
+
+
+@pytest.mark.parametrize(("more_s", "last"), [(1.5, Kind.TITLE), (2.2, Kind.TITLE), (6.0, Kind.OUTRO)])
+def test_no_slide_begins_after_the_end(more_s, last):
+    scenes = ended(more_s=more_s).scenes
+    assert all(one.begin_s < one.end_s for one in scenes)
+    assert scenes[-1].slide.kind is last

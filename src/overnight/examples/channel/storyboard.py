@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from hearing import Heard
@@ -49,7 +50,7 @@ def storyboard(script: Json, lesson: Json, voice: Json, *, channel: str = "") ->
     shots = _without_hasty_titles([*_opening(script, lesson, voice), *_shots(script, voice, problems)])
     heard, end_s = Heard(voice["words"]), float(voice["duration_s"])
     shots = [*shots, *_ending(script, lesson, voice, shots)]
-    shots = list(_livened(shots, _spoken(script, heard, end_s), heard, end_s))
+    shots = list(_livened(shots, _spoken(script, voice, heard), heard, end_s))
     scenes = []
     for number, shot in enumerate(shots):
         begin_s = shot.at_s if number else 0.0
@@ -74,7 +75,7 @@ def _shots(script: Json, voice: Json, problems: list[str]) -> Iterator[_Shot]:
     cited = {one["id"]: one for one in script["citations"]}
     coming, part = iter(script["sections"]), dict[str, Any]()
     heading = ""
-    cues = voice["cues"][1:] if voice["cues"] and voice["cues"][0]["show"] == "title" else voice["cues"]
+    cues = _after_first_title(voice)
     for number, cue in enumerate(cues):
         if cue["show"] == "title":
             heading = cue["content"].partition("|")[0].strip()
@@ -100,6 +101,12 @@ def _shots(script: Json, voice: Json, problems: list[str]) -> Iterator[_Shot]:
         yield _Shot(at_s=cue["at_s"], slide=slide, heading=cue["show"] == "title")
 
 
+def _after_first_title(voice: Json) -> Sequence[Json]:
+    """Return the cues without the title of the video."""
+    cues: Sequence[Json] = voice["cues"]
+    return cues[1:] if cues and cues[0]["show"] == "title" else cues
+
+
 def _without_hasty_titles(shots: Sequence[_Shot]) -> list[_Shot]:
     """Leave out titles that are over at once; the next slide has them as its heading, and begins with them."""
     found: list[_Shot] = []
@@ -118,23 +125,27 @@ def _ending(script: Json, lesson: Json, voice: Json, shots: Sequence[_Shot]) -> 
     heard, end_s = Heard(voice["words"]), float(voice["duration_s"])
     after_s = shots[-1].at_s
     begin_s = next((at for one in lesson["summary"] if (at := heard.at(one, after_s, end_s)) is not None), None)
-    if points and begin_s is not None:
-        at_s = max(begin_s, after_s + SHORTEST_S)
+    at_s = end_s if begin_s is None else max(begin_s, after_s + SHORTEST_S)
+    if points and at_s < end_s:
         call = sentences(str(script["cta"]))[:1]
         slide = Slide(kind=Kind.OUTRO, title="What to remember", bullets=points, text=_short("".join(call)))
         yield _Shot(at_s=at_s, slide=slide)
 
 
-def _spoken(script: Json, heard: Heard, end_s: float) -> list[tuple[float, str]]:
+def _spoken(script: Json, voice: Json, heard: Heard) -> list[tuple[float, str]]:
     """Return the sentences of the parts, each with the instant at which it begins."""
-    found, last_s = [], 0.0
-    for part in script["sections"]:
-        for sentence in sentences(part["content"]):
-            at_s = heard.at(sentence, last_s, end_s)
-            if at_s is not None:
-                last_s = at_s
-                found.append((at_s, _short(sentence)))
+    found: list[tuple[float, str]] = []
+    for part, (begin_s, end_s) in zip(script["sections"], _spans(voice), strict=False):
+        said = [_short(one) for one in sentences(part["content"])]
+        times = heard.each(said, begin_s, end_s)
+        found += [(at_s, text) for at_s, text in zip(times, said, strict=True) if at_s is not None]
     return found
+
+
+def _spans(voice: Json) -> Iterator[tuple[float, float]]:
+    """Yield from when to when each part is said: from its title to the next one, which the summary has as well."""
+    begins = [float(cue["at_s"]) for cue in _after_first_title(voice) if cue["show"] == "title"]
+    yield from pairwise([*begins, float(voice["duration_s"])])
 
 
 def _livened(
@@ -186,9 +197,9 @@ def _reveals(slide: Slide, begin_s: float, end_s: float, heard: Heard) -> tuple[
         return ()
     step = (end_s - begin_s) * FIRST_SHARE / count
     found, last_s = [], begin_s
-    for number, text in enumerate(_texts(slide)):
+    for number, said_s in enumerate(heard.each(_texts(slide), begin_s, end_s)):
         # A slide of text alone is never empty.
-        named = begin_s if slide.bullets and not number else heard.at(text, last_s, end_s)
+        named = begin_s if slide.bullets and not number else said_s
         at_s = begin_s + number * step if named is None else named
         last_s = min(max(last_s, at_s), end_s)
         found.append(last_s)
