@@ -5,14 +5,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import psutil
 import pytest
 
+from channel_example import Context
 from channel_project import one_video
 from daemons import wait_for
 from overnight.app.project import Project
+from overnight.base.errors import MissingExtra
+from overnight.studio import ffmpeg
 
 IN_NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
 MADE_BEFORE = {"topic.json", "script.json", "lesson.json", "voice.json", "voice.wav"}
@@ -82,7 +86,19 @@ def test_a_cancelled_render_ends_its_programs_and_leaves_nothing_half_done(video
     assert {file.name for file in video.iterdir()} == {"captions.srt", "captions.vtt", *MADE_BEFORE}
 
 
-def test_without_ffmpeg_it_is_said_what_to_install_and_what_still_works(video):
+def test_without_ffmpeg_it_is_said_what_to_install_and_what_still_works(video, monkeypatch):
+    monkeypatch.chdir(project_of(video))
+    monkeypatch.delenv(ffmpeg.VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(ffmpeg, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra) as raised:
+        import_module("video_assembly").video_assembly(Context(), width=320, height=180, fps=5)
+    assert str(raised.value) == ffmpeg.MISSING
+    assert "pip install 'overnight[studio]'" in ffmpeg.MISSING and "narration is still spoken" in ffmpeg.MISSING
+    assert not (video / "video.mp4").exists()
+
+
+def test_another_ffmpeg_that_is_not_there_is_named(video):
     done = assembled(video, OVERNIGHT_FFMPEG="/nowhere/ffmpeg")
     told = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 1 and "OVERNIGHT_FFMPEG" in told and "/nowhere/ffmpeg" in told
