@@ -126,6 +126,12 @@ def sound_early(video):
     refilm(video, "-af", "atrim=start=3,asetpts=PTS-STARTPTS,apad", "-t", "40", "-c:v", "copy")
 
 
+def sound_late_from_the_middle_on(video):
+    parts = "asplit[a][b];[a]atrim=end=20[c];[b]atrim=start=20,asetpts=PTS-STARTPTS,adelay=1000:all=1[d]"
+    refilm(video, "-filter_complex", f"[0:a]{parts};[c][d]concat=n=2:v=0:a=1[e]", "-map", "0:v", "-map", "[e]",
+           "-map", "0:s", "-t", "40", "-c:v", "copy")  # fmt: skip
+
+
 def another_sound(video):
     refilm(video, "-f", "lavfi", "-i", "sine=f=440:d=40", "-map", "0:v", "-map", "1:a", "-map", "0:s", "-c:v", "copy")
 
@@ -208,6 +214,7 @@ BAD = [
     (silence_for_a_while, "silence", "nothing is heard for 6."),
     (sound_late, "sound out of time", "the narration is heard 2.0 s later than"),
     (sound_early, "sound out of time", "the narration is heard 3.0 s sooner than"),
+    (sound_late_from_the_middle_on, "sound out of time", "the narration is heard 1.0 s later than"),
     (another_sound, "another sound", "what is heard is not the narration"),
     (no_captions_inside, "no captions in the file", "players of the video alone have none"),
     (captions_inside_late, "captions out of time", "captions come 2.0 s later than the words"),
