@@ -3,7 +3,6 @@
 Nothing here judges: `review_faults` does. Where there is no sound or no picture, its figures are None.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 import channel_files as files
 import review_pictures
 
-from overnight.studio import captions, ffmpeg, measure, sync
+from overnight.studio import captions, measure, sync
 from overnight.studio.loudness import TARGET_LUFS
 from overnight.studio.measure import Measured, Run
 from overnight.studio.probe import frames
 from overnight.studio.speech.ports import Word
+from overnight.studio.subtitles import subtitles
 
 Json = dict[str, Any]  # Any: what agents have written
 CAPTIONS = (files.SRT, files.VTT)
@@ -54,7 +54,8 @@ def look(folder: Path, script: Json, voice: Json, assembly: Json, cancelled: Cal
         **_sound(found, lasts),
         **_heard(found, path, folder / voice["wav"], cancelled),
     }
-    figures |= _captions(folder, voice, _shown_by_players(found, path, cancelled), figures.get("sound_late_s"))
+    inside = subtitles(path, cancelled=cancelled) if media.subtitles else None
+    figures |= _captions(folder, voice, inside, figures.get("sound_late_s"))
     overflows = list(_planned_overflow(assembly))
     if media.video is not None:
         cut, seen = _pictures(path, found, assembly, lasts)
@@ -165,23 +166,19 @@ def _heard(found: Measured, path: Path, narration: Path, cancelled: Callable[[],
     return {"sound_late_s": heard.late_s, "sound_alike": heard.alike}
 
 
-def _shown_by_players(found: Measured, path: Path, cancelled: Callable[[], bool]) -> list[str]:
-    """Return the captions that are in the file itself; none where it has no such stream."""
-    if not found.media.subtitles:
-        return []
-    with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
-        read = Path(folder) / files.SRT
-        ffmpeg.run(["-i", path, "-map", "0:s:0", read], cancelled=cancelled)
-        return [read.read_text(encoding="utf-8", errors="replace")]
+def _captions(
+    folder: Path, voice: Json, inside: list[captions.Caption] | None, sound_late_s: float | None
+) -> dict[str, float | None]:
+    """Return how captions fit what is heard, of the file or stream whose captions fit worst.
 
-
-def _captions(folder: Path, voice: Json, inside: list[str], sound_late_s: float | None) -> dict[str, float | None]:
-    """Return how captions fit what is heard, of the file or stream whose captions fit worst."""
+    `inside` are those of the video file, None where it has no stream of them.
+    """
     words = [Word(text=one["text"], begin_s=one["begin_s"], end_s=one["end_s"]) for one in voice["words"]]
-    beside = [(folder / name).read_text(errors="replace") for name in CAPTIONS if (folder / name).is_file()]
-    if not (beside or inside) or not words:
+    texts = [(folder / name).read_text(errors="replace") for name in CAPTIONS if (folder / name).is_file()]
+    shown = [*map(captions.read, texts), *([] if inside is None else [inside])]
+    if not shown or not words:
         return {"captioned_share": 0.0}
-    found = [captions.late_by(captions.read(text), words) for text in (*beside, *inside)]
+    found = [captions.late_by(one, words) for one in shown]
     worst = max(found, key=lambda one: (one.missing, abs(one.median_s or 0.0)))
     return {
         "captioned_share": 1 - worst.missing,
