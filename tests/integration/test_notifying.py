@@ -207,7 +207,7 @@ def test_an_address_may_name_variables_and_is_never_shown(tmp_path, inbox, clock
         watch.notifier.close()
     monkeypatch.delenv("INBOX")
     toml = '[notify]\nurls = ["json://${INBOX}"]\n'
-    wrong = pytest.raises(ConfigError, match=r"address 1 names \$\{INBOX\}")
+    wrong = pytest.raises(ConfigError, match="address 1: the environment has no variable 'INBOX'")
     with open_project(tmp_path, toml, clock) as project, wrong:
         Notifier(project)
 
