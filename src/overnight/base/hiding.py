@@ -17,9 +17,9 @@ _BETWEEN = re.compile(r"[/?&=#]")
 class Hiding:
     """Hides these values, and the longer parts of those that are addresses."""
 
-    def __init__(self, values: Iterable[str]) -> None:
-        """Take the secrets apart."""
-        self._secrets = {part for value in values for part in _parts(value)}
+    def __init__(self, values: Iterable[str], *, shortest: int = SHORTEST) -> None:
+        """Take the secrets apart; a value of fewer characters than `shortest` is not hidden."""
+        self._secrets = {part for value in values for part in _parts(value, shortest)}
 
     def text(self, text: str) -> str:
         """Return the text with each value, as it is or encoded, replaced by asterisks."""
@@ -32,9 +32,9 @@ class Hiding:
         return re.compile("|".join("".join(map(_sign, secret)) for secret in longest_first), re.IGNORECASE)
 
 
-def _parts(value: str) -> Iterator[str]:
+def _parts(value: str, shortest: int) -> Iterator[str]:
     value = " ".join(value.split())
-    if len(value) >= SHORTEST:
+    if len(value) >= shortest:
         yield value
     for part in _BETWEEN.split(_ORIGIN.sub("", value, count=1)):
         if len(part) >= SHORTEST_PART:

@@ -16,21 +16,17 @@ _SHOWN = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a program ended: `code` is None where it was killed or lost, or not `started`; `how` says so in words.
+    """How a program ended: `code` is None where it was `killed` or lost, or not `started`; `how` says so in words.
 
     `output` is all that it wrote, `said` the end of its standard error, on one line.
     """
 
     started: bool
+    killed: bool
     code: int | None
     how: str
     output: bytes
     said: str
-
-    @property
-    def killed(self) -> bool:
-        """Whether it was ended from outside, which says nothing of what it was asked."""
-        return self.started and self.code is None
 
 
 def feed(
@@ -70,6 +66,7 @@ def feed(
         talk.close()
     return Ended(
         started=child.error is None,
+        killed=child.killed,
         code=None if child.exit is None else child.exit.get("code"),
         how=f"took longer than {timeout_s:g} s" if late else child.describe_exit(),
         output=bytes(talk.output),

@@ -107,6 +107,11 @@ class Child:
             pass
         self.collect()
 
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended from outside, which says nothing of what it was asked."""
+        return self.error is None and (self.exit is None or "signal" in self.exit)
+
     def describe_exit(self) -> str:
         """Return in words how the program ended."""
         if self.error is not None:

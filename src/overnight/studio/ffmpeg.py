@@ -99,7 +99,7 @@ def run(
         raise TooSlow(f"{output}: ffmpeg took longer than {timeout_s:g} s")
     if _FULL.search(said) or "SIGXFSZ" in child.describe_exit():
         raise full(output)
-    if child.error is None and (child.exit is None or "signal" in child.exit):
+    if child.killed:
         raise Died(f"{output}: ffmpeg {child.describe_exit()}")
     if child.exit != {"code": 0}:
         _explain(said, output, child.describe_exit())

@@ -78,9 +78,12 @@ def act_job(
         to_json(answer, what=f"what {name}.act returned")
     except SystemExit as error:
         raise _told(PermanentError(f"act called sys.exit({error.code!r})"), key) from None
-    except Exception as error:  # noqa: BLE001 -- whatever a project's code raises
+    except Exception as error:
         told = _told(error, key)
-        raise told from (None if key else error.__cause__ if told is error else error)
+        if told is error and key is None:
+            raise
+        # What led to it may hold the key, and would be in the log.
+        raise told from (None if key else error)
     finally:
         with suppress(OSError):  # what an agent has made is kept, and an empty folder is not
             kept.rmdir()

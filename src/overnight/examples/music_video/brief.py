@@ -7,21 +7,20 @@ from typing import Any
 from overnight.base.errors import UserMistake
 
 Item = Mapping[str, Any]  # Any: the brief, and what agents have answered
+SERVICES = ("video_service_a", "video_service_b")
 AGENTS = (
+    *SERVICES,
     "trend_detective",
     "video_concept",
     "screenplay_generator",
     "audio_curator",
     "sound_designer",
     "prompt_refiner",
-    "video_service_a",
-    "video_service_b",
     "video_maker",
     "influencer_matcher",
     "master_distributor",
     "distribution_metadata",
 )
-SERVICES = ("video_service_a", "video_service_b")
 TEXTS = ("genre", "year", "language", "director", "opening", "key", "meter")
 
 

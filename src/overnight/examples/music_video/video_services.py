@@ -25,7 +25,7 @@ from overnight import ActContext, TransientError
 from overnight.base.clock import SystemClock
 from overnight.base.errors import ConfigError, NotJson, NotMeasured, OvernightError, PermanentError, one_line, said_by
 from overnight.base.files import write_json
-from overnight.base.hiding import HIDDEN
+from overnight.base.hiding import Hiding
 from overnight.studio.ffmpeg import made_whole
 from overnight.studio.probe import probe
 
@@ -264,10 +264,7 @@ def fitting(item: Json, most: int | None) -> str:
 
 def hidden(text: str, key: str) -> str:
     """Return a text on one line, with asterisks for the key in any form that it may have there."""
-    line = one_line(text)
-    for form in sorted({key, repr(key)[1:-1], json.dumps(key)[1:-1], quote(key, safe="")}, key=len, reverse=True):
-        line = line.replace(form, HIDDEN)
-    return line
+    return Hiding([key], shortest=1).text(one_line(text))
 
 
 class _Wait:

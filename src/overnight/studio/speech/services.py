@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from overnight.base.config import shown
 from overnight.base.deadline import interrupted_after
 from overnight.base.errors import ConfigError, OvernightError, one_line
-from overnight.base.hiding import HIDDEN
+from overnight.base.hiding import Hiding
 from overnight.studio.errors import SpeechAway, SpeechFailed
 
 TIMEOUT_S = 120.0
@@ -48,7 +48,7 @@ class Service:
         """
         self.name, self._key_from, self._timeout_s = name, key_from, timeout_s
         self._headers = {header: value}
-        self._secrets = sorted({value, value.rpartition(" ")[2]}, key=len, reverse=True)
+        self._hiding = Hiding([value, value.rpartition(" ")[2]], shortest=1)
         parts = urlsplit(base_url)
         if parts.scheme not in _CONNECTIONS or not parts.hostname or parts.username is not None:
             raise ConfigError(
@@ -112,10 +112,7 @@ class Service:
         return answer.status, text
 
     def _line(self, text: str) -> str:
-        line = f"{self.name}: {one_line(text)}"
-        for secret in self._secrets:
-            line = line.replace(secret, HIDDEN)
-        return line
+        return self._hiding.text(f"{self.name}: {one_line(text)}")
 
 
 def _said(content: bytes) -> str:
