@@ -4,9 +4,9 @@ A test is begun for each approved video. It goes on as long as the evidence name
 without a source of metrics it stays where it is: views come from `metrics_reading` and from nowhere else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import channel_files as files
 import metrics_reading
@@ -19,7 +19,6 @@ from overnight.base.errors import OvernightError, UserMistake, said_by
 from overnight.base.ports import RunContext
 
 Json = dict[str, Any]  # Any: what an agent has written
-T = TypeVar("T")
 NO_SOURCE = "no source of metrics is set (the argument metrics of the task)"
 
 
@@ -36,31 +35,19 @@ def ab_tests(ctx: RunContext, metrics: str = "", video_id: str | None = None) ->
         files.read(video_id, files.COMMITTEE)  # who names a video is told at once that it is none
     waiting = [video_id] if video_id else files.waiting_for(files.AB, needs=(files.COMMITTEE, files.ASSEMBLY))
     approved, problems = files.approved(waiting)
-    begun_now = [one for one, told in _each(approved, _begin, problems) if told]
+    begun_now = [one for one, told in files.each(approved, _begin, problems) if told]
     there = [one for one in files.videos() if files.has(one, files.AB)]
-    going_on = [one for one, state in _each(there, _state, problems) if state == "collecting"]
+    going_on = [one for one, state in files.each(there, _state, problems) if state == "collecting"]
     rows, why = _rows(metrics)
     decided = []
-    for number, (one, test) in enumerate(_each(going_on, lambda one: _gone_on(one, rows, why), problems)):
+    for number, (one, test) in enumerate(files.each(going_on, lambda one: _gone_on(one, rows, why), problems)):
         ctx.progress(number, len(going_on), video=one)
         if test["status"] == "decided":
             decided.append({"video_id": one, "winner": test["winner"], "why": test["why"]})
     if problems:
-        told = "; ".join(f"{one['video_id']}: {one['why']}" for one in problems)
-        print(f"left out: {told}")  # noqa: T201 -- the run's log
+        print(f"left out: {files.listed(problems)}")  # noqa: T201 -- the run's log
     return {"video_id": begun_now[0] if begun_now else None, "begun": begun_now, "going_on": len(going_on),
             "decided": decided, "metrics": why or metrics, "problems": problems}  # fmt: skip
-
-
-def _each(ids: Iterable[str], do: Callable[[str], T], problems: list[Json]) -> Iterator[tuple[str, T]]:
-    """Do something with each video; where the files of one are broken, that is added to the problems."""
-    for one in ids:
-        try:
-            done = do(one)
-        except files.BROKEN as error:
-            problems.append(files.broken(one, error))
-        else:
-            yield one, done
 
 
 def _gone_on(video_id: str, rows: Sequence[Row] | None, no_rows: str | None) -> Json:

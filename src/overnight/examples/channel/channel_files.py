@@ -9,15 +9,16 @@ A task's function works in the project's folder, which is where `root` points wh
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from overnight.base.errors import OvernightError, PermanentError, UnknownName, said_by
 from overnight.base.files import stamp_of, write_json
 
 Json = dict[str, Any]  # Any: what an agent has written
+T = TypeVar("T")
 
 DATA = Path(".overnight") / "data"
 """Where a project keeps what its agents make."""
@@ -137,16 +138,27 @@ def write(video_id: str, name: str, value: Json, *, root: Path | None = None) ->
     return path
 
 
-def approved(waiting: Iterable[str], *, root: Path | None = None) -> tuple[list[str], list[Json]]:
-    """Return those of the videos that the committee has approved, and those of which it cannot be read, with why."""
-    found, problems = list[str](), list[Json]()
-    for one in waiting:
+def each(ids: Iterable[str], do: Callable[[str], T], problems: list[Json]) -> Iterator[tuple[str, T]]:
+    """Do something with each video; where the files of one are broken, that is added to the problems."""
+    for one in ids:
         try:
-            if read(one, COMMITTEE, root=root)["decision"] == "approve":
-                found.append(one)
+            done = do(one)
         except BROKEN as error:
             problems.append(broken(one, error))
-    return found, problems
+        else:
+            yield one, done
+
+
+def approved(waiting: Iterable[str], *, root: Path | None = None) -> tuple[list[str], list[Json]]:
+    """Return those of the videos that the committee has approved, and those of which it cannot be read, with why."""
+    problems = list[Json]()
+    decided = each(waiting, lambda one: read(one, COMMITTEE, root=root)["decision"], problems)
+    return [one for one, decision in decided if decision == "approve"], problems
+
+
+def listed(problems: Iterable[Json]) -> str:
+    """Return what is wrong with videos on one line."""
+    return "; ".join(f"{one['video_id']}: {one['why']}" for one in problems)
 
 
 def refuse(video_id: str, *, by: str, reason: str, root: Path | None = None) -> None:

@@ -90,15 +90,18 @@ def _shots(script: Json, voice: Json, problems: list[str]) -> Iterator[_Shot]:
                 continue
         try:
             source = _origin(cited.get(part.get("source", "")))
-            title = "" if cue["show"] == "citation" else heading
-            quotes = {
-                one["id"]: (_quoted(one["text"], part.get("content", "")), _origin(one)) for one in cited.values()
-            }
-            slide = slide_of(cue["show"], cue["content"], title=title, quotes=quotes, source=source)
+            quotes = _quotes(cited, part) if cue["show"] == "citation" else {}
+            slide = slide_of(cue["show"], cue["content"], title="" if quotes else heading, quotes=quotes, source=source)
         except UserMistake as error:
             problems.append(str(error))
             continue
         yield _Shot(at_s=cue["at_s"], slide=slide, heading=cue["show"] == "title")
+
+
+def _quotes(cited: Mapping[str, Json], part: Json) -> dict[str, tuple[str, str]]:
+    """Return what is shown of each passage while the end of a part is said, and where it is from."""
+    said = part.get("content", "")
+    return {name: (_quoted(one["text"], said), _origin(one)) for name, one in cited.items()}
 
 
 def _after_first_title(voice: Json) -> Sequence[Json]:

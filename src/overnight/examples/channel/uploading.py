@@ -200,7 +200,7 @@ def _batch(ctx: RunContext, target: _Local | _YouTube) -> Json:
             break
     batch.problems += [{"video_id": one, "why": why} for one, why in target.finish().items()]
     ctx.count("videos_uploaded", len(batch.done))
-    told = "; ".join(f"{one['video_id']}: {one['why']}" for one in [*batch.failed, *batch.problems])
+    told = files.listed([*batch.failed, *batch.problems])
     if batch.failed:
         raise TransientError(f"{len(batch.done)} uploaded, {len(batch.failed) + len(batch.problems)} not: {told}")
     if batch.problems and not batch.done:
@@ -261,12 +261,10 @@ def texts(video_id: str, tests: Sequence[Json]) -> Json:
 def _tests() -> list[Json]:
     """Return the A/B tests that can be read; a damaged one says nothing, and its video is told of it."""
     tests = []
-    for one in files.videos():
-        if files.has(one, files.AB):
-            with suppress(*files.BROKEN):
-                test = files.read(one, files.AB)
-                video_texts.preferred([test])
-                tests.append(test)
+    for test in files.every(files.AB).values():
+        with suppress(*files.BROKEN):
+            video_texts.preferred([test])
+            tests.append(test)
     return tests
 
 

@@ -8,11 +8,9 @@ import channel_files as files
 from catching_up import work_off
 
 from overnight.base.ports import RunContext
-from overnight.studio.loudness import normalise
-from overnight.studio.markup import parse
 from overnight.studio.speech.choosing import VoiceSettings, chosen
-from overnight.studio.speech.narrate import Spoken, narrate
 from overnight.studio.speech.ports import Engine
+from overnight.studio.speech.recording import Recorded, record
 
 Json = dict[str, Any]  # Any: what an agent has written
 WAV = "voice.wav"
@@ -26,36 +24,35 @@ def voice_production(ctx: RunContext, video_id: str | None = None, **voice: Any)
         MissingExtra: nothing that speaks, or no ffmpeg, is installed.
     """
     waiting = [video_id] if video_id else files.waiting_for(files.VOICE, needs=files.LESSON)
-    return work_off(ctx, waiting, lambda one: _spoken(ctx, one, chosen(VoiceSettings(**voice))))
+    if not waiting:
+        return {"video_id": None}
+    engine = chosen(VoiceSettings(**voice))
+    return work_off(ctx, waiting, lambda one: _spoken(ctx, one, engine))
 
 
 def _spoken(ctx: RunContext, one: str, engine: Engine) -> Json:
-    lesson, folder = files.read(one, files.LESSON), files.folder_of(one)
-    raw = folder / f".{WAV}"
-    try:
-        spoken = narrate(
-            engine,
-            parse(lesson["narration"]).pieces,
-            raw,
-            progress=lambda share: ctx.progress(round(100 * share), 100, video=one, engine=engine.name),
-            cancelled=lambda: ctx.cancelled,
-        )
-        loudness = normalise(raw, folder / WAV, cancelled=lambda: ctx.cancelled)
-    finally:
-        raw.unlink(missing_ok=True)
-    files.write(one, files.VOICE, _told(spoken, asdict(loudness)))
+    made = record(
+        engine,
+        files.read(one, files.LESSON)["narration"],
+        wav_of(one),
+        progress=lambda share: ctx.progress(round(100 * share), 100, video=one, engine=engine.name),
+        cancelled=lambda: ctx.cancelled,
+    )
+    told = _told(made)
+    files.write(one, files.VOICE, told)
     ctx.count("narrations_spoken")
-    return {"video_id": one, "engine": spoken.engine, "duration_s": spoken.duration_s, "loudness": asdict(loudness)}
+    return {"video_id": one, **{name: told[name] for name in ("engine", "duration_s", "loudness")}}
 
 
-def _told(spoken: Spoken, loudness: Json) -> Json:
+def _told(made: Recorded) -> Json:
+    spoken = made.spoken
     return {
         "wav": WAV,
         "engine": spoken.engine,
         "duration_s": spoken.duration_s,
         "words": [asdict(word) for word in spoken.words],
         "cues": [{"show": str(one.cue.show), "content": one.cue.content, "at_s": one.at_s} for one in spoken.cues],
-        "loudness": loudness,
+        "loudness": asdict(made.loudness),
         "timed": spoken.timed,
     }
 

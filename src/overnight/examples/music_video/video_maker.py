@@ -14,8 +14,7 @@ from overnight.base.clock import SystemClock
 from overnight.base.errors import ConfigError, UserMistake
 from overnight.base.files import replace_file
 from overnight.studio.captions import cut, late_by, srt, vtt
-from overnight.studio.loudness import normalise
-from overnight.studio.markup import Cue, parse
+from overnight.studio.markup import Cue
 from overnight.studio.measure import measured
 from overnight.studio.music import play
 from overnight.studio.scenes import Scene
@@ -23,8 +22,9 @@ from overnight.studio.slides.cues import slide_of
 from overnight.studio.slides.slide import Kind, Slide, parts
 from overnight.studio.slides.theme import named
 from overnight.studio.speech.choosing import VoiceSettings, chosen
-from overnight.studio.speech.narrate import Spoken, narrate
+from overnight.studio.speech.narrate import Spoken
 from overnight.studio.speech.ports import Engine
+from overnight.studio.speech.recording import record
 from overnight.studio.subtitles import subtitles
 from overnight.studio.sync import shift
 from overnight.studio.thumbnails import thumbnails
@@ -73,7 +73,10 @@ class VideoMaker:
         music = melody(brief)
         if music is not None:
             play(music.notes, ctx.folder / MUSIC)
-        spoken = _speak(narration(brief, music), engine, ctx)
+        spoken = record(engine, narration(brief, music), ctx.folder / VOICE, cancelled=lambda: ctx.cancelled).spoken
+        shown = cut(spoken.words)
+        replace_file(ctx.folder / SRT, srt(shown))
+        replace_file(ctx.folder / VTT, vtt(shown))
         scenes, problems = scenes_of(spoken)
         heard = None if music is None else ctx.folder / MUSIC
         clock = SystemClock()
@@ -82,19 +85,6 @@ class VideoMaker:
         render_s = clock.monotonic() - begun_s
         made = _Made(spoken=spoken, scenes=tuple(scenes), rendered=rendered, render_s=render_s)
         return _told(brief, made, music, problems, ctx)
-
-
-def _speak(text: str, engine: Engine, ctx: ActContext) -> Spoken:
-    raw = ctx.folder / f".{VOICE}"
-    try:
-        spoken = narrate(engine, parse(text).pieces, raw, cancelled=lambda: ctx.cancelled)
-        normalise(raw, ctx.folder / VOICE, cancelled=lambda: ctx.cancelled)
-    finally:
-        raw.unlink(missing_ok=True)
-    shown = cut(spoken.words)
-    replace_file(ctx.folder / SRT, srt(shown))
-    replace_file(ctx.folder / VTT, vtt(shown))
-    return spoken
 
 
 def _render(scenes: list[Scene], sound: Sound, look: Look, title: str, ctx: ActContext) -> Rendered:
