@@ -6,12 +6,13 @@ The payloads have the shapes that the projects document; none of the projects' o
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import Loopback
 
 VLLM = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -48,7 +49,7 @@ llamacpp:requests_deferred {waiting}
 """
 
 
-class ModelServer:
+class ModelServer(Loopback):
     """Answers until the `with` block ends; keeps what it was asked as (method, path, JSON body)."""
 
     def __init__(self) -> None:
@@ -73,23 +74,12 @@ class ModelServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self._server.daemon_threads = False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         """Return the status and the answer."""
         return 200, {}
-
-    def __enter__(self) -> Any:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def changes(self) -> list[tuple[str, str, Any]]:
         """Return what it was asked to do."""

@@ -10,8 +10,9 @@ import struct
 import threading
 import wave
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
+from loopback import Loopback
 from overnight.studio.markup import Manner
 from overnight.studio.speech.espeak import Espeak
 
@@ -52,7 +53,7 @@ def alignment_of(text, clip):
     }
 
 
-class SpeechServer:
+class SpeechServer(Loopback):
     """Answers until the `with` block ends.
 
     `fails` is a status and a body to answer with, `raw` a body; `hangs` says nothing, `drips` a byte every 10 ms; and
@@ -83,20 +84,11 @@ class SpeechServer:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self):
-        self._thread.start()
-        return self
+        super().__init__(Handler)
 
     def __exit__(self, *_):
         self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__()
 
     def answer(self, path, body, headers):
         if self.fails:

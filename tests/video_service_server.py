@@ -2,15 +2,16 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from loopback import Loopback
 
 KEY = "key-secret"
 RATIO = re.compile(r"\d+:\d+")
 
 
-class VideoServer:
+class VideoServer(Loopback):
     """Serves until the `with` block ends. An order is done when it was looked at `looks` times."""
 
     def __init__(self, content: bytes, looks: int = 2) -> None:
@@ -21,26 +22,7 @@ class VideoServer:
         """What was fetched, and whether the key came with it."""
         self.faults: dict[str, Callable[[], tuple[int, object]]] = {}
         """What is answered in the place of the truth, by what is asked: order, look or file."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answerer)
-        self._server.service = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    def __enter__(self) -> "VideoServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_address[1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(Answerer)
 
     @property
     def elsewhere(self) -> str:
@@ -74,7 +56,7 @@ class Answerer(BaseHTTPRequestHandler):
 
     @property
     def service(self) -> VideoServer:
-        return self.server.service
+        return self.server.owner
 
     def say(self, status: int, value: object, **headers: str) -> None:
         content = value if isinstance(value, bytes) else json.dumps(value).encode()

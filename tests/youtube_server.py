@@ -9,8 +9,10 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import Loopback
 
 Fault = Callable[["Answerer", Callable[[], None]], None]
 """Gets the connection, and what would answer as YouTube does."""
@@ -33,7 +35,7 @@ class State:
     thumbnails: dict[str, bytes] = field(default_factory=dict)
 
 
-class YouTubeServer:
+class YouTubeServer(Loopback):
     """Serves until the `with` block ends. `faults` holds what goes wrong, by the number of the request (from 1)."""
 
     def __init__(self) -> None:
@@ -47,22 +49,7 @@ class YouTubeServer:
         self.a_page = 2
         """How many uploads of the channel are listed at once."""
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answerer)
-        self._server.youtube = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    def __enter__(self) -> "YouTubeServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(Answerer)
 
     def kinds(self) -> list[str]:
         return [one.partition(" ")[0] for one in self.asked]
@@ -86,7 +73,7 @@ class Answerer(BaseHTTPRequestHandler):
 
     @property
     def youtube(self) -> YouTubeServer:
-        return self.server.youtube
+        return self.server.owner
 
     def _take(self):
         parts = urlsplit(self.path)
