@@ -82,7 +82,9 @@ class Daemon:
         return (self.state / "data" / "logs" / "master_orchestrator.log").read_text()
 
     def kill(self) -> None:
+        """Kill it, and wait until the kernel has taken back what it held: its lock and its port."""
         os.kill(self.about["pid"], signal.SIGKILL)
+        wait_for(lambda: not is_held(self.state / DAEMON_LOCK))
 
 
 def wait_for(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:

@@ -21,7 +21,7 @@ from overnight.app.lock import ProjectLock, is_held
 from overnight.app.project import Project
 from overnight.app.signals import Stop
 from overnight.base.clock import SystemClock
-from overnight.base.errors import DatabaseBusy, InvalidTask, OvernightError, UserMistake
+from overnight.base.errors import DatabaseBusy, InvalidTask, OvernightError, ProjectLocked, UserMistake
 from overnight.base.points import Point
 from overnight.cli.working import work
 from overnight.db import writer
@@ -476,6 +476,42 @@ def test_who_may_only_read_a_lock_is_answered_and_who_may_not_takes_it_for_held(
     assert ended(program(ASKS, path, **ask)) == (0, f"{held} {held}\n", "")
     lock.release()
     assert ended(program(ASKS, path, **ask)) == (0, f"{free} {free}\n", "")
+
+
+HELD_BY_THE_DEAD = """
+import fcntl, json, os, sys, time
+handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(handle, fcntl.LOCK_EX)
+os.write(handle, json.dumps({"pid": os.getpid(), "command": "x", "since": "y"}).encode())
+if os.fork() == 0:
+    os.close(1)
+    os.close(2)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_lock_of_a_process_that_is_dying_is_waited_for(tmp_path):
+    path = tmp_path / "lock"
+    assert ended(program(HELD_BY_THE_DEAD, path, "0.5"))[0] == 0
+    assert is_held(path)
+    ProjectLock(path, SystemClock()).release()
+
+
+def test_a_lock_that_nobody_who_lives_holds_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    monkeypatch.setattr("overnight.app.lock.PATIENCE_S", 0.2)
+    assert ended(program(HELD_BY_THE_DEAD, path, "2"))[0] == 0
+    with pytest.raises(ProjectLocked, match=r"process \d+ \(x, since y\) works on this project already"):
+        ProjectLock(path, SystemClock())
+
+
+def test_who_only_asks_keeps_nobody_from_working(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.2, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        ProjectLock(path, SystemClock()).release()
 
 
 def test_asking_keeps_nobody_from_asking(tmp_path):

@@ -183,9 +183,11 @@ def _say_links(found: Json) -> None:
 def _sum_up(found: Json) -> str:
     services: Mapping[str, Json] = found["services"]
     up = [name for name, one in services.items() if one["status"] == "up"]
-    missing = [f"{name} ({one['why']})" for name, one in services.items() if one["status"] not in ("up", "down")]
-    missing += [f"{link['service']} does not reach {link['link']}" for link in found["links"] if not link["ok"]]
     mode = str(found["mode"])
+    # Once it has failed, the others are being stopped: that is no news, and not why.
+    fine = ("up", "down") if mode != "failed" else ("up", "down", "waiting", "starting", "stopping")
+    missing = [f"{name} ({one['why'] or one['status']})" for name, one in services.items() if one["status"] not in fine]
+    missing += [f"{link['service']} does not reach {link['link']}" for link in found["links"] if not link["ok"]]
     if mode == "full":
         say(f"FULL MODE: {len(up)} of {len(up)} services are up", style="green")
     elif mode == "degraded":
