@@ -1,12 +1,15 @@
 """What a process that makes candidates answers to its orders."""
 
+import json
+import socket
+
 import pytest
 
 from overnight.campaigns.generators.loading import Generators
 from overnight.campaigns.handed import FAILED, read_candidate
 from overnight.campaigns.orders import Campaign, Domain
 from overnight.campaigns.planted import KINDS
-from overnight.campaigns.worker import Worker
+from overnight.campaigns.worker import Worker, serve
 
 
 def campaign(tmp_path, generator="small_generator:Sums", **settings):
@@ -73,6 +76,48 @@ def test_bad_samples_of_each_kind_are_planted_and_refused_unless_the_check_is_bl
 def test_many_threads_make_candidates_where_a_generator_allows_it(ask):
     answers = ask({"make": "sums", "pairs": [["c0", number] for number in range(20)]}, at_once=4, pause_s=0.001)
     assert [one["number"] for one in answers] == list(range(20))
+
+
+POOR = """
+from overnight.base.errors import BudgetSpent
+
+
+class Poor:
+    name, version = "poor", 1
+    asked = []
+
+    def cells(self):
+        return ["c"]
+
+    def count(self, cell):
+        return None
+
+    def draft(self, cell, number):
+        self.asked.append(number)
+        raise BudgetSpent("no money")
+
+    def check(self, draft):
+        raise AssertionError("there is no draft")
+"""
+
+
+def test_where_the_money_is_spent_the_orders_behind_it_are_left_and_pay_for_nothing(tmp_path, monkeypatch):
+    (tmp_path / "poor.py").write_text(POOR)
+    monkeypatch.syspath_prepend(tmp_path)
+    worker = Worker(campaign(tmp_path, "poor:Poor"))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as heard, theirs.makefile("rwb") as file:
+        for number in (1, 2):
+            ours.sendall(json.dumps({"make": "sums", "pairs": [["c", number]]}).encode() + b"\n")
+        ours.shutdown(socket.SHUT_WR)
+        serve(worker, file)
+        worker.close()
+        theirs.shutdown(socket.SHUT_WR)
+        answers = [json.loads(line) for line in heard]
+    import poor
+
+    assert answers == [{"error": "no money", "family": "permanent", "spent": True}, {}]
+    assert poor.Poor.asked == [1]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import BufferedRWPair
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,25 @@ def main() -> None:
         sys.path.insert(0, str(Path(campaign.project).resolve()))
         worker = Worker(campaign)
         try:
-            for text in file:
-                for answer in worker.perform(json.loads(text)):
-                    file.write(json.dumps(answer, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
-                    file.flush()
+            serve(worker, file)
         finally:
             worker.close()
+
+
+def serve(worker: "Worker", file: "BufferedRWPair[Any, Any]") -> None:
+    """Answer the orders that come, until one cannot be done.
+
+    Whoever asks gives all up then, and ends this process: what the next order would ask a language model for would be
+    paid, and lost. There may be money for it again once requests that were in flight have cost less than they might.
+    """
+    for text in file:
+        failed = False
+        for answer in worker.perform(json.loads(text)):
+            failed = failed or "error" in answer
+            file.write(json.dumps(answer, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+            file.flush()
+        if failed:
+            return
 
 
 class Worker:
