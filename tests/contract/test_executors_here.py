@@ -80,6 +80,17 @@ def test_arguments_that_do_not_fit_are_a_user_mistake_and_a_type_error_inside_is
     assert perform(lambda: len(3), tmp_path)[0].error.family == "transient"
 
 
+def test_what_is_wrong_with_arguments_is_told_with_those_that_there_are(tmp_path):
+    def weigh(ctx, apples, pears=0):
+        return apples + pears
+
+    outcome, _ = perform(weigh, tmp_path, aples=1)
+    assert outcome.error.message.endswith(
+        "cannot be called so: got an unexpected keyword argument 'aples'; its arguments are apples, pears"
+    )
+    assert perform(lambda: 1, tmp_path, a=1)[0].error.message.endswith("; it has no arguments")
+
+
 def test_the_context_is_given_to_those_who_ask():
     class Callable:
         __hash__ = None

@@ -273,7 +273,7 @@ def test_ctrl_c_puts_the_run_back_and_says_how_to_go_on(project, child):
     process.send_signal(signal.SIGINT)
     said = ended(process)
     assert said.code == 130
-    assert "run 1 is in the queue again: `overnight run` goes on with it" in said.err
+    assert "run 1 of sleeper is in the queue again: `overnight run` goes on" in said.err
     assert state_of(project, 1) == "PENDING"
 
 

@@ -161,6 +161,14 @@ def test_one_agent_is_trained_and_each_change_is_a_line_where_that_is_wished(fle
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "did you mean first" in wrong.stderr
 
 
+def test_a_training_of_one_agent_leaves_the_report_of_the_day_as_it_is(fleet):
+    overnight(fleet, "train")
+    before = overnight(fleet, "report").stdout
+    told = overnight(fleet, "train", "--agent", "first").stdout
+    assert "agents_report_" in told and "of all 2 agents" in told
+    assert overnight(fleet, "report").stdout == before
+
+
 def test_force_asks_the_sources_anew(fleet):
     overnight(fleet, "train")
     (fleet / "numbers.db").unlink()

@@ -86,6 +86,28 @@ def test_the_day_after_has_only_what_still_stands(told):
         clock.ahead_us -= 25 * HOUR_US
 
 
+def test_a_version_that_was_not_accepted_and_serves_all_the_same_got_nothing_better_and_needs_a_person(
+    tmp_path, capsys
+):
+    (tmp_path / "overnight.toml").write_text("[training]\nvalidation = 0.3\n")
+    with Project.open(tmp_path) as project:
+        for seed in (1, 2):
+            project.submit_training("nlu", experiences(80, seed), epochs=5)
+            project.run(until_idle=True)
+        with project.database.read() as connection:
+            newest = store.history(connection, "nlu")[0]
+        assert newest.objection in ("REJECT", "UNDERPOWERED")
+        number = newest.number
+    assert main(["--project", str(tmp_path), "deploy", "nlu", number, "--strategy", "immediate"]) == 0
+    assert f"the gate said {newest.objection} of {number}; `overnight rollback nlu`" in capsys.readouterr().err
+    with Project.open(tmp_path) as project:
+        project.run(until_idle=True)
+        found = morning.facts_of(project, project.clock.now_us())
+    assert [one["what"] for one in found["better"]] == ["nlu v1.0.0"]
+    need = {"what": f"nlu {number} serves, of which the gate said {newest.objection}"}
+    assert found["needs"] == [{**need, "do": "overnight rollback nlu"}]
+
+
 def test_runs_are_counted_on_the_day_on_which_they_ended(tmp_path, database_url):
     clock = Clock()
     clock.ahead_us = morning.DAY_US - clock.now_us() % morning.DAY_US + 12 * HOUR_US  # at noon: no day ends meanwhile

@@ -523,6 +523,22 @@ def test_asking_keeps_nobody_from_asking(tmp_path):
         assert not recovery.is_present(path)
 
 
+def test_a_flow_whose_arguments_do_not_fit_fails_at_once_and_says_which_there_are(tmp_path):
+    def brew(flow, cups):
+        return flow.step("len", len, cups)
+
+    (tmp_path / "overnight.toml").touch()
+    with Project.open(tmp_path) as project:
+        project.add_task(Task(task_id="brew", action=brew, max_retries=0))
+        project.submit("brew", {"cubs": 2})
+        project.submit("brew", {"cups": 2})
+        project.run(until_idle=True)
+        misfit, wrong_inside = project.runs(task_id="brew")[::-1]
+    assert misfit.state is State.FAILED and '"user"' in str(misfit.error), "which is not tried again"
+    assert "cannot be called so: got an unexpected keyword argument 'cubs'; its arguments are cups" in str(misfit.error)
+    assert "cannot be called" not in str(wrong_inside.error), "a TypeError inside is another thing"
+
+
 def test_the_doctor_lives_where_it_may_not_ask(tmp_path):
     with Project.create(tmp_path) as project:
         lock = project.state_dir / "lock"

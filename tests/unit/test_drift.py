@@ -30,6 +30,30 @@ def test_alike_samples_are_rarely_told_apart():
     assert sum(p <= 0.05 for p in pictures) <= 9
 
 
+def numbers(count, seed, names="x"):
+    draw = Random(seed)
+    return [{name: draw.gauss(0, 1) for name in names} for _ in range(count)]
+
+
+def few(count, seed):
+    """Inputs of which the same come again and again."""
+    draw = Random(seed)
+    return [f"text {draw.randrange(100)}" for _ in range(count)]
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("drawn", [numbers, few, lambda count, seed: numbers(count, seed, "xyz")])
+@pytest.mark.parametrize(("many", "newest"), [(1000, 100), (200, 200), (100, 400)])
+def test_alike_samples_are_rarely_told_apart_however_many_and_how_often_the_same(drawn, many, newest):
+    found = [two_sample(drawn(many, seed), drawn(newest, 1000 + seed)).p for seed in range(100)]
+    assert sum(p <= 0.05 for p in found) <= 13, "of 100 at 5 %, more than 13 are as rare as 1 in 1,000"
+
+
+def test_what_is_no_number_to_count_with_stops_nothing():
+    odd = [10**400, -(10**400), float("nan"), float("inf")] * 10
+    assert two_sample(odd, odd[::-1]).p > 1e-3
+
+
 def test_other_words_numbers_and_keys_are_noticed():
     assert two_sample(texts(200, 1), texts(200, 2, [*WORDS, "soup", "bread", "curry"])).p < 1e-6
     assert two_sample(images(100, 1), images(100, 2, bright=120)).p < 1e-6

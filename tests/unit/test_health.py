@@ -3,7 +3,7 @@
 import pytest
 
 from overnight.reports.health import health, lines
-from overnight.reports.history import BAND, LOOK_BACK, qualities_of, trend
+from overnight.reports.history import BAND, LOOK_BACK, fleet_qualities, trend
 from overnight.reports.nightly import weighted_mean
 
 
@@ -25,7 +25,7 @@ def attention(agent):
 
 def test_before_the_first_night_nothing_is_measured():
     empty = health(["critic"], {}, [])
-    keys = ("version", "quality", "quality_target", "metric", "metric_name", "decision", "status")
+    keys = ("version", "quality", "quality_target", "metric", "metric_name", "decision", "status", "measured_at")
     nothing = dict.fromkeys(keys)
     assert empty == {
         "overall_quality": None,
@@ -47,7 +47,7 @@ def test_health_is_that_of_the_last_night():
         {"critic": "v1.0.0"},
         [result(1, critic=line(2.0)), result(2, critic=line(3.0), gone=line(9.0))],
     )
-    assert (seen["overall_quality"], seen["trend"], seen["improvement_percent"]) == (6.0, "UP", 5.0)
+    assert (seen["overall_quality"], seen["trend"], seen["improvement_percent"]) == (3.0, "UP", 5.0)
     assert seen["agents"]["critic"] == {
         "version": "v1.0.0",
         "quality": 3.0,
@@ -56,6 +56,7 @@ def test_health_is_that_of_the_last_night():
         "metric": 0.8,
         "metric_name": "mean absolute error",
         "decision": "ACCEPT",
+        "measured_at": "2026-10-02",
     }
     assert seen["agents"]["new"]["quality"] is None and "gone" not in seen["agents"]
     assert (seen["agents_serving"], seen["last_training"]["run"]) == (1, 2)
@@ -65,8 +66,37 @@ def test_a_night_without_a_measurement_leaves_the_last_quality_and_counts_for_no
     nights = [result(1, critic=line(2.0)), result(2, critic={"status": "failed", "error": "no", "run": None})]
     seen = health(["critic"], {}, nights)
     assert (seen["overall_quality"], seen["trend"]) == (2.0, None)
-    assert qualities_of(nights) == [2.0]
-    assert qualities_of([result(a=line(None), b=line(4.0), c=line(0.0))]) == [2.0]
+    assert fleet_qualities(nights) == [2.0]
+    assert fleet_qualities([result(a=line(None), b=line(4.0), c=line(0.0))]) == [2.0]
+
+
+def test_a_training_of_one_agent_says_nothing_of_the_others():
+    nights = [result(1, a=line(1.0), b=line(3.0)), result(2, b=line(3.0))]
+    seen = health(["a", "b"], {}, nights)
+    assert (seen["overall_quality"], seen["trend"]) == (2.0, "STABLE")
+    assert [(one["quality"], one["measured_at"]) for one in seen["agents"].values()] == [
+        (1.0, "2026-10-01"),
+        (3.0, "2026-10-02"),
+    ]
+    assert lines(seen)[-2:] == [
+        "  a  no version serves quality 1.00/10, mean absolute error 0.800 (measured 2026-10-01 UTC)",
+        "  b  no version serves quality 3.00/10, mean absolute error 0.800",
+    ]
+
+
+def test_one_that_failed_keeps_the_figures_of_before_and_needs_attention():
+    nights = [result(1, a=line(1.0)), result(2, a={"status": "failed", "error": "no", "run": None})]
+    seen = health(["a"], {}, nights)
+    assert (seen["agents"]["a"]["quality"], seen["agents"]["a"]["status"]) == (1.0, "failed")
+    assert [one["reason"] for one in seen["agents_needing_attention"]] == ["no"]
+    assert health(["a"], {}, [nights[1], result(3, b=line(2.0))])["agents_needing_attention"], "and until it is trained"
+
+
+def test_the_trend_compares_the_same_agents_and_weighs_them():
+    nights = [result(1, a=line(1.0, weight=3.0), b=line(3.0)), result(2, a=line(2.0, weight=3.0), late=line(9.0))]
+    assert fleet_qualities(nights) == [1.5, 2.25]
+    many = [result(1, a=line(5.0)), *[result(1, a=line(1.0))] * LOOK_BACK]
+    assert fleet_qualities(many) == [1.0] * LOOK_BACK
 
 
 @pytest.mark.parametrize(
@@ -81,7 +111,6 @@ def test_a_night_without_a_measurement_leaves_the_last_quality_and_counts_for_no
         ([0.0, 0.0], "STABLE"),
         ([0.0, 0.001], "UP"),
         ([1.0, 9.0, 1.0], "STABLE"),
-        ([9.0, *[1.0] * LOOK_BACK], "STABLE"),
         ([9.0, *[1.0] * (LOOK_BACK - 1)], "DOWN"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_small_report_reads_like_this():
 │ in all                         2.4 s                                       │
 ├────────────────────────────────────────────────────────────────────────────┤
 │ overall quality       2.00                                                 │
-│ trend of 7 nights     not measured (the first night)                       │
+│ trend                 not measured (the first training)                    │
 │ quality gained        +20.00 %                                             │
 │ trained               1 of 2 agents (50 %)                                 │
 │ time of a training    1.23 s on the average                                │
@@ -107,6 +107,14 @@ broken: failed
   KeyError: 'x'
 """
     )
+
+
+def test_of_a_training_of_some_agents_the_fleet_is_told_too_and_no_trend_of_other_agents():
+    night, alone = result(critic=critic(), other=critic(best=-0.8)), result(critic=critic())
+    text = report_of_night(alone, [night], "films")
+    assert "│ overall quality       2.00 of what was trained, 6.00 of all 2 agents" in text
+    assert "│ trend                 STABLE over 2 trainings" in text
+    assert "│ overall quality       2.00  " in report_of_night(alone, [alone], "films")
 
 
 def test_no_line_is_wider_than_78_columns_whatever_the_names_and_values():

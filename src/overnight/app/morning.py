@@ -28,9 +28,11 @@ from overnight.learning.tables import verdicts as strategy_verdicts
 from overnight.llm.budget import Amount
 from overnight.llm.replay import Replay
 from overnight.registry import deployments
+from overnight.registry import store as registry
 from overnight.registry.rollout import Status
 from overnight.registry.tables import deployments as rollouts
 from overnight.registry.tables import versions
+from overnight.registry.versions import Version
 from overnight.reports.morning import lines
 from overnight.reports.morning_page import morning_page
 from overnight.reports.targets import target_line
@@ -112,6 +114,9 @@ def _rollouts(connection: sa.Connection, begin_us: int, end_us: int) -> list[tup
         one = deployments.find(connection, deployment_id)
         assert one is not None, "its row was just read"
         good = one.state.status is Status.COMPLETED
+        candidate = registry.of_number(connection, one.model, one.candidate)
+        if good and candidate is not None and candidate.objection is not None:
+            continue  # somebody wanted it: nothing says that it is better, and it stands where a person is needed
         what = f"{one.model} {one.candidate} {str(one.state.status).replace('_', ' ')}"
         found.append((good, what, one.message))
     return found
@@ -152,11 +157,24 @@ def _needs(project: Workplace, connection: sa.Connection, begin_us: int, end_us:
         for one in gaps.spans(connection, since_us=begin_us, limit=_MOST_FAILED)
         if one.noted_us < end_us
     ]
+    found += [
+        {
+            "what": f"{one.model} {one.number} serves, of which the gate said {one.objection}",
+            "do": f"overnight rollback {one.model}",
+        }
+        for one in _serving(connection)
+        if one.objection is not None
+    ]
     lost = {name: one for name, one in last_told(project.state_dir)["services"].items() if one["status"] == "given_up"}
     found += [
         {"what": f"service {name}: {one['why']}", "do": f"overnight restart {name}"} for name, one in lost.items()
     ]
     return found
+
+
+def _serving(connection: sa.Connection) -> list[Version]:
+    found = (registry.of_number(connection, *one) for one in sorted(registry.champions(connection).items()))
+    return [version for version in found if version is not None]
 
 
 def _cost(connection: sa.Connection, begin_us: int, end_us: int) -> Json:

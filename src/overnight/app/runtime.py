@@ -26,6 +26,7 @@ from overnight.engine.neighbours import Neighbours
 from overnight.engine.queue import Capacity
 from overnight.engine.recovery import Presence, WorkerRef
 from overnight.engine.worker import Looks, Worker
+from overnight.executors.calling import misfit
 from overnight.executors.command import CommandExecutor
 from overnight.executors.inline import InlineExecutor
 from overnight.executors.parcels import Parcels
@@ -164,7 +165,10 @@ class Runtime:
                 closing=lambda: closing() or ctx.cancelled,
                 hook=self._hook,
             )
-            result = action(flow, **args)
+            try:
+                result = action(flow, **args)
+            except TypeError as error:
+                raise misfit(order, action, error) or error from None
             flow.finish()
             return result
 

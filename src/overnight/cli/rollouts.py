@@ -72,6 +72,7 @@ def _deploy(
     The daemon sees to it. Errors of the candidate take it back; `overnight rollout watch` shows how it goes.
     """
     from overnight.app import deployments
+    from overnight.app.models import find_version
 
     config = settings_of(settings, "min_requests=200")
     with place_of(ctx).open() as project:
@@ -80,6 +81,9 @@ def _deploy(
             print_json(deployments.as_json(project, one))
             return
         say(f"deployment {one.deployment_id}: {model} {version} by {one.plan.strategy}")
+        objection = find_version(project, model, version).objection
+        if objection is not None:
+            note(f"the gate said {objection} of {version}; `overnight rollback {model}` takes it back")
         say(f"  overnight rollout watch {one.deployment_id}     see how it goes")
         _note_nobody(project)
 

@@ -54,7 +54,7 @@ def perform(project: Project, wish: Wish) -> int:
     runs = _current(project, run_id, wish.with_dependants)
     _report(runs, wish)
     if not all(run.state.final for run in runs):
-        _say_how_to_go_on(project, run_id, wish)
+        _say_how_to_go_on(project, [run for run in runs if not run.state.final])
         return 130
     return 0 if all(run.state is State.COMPLETED for run in runs) else 1
 
@@ -149,9 +149,17 @@ def _report(runs: Sequence[Run], wish: Wish) -> None:
             say(f"  overnight runs show {run.run_id}     its story")
 
 
-def _say_how_to_go_on(project: Project, run_id: RunId, wish: Wish) -> None:
+def _say_how_to_go_on(project: Project, left: Sequence[Run]) -> None:
+    """Say what becomes of the runs that have not ended: of a chain, the first is the one that was worked on."""
+    first = left[0]
     if project.is_worked_on:
-        note(f"run {run_id} goes on in the process that works on the project; `overnight runs show {run_id}`")
+        note(
+            f"run {first.run_id} goes on in the process that works on the project; `overnight runs show {first.run_id}`"
+        )
         return
-    note(f"interrupted; run {run_id} is in the queue again: `overnight run` goes on with it")
-    note(f"  (`overnight runs cancel {run_id}` drops it)")
+    behind = f", and {len(left) - 1} behind it," if len(left) > 1 else ""
+    verb = "are" if behind else "is"
+    note(
+        f"interrupted; run {first.run_id} of {first.task_id}{behind} {verb} in the queue again: `overnight run` goes on"
+    )
+    note(f"  (`overnight runs cancel {first.run_id}` drops {'them' if behind else 'it'})")

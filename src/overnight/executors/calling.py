@@ -37,12 +37,22 @@ def call(order: WorkOrder, fn: Callable[..., object], ctx: RunContext, log: Log)
             kind="cancelled", error=ErrorRef(family="transient", type="Yielding", message=message_of(yielding))
         )
     except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-            # Raised by the call itself: the arguments do not fit, and will not the next time.
-            return failure(InvalidTask(f"{order.target!r} cannot be called: {error}"), log)
-        return failure(error, log)
+        return failure(misfit(order, fn, error) or error, log)
     except BaseException as error:  # noqa: BLE001 - what the function does must not harm its host
         return failure(error, log)
+
+
+def misfit(order: WorkOrder, fn: Callable[..., object], error: TypeError) -> InvalidTask | None:
+    """Return what is wrong with the order's arguments, where the call of `fn` itself has raised the error.
+
+    They do not fit, and will not the next time.
+    """
+    if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+        return None
+    said = str(error).partition("() ")[2] or str(error)
+    takes = [name for name in _parameters(fn) if name not in ("ctx", "flow")]
+    known = f"its arguments are {', '.join(takes)}" if takes else "it has no arguments"
+    return InvalidTask(f"{order.task_id} cannot be called so: {said}; {known}")
 
 
 def perform(order: WorkOrder, resolve: Resolve, ctx: RunContext, log: Log) -> Outcome:
@@ -102,7 +112,11 @@ def takes_ctx(fn: Callable[..., object]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _takes_ctx(fn: Callable[..., object]) -> bool:
+    return "ctx" in _parameters(fn)
+
+
+def _parameters(fn: Callable[..., object]) -> list[str]:
     try:
-        return "ctx" in inspect.signature(fn).parameters
+        return list(inspect.signature(fn).parameters)
     except (TypeError, ValueError):  # a function in C that does not tell
-        return False
+        return []

@@ -10,10 +10,13 @@ costs a training, and no version serves for it.
 """
 
 import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from random import Random
 from typing import Any
 
 MOST = 500
@@ -36,12 +39,13 @@ class Drift:
 def two_sample(before: Sequence[Any], now: Sequence[Any]) -> Drift | None:  # Any: JSON inputs
     """Return how well the newest inputs can be told from earlier ones; None where either are fewer than `LEAST`.
 
-    As many are taken of each, at most `MOST`, by a hash of what they are: the same inputs give the same answer.
+    As many are taken of each, at most `MOST`, and halved, by chance that what the inputs are decides: the same ones give
+    the same answer, whatever their order.
     """
     size = min(len(before), len(now), MOST)
     if size < LEAST:
         return None
-    samples = [sorted(one, key=_place)[:size] for one in _binned(before, now)]
+    samples = _binned(*_drawn((before, now), size))
     learn = [sample[::2] for sample in samples]
     asked = [sample[1::2] for sample in samples]
     scores = _naive_bayes(learn)
@@ -64,8 +68,23 @@ def fallen(before: Sequence[bool], now: Sequence[bool]) -> tuple[float, float]:
     return first - second, tail / total
 
 
-def _place(tokens: frozenset[str]) -> bytes:
-    return hashlib.blake2b("\n".join(sorted(tokens)).encode(errors="surrogatepass"), digest_size=8).digest()
+def _drawn(samples: Iterable[Sequence[Any]], size: int) -> list[list[Any]]:
+    """Return so many inputs of each sample, in an order by chance.
+
+    No order by what an input is would do: like ones would stand together, and be chosen, or parted evenly among the
+    halves, by what they are. Then also samples that are alike are told apart.
+    """
+    ordered = [sorted(((_text(one), one) for one in sample), key=itemgetter(0)) for sample in samples]
+    seed = hashlib.blake2b(digest_size=8)
+    for sample in ordered:
+        for text, _ in sample:
+            seed.update(text)
+    random = Random(seed.digest())  # noqa: S311 -- chooses inputs
+    return [[one for _, one in random.sample(sample, size)] for sample in ordered]
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
 
 
 def _binned(before: Sequence[Any], now: Sequence[Any]) -> list[list[frozenset[str]]]:
@@ -106,13 +125,20 @@ def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, float | str]]:
             yield from _leaves(one, f"{path}[{place}]")
     elif isinstance(value, bool) or value is None:
         yield path, str(value)
-    elif isinstance(value, int | float):
-        yield path, float(value)
+    elif isinstance(value, int | float) and value == value:  # NaN is no number to count with
+        yield path, _float(value)
     else:
         text = str(value)
         yield path, text if len(text) <= _LONG_TEXT else ""
         if len(text) > _LONG_TEXT:
             yield f"{path}|", float(len(text))
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond what floats can hold
+        return math.inf if value > 0 else -math.inf
 
 
 def _naive_bayes(learn: Sequence[Sequence[frozenset[str]]]) -> Callable[[frozenset[str]], float]:

@@ -33,6 +33,12 @@ class Version:
     origin: Mapping[str, Any] | None = None
     removed_us: int | None = None
 
+    @property
+    def objection(self) -> str | None:
+        """Return what the gate said of it, where that was no ACCEPT; None also where it was not asked."""
+        decision = self.verdict.get("decision")
+        return None if decision in (None, "ACCEPT") else str(decision)
+
 
 _NUMBER = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

@@ -7,7 +7,7 @@ from typing import Any
 from overnight.base.learning import said_of
 from overnight.data.remarks import remarks
 from overnight.reports.boxes import WIDTH, fit, indented, row, rule
-from overnight.reports.history import qualities_of, recommendations, trend
+from overnight.reports.history import fleet_qualities, newest, overall, recommendations, trend
 from overnight.reports.nightly import BEST, CHAMPION, NOT_MEASURED, RIVALS
 
 Json = dict[str, Any]  # Any: whatever JSON holds
@@ -48,14 +48,11 @@ def summary(result: Json, before: Sequence[Json]) -> list[tuple[str, str]]:
     aims = result["aims"]
     learners = [one for one in result["agents"].values() if one["status"] not in ("configured", "not configured")]
     trained = [one for one in learners if one["status"] == "trained"]
-    delta, overall = result["system_quality_delta"], result["overall_quality"]
+    delta = result["system_quality_delta"]
     times = [one["time_ms"] for one in trained if one["time_ms"] is not None]
     found = [
-        (
-            "overall quality",
-            NOT_MEASURED if overall is None else f"{overall:.2f}{_aim(aims['overall_quality'], '{:g}')}",
-        ),
-        ("trend of 7 nights", trend(qualities_of([*before, result])) or f"{NOT_MEASURED} (the first night)"),
+        ("overall quality", _overall(result, before)),
+        ("trend", _trend([*before, result])),
         ("quality gained", NOT_MEASURED if delta is None else f"{delta:+.2f} %{_aim(aims['improvement'], '{:+g} %')}"),
         ("trained", f"{len(trained)} of {len(learners)} agents ({100 * len(trained) / max(1, len(learners)):.0f} %)"),
         (
@@ -70,6 +67,21 @@ def summary(result: Json, before: Sequence[Json]) -> list[tuple[str, str]]:
             (name, f"{figure['value']:g}" if figure["error"] is None else f"{NOT_MEASURED}: {figure['error']}")
         )
     return found
+
+
+def _overall(result: Json, before: Sequence[Json]) -> str:
+    """Return the quality of what was trained, and of the whole fleet where that is more."""
+    mine, fleet = result["overall_quality"], newest([*before, result])
+    shown = NOT_MEASURED if mine is None else f"{mine:.2f}"
+    if fleet.keys() - result["agents"].keys():
+        return f"{shown} of what was trained, {overall(fleet):.2f} of all {len(fleet)} agents"
+    return shown + ("" if mine is None else _aim(result["aims"]["overall_quality"], "{:g}"))
+
+
+def _trend(results: Sequence[Json]) -> str:
+    qualities = fleet_qualities(results)
+    said = trend(qualities)
+    return f"{NOT_MEASURED} (the first training)" if said is None else f"{said} over {len(qualities)} trainings"
 
 
 def _aim(value: float | None, shown: str) -> str:

@@ -1,9 +1,9 @@
-"""How a project's fleet does, from the results of its nightly trainings. Pure."""
+"""How a project's fleet does, from the results of its trainings. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from overnight.reports.history import qualities_of, trend
+from overnight.reports.history import fleet_qualities, newest, only, overall, trend
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 NOT_MEASURED = "not measured"
@@ -20,35 +20,48 @@ def health(
     """Return what `overnight stats` shows.
 
     `agents` are the fleet, `serving` maps those that have a champion to its version, `online` are those whose champion
-    really loads, `results` are the results of the nightly trainings, oldest first. What was not measured is None.
+    really loads, `results` are the results of the trainings, oldest first. Each agent's figures are those of the newest
+    training that measured it, at `measured_at`. What was not measured is None.
     """
-    qualities = qualities_of(results)
+    results = only(results, agents)
+    measured = newest(results)
     last = results[-1] if results else None
     return {
-        "overall_quality": qualities[-1] if qualities else None,
-        "trend": trend(qualities),
+        "overall_quality": overall(measured),
+        "trend": trend(fleet_qualities(results)),
         "improvement_percent": None if last is None else last["system_quality_delta"],
         "agents_online": sorted(online),
-        "agents": {name: _agent(name, serving, last) for name in agents},
+        "agents": {name: _agent(serving.get(name), measured.get(name), _line(name, results)) for name in agents},
         "agents_serving": len(serving),
-        "agents_needing_attention": _needing_attention(agents, last),
+        "agents_needing_attention": _needing_attention(agents, results),
         "last_training": None if last is None else {key: last[key] for key in ("run", "status", "timestamp")},
         "next_training": next_training,
         "estimated_video_quality": None,
     }
 
 
-def _agent(name: str, serving: Mapping[str, str], last: Json | None) -> Json:
-    line = {} if last is None else last["agents"].get(name, {})
-    kept = ("quality", "quality_target", "metric", "metric_name", "decision", "status")
-    return {"version": serving.get(name), **{key: line.get(key) for key in kept}}
+def _line(name: str, results: Sequence[Json]) -> Json:
+    """Return what the newest training that was to train this agent says of it; nothing where there was none."""
+    lines: list[Json] = [result["agents"][name] for result in results if name in result["agents"]]
+    return lines[-1] if lines else {}
 
 
-def _needing_attention(agents: Sequence[str], last: Json | None) -> list[Json]:
+def _agent(version: str | None, measured: Json | None, line: Json) -> Json:
+    kept = ("quality", "quality_target", "metric", "metric_name", "decision")
+    figures = measured if measured is not None else line
+    return {
+        "version": version,
+        **{key: figures.get(key) for key in kept},
+        "status": line.get("status"),
+        "measured_at": None if measured is None else measured["timestamp"],
+    }
+
+
+def _needing_attention(agents: Sequence[str], results: Sequence[Json]) -> list[Json]:
     """Return the agents that failed or did proven worse than what they were compared with, with the reason."""
     found = []
     for name in agents:
-        line = {} if last is None else last["agents"].get(name, {})
+        line = _line(name, results)
         if line.get("status") == "failed":
             found.append({"agent": name, "reason": line["error"]})
         elif line.get("interval") and line["interval"][1] is not None and line["interval"][1] < 0:
@@ -72,7 +85,7 @@ def lines(stats: Json) -> list[str]:
     ]
     width = max(map(len, stats["agents"]), default=0)
     for name, agent in stats["agents"].items():
-        found.append(f"  {name:<{width}}  {_agent_line(agent)}")
+        found.append(f"  {name:<{width}}  {_agent_line(agent)}{_since(agent, last)}")
     return found
 
 
@@ -85,6 +98,16 @@ def _agent_line(agent: Json) -> str:
     )
 
 
+def _since(agent: Json, last: Json | None) -> str:
+    """Return when it was measured, where that was not in the last training."""
+    at = agent["measured_at"]
+    return "" if at is None or last is None or at == last["timestamp"] else f" (measured {_minute(at)})"
+
+
+def _minute(at: str) -> str:
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
 def _number(value: float | None, shown: str) -> str:
     return NOT_MEASURED if value is None else shown.format(value)
 
@@ -92,4 +115,4 @@ def _number(value: float | None, shown: str) -> str:
 def _last(training: Json | None) -> str:
     if training is None:
         return "none yet; `overnight train` starts one"
-    return f"{training['timestamp'][:16].replace('T', ' ')} UTC, run {training['run']}: {training['status']}"
+    return f"{_minute(training['timestamp'])}, run {training['run']}: {training['status']}"

@@ -1,7 +1,9 @@
 """What the nights before have measured: trends, and what follows from the figures. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from overnight.reports.nightly import weighted_mean
 
 Json = dict[str, Any]  # Any: whatever JSON holds
 
@@ -15,19 +17,52 @@ PASSING = 0.95
 
 
 def trend(qualities: Sequence[float]) -> str | None:
-    """Return UP, DOWN or STABLE from the first to the last of the newest values; None for fewer than two."""
-    recent = qualities[-LOOK_BACK:]
-    if len(recent) < 2:
+    """Return UP, DOWN or STABLE from the first to the last value; None for fewer than two."""
+    if len(qualities) < 2:
         return None
-    change = recent[-1] - recent[0]
-    if abs(change) <= BAND * abs(recent[0]):
+    change = qualities[-1] - qualities[0]
+    if abs(change) <= BAND * abs(qualities[0]):
         return "STABLE"
     return "UP" if change > 0 else "DOWN"
 
 
-def qualities_of(results: Sequence[Json]) -> list[float]:
-    """Return the overall qualities of the nights on which something was measured, oldest first."""
-    return [result["overall_quality"] for result in results if result.get("overall_quality") is not None]
+def newest(results: Sequence[Json]) -> dict[str, Json]:
+    """Return each agent's line of the newest training that measured it, with its `timestamp`; oldest first in."""
+    found: dict[str, Json] = {}
+    for result in results:
+        for name, line in result["agents"].items():
+            if line.get("quality") is not None:
+                found[name] = {**line, "timestamp": result["timestamp"]}
+    return found
+
+
+def only(results: Sequence[Json], agents: Collection[str]) -> list[Json]:
+    """Return the results without the agents that are not among these: some have left the fleet."""
+    return [
+        {**result, "agents": {name: line for name, line in result["agents"].items() if name in agents}}
+        for result in results
+    ]
+
+
+def overall(lines: Mapping[str, Json]) -> float | None:
+    """Return the weighted mean of their qualities; None where there is none."""
+    return weighted_mean([(line["quality"], line.get("weight", 1.0)) for line in lines.values()])
+
+
+def fleet_qualities(results: Sequence[Json]) -> list[float]:
+    """Return the quality of the fleet after each of the newest trainings that measured something, oldest first.
+
+    It is the mean of the same agents each time, because means of different agents tell nothing about any of them: those
+    that had been measured when the first of these trainings was over. One that a later training left out, or could not
+    measure, counts with its newest measurement before.
+    """
+    measured = [place for place, result in enumerate(results) if newest([result])][-LOOK_BACK:]
+    if not measured:
+        return []
+    same = newest(results[: measured[0] + 1])
+    after = [newest(results[: place + 1]) for place in measured]
+    found = [overall({name: lines[name] for name in same}) for lines in after]
+    return [value for value in found if value is not None]
 
 
 def metrics_of(result: Json) -> Json:

@@ -12,9 +12,10 @@ from overnight.base.instants import from_datetime, to_datetime
 from overnight.engine import cron
 from overnight.engine import store as runs
 from overnight.engine.model import State
+from overnight.fleet import roster
 from overnight.flows.nightly.night import TASK, Json, Nightly
 from overnight.reports.daily import daily_report
-from overnight.reports.history import metrics_of
+from overnight.reports.history import metrics_of, only
 from overnight.reports.monitor import entry_of
 from overnight.reports.page import daily_page
 
@@ -44,12 +45,16 @@ def report(night: Nightly, flow_id: int, result: Json) -> Json:
     """Write what a person and other programs read about the night; return the paths."""
     monitoring = night.config.nightly.monitoring
     before = earlier(night, flow_id)
-    day = datetime.fromisoformat(result["timestamp"]).date().isoformat()
+    learners = roster.learners(night.agents)
     written: Json = {}
     if monitoring.generate_reports:
-        text, page = (night.logs / f"daily_report_{day}.{suffix}" for suffix in ("txt", "html"))
-        replace_file(text, daily_report(result, before, night.name))
-        replace_file(page, daily_page(result, before, night.name))
+        # The report of a day tells of the whole fleet; a training of some agents does not take its place.
+        day = datetime.fromisoformat(result["timestamp"]).date().isoformat()
+        name = f"daily_report_{day}" if learners.keys() <= result["agents"].keys() else f"agents_report_{flow_id}"
+        text, page = (night.logs / f"{name}.{suffix}" for suffix in ("txt", "html"))
+        fleet = only(before, learners)
+        replace_file(text, daily_report(result, fleet, night.name))
+        replace_file(page, daily_page(result, fleet, night.name))
         written |= {"report": str(text), "page": str(page)}
     if monitoring.track_metrics:
         write_json(night.logs / "training_metrics.json", {"nights": [metrics_of(one) for one in [*before, result]]})
