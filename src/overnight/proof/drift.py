@@ -39,8 +39,8 @@ class Drift:
 def two_sample(before: Sequence[Any], now: Sequence[Any]) -> Drift | None:  # Any: JSON inputs
     """Return how well the newest inputs can be told from earlier ones; None where either are fewer than `LEAST`.
 
-    As many are taken of each, at most `MOST`, and halved, by chance that what the inputs are decides: the same ones give
-    the same answer, whatever their order.
+    As many are taken of each, at most `MOST`, and halved, by chance; what the inputs are is its seed, so that the same
+    ones give the same answer, whatever their order.
     """
     size = min(len(before), len(now), MOST)
     if size < LEAST:
@@ -125,7 +125,9 @@ def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, float | str]]:
             yield from _leaves(one, f"{path}[{place}]")
     elif isinstance(value, bool) or value is None:
         yield path, str(value)
-    elif isinstance(value, int | float) and value == value:  # NaN is no number to count with
+    elif isinstance(value, float) and math.isnan(value):
+        yield path, "nan"
+    elif isinstance(value, int | float):
         yield path, _float(value)
     else:
         text = str(value)
