@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -203,6 +204,47 @@ class TestUpAndDown:
         assert "up:" in project.up("--no-services") and services(project)["services"]["web"]["status"] == "down"
         assert processes_of(project) == []
 
+    def test_one_more_is_started_with_what_it_needs_and_ends_nothing_where_it_cannot_be(self, project, port):
+        db, bad = free_port(), '[services.bad]\ncommand = ["{python}", "-c", "raise SystemExit(3)"]\n'
+        project.write(table("web", port) + table("db", db) + table("late", free_port(), more='after = ["db"]\n') + bad)
+        project.up("--only", "web")
+        before = pid_at(port)
+        refused = project.run("up", "--only", "bad")
+        assert refused.returncode == 1 and "given up: exited with code 3, before it worked" in refused.stdout
+        assert "late             up" in project.ok("up", "--only", "late")
+        assert one(project, "db")["status"] == "up"
+        wait_for(lambda: services(project)["mode"] == "degraded")
+        assert pid_at(port) == before and project.causes() == ["service"]
+
+    def test_a_restart_of_one_that_is_broken_meanwhile_says_so_at_once(self, project, port):
+        program = project.folder / "program.py"
+        program.write_text(PROGRAM.read_text())
+        project.write(table("web", port).replace(str(PROGRAM), "program.py"))
+        project.up()
+        program.write_text("raise SystemExit('broken')")
+        done = project.run("restart", "web")
+        assert done.returncode == 1 and done.stdout.count("| broken") == 1
+        assert "given up: exited with code 1, before it worked" in done.stdout
+
+    def test_up_that_is_stopped_meanwhile_says_so(self, project, port):
+        project.write(f'[services.slow]\ncommand = ["sleep", "60"]\nhealth = {{ port = {port} }}\n')
+        with ThreadPoolExecutor() as pool:
+            coming = pool.submit(project.run, "up")
+            wait_for(lambda: is_held(project.state / DAEMON_LOCK))
+            assert "has ended" in project.ok("down"), "also where it has hardly begun"
+            done = coming.result()
+        assert done.returncode == 1 and "FULL" not in done.stdout
+        assert "has ended while its services came up" in done.stdout or "it ended with" in done.stderr
+        assert processes_of(project) == []
+
+    def test_one_that_dies_in_the_background_is_started_again(self, project, port):
+        project.write(table("web", port, "--daemonise"))
+        project.up()
+        before = pid_at(port)
+        os.kill(before, signal.SIGKILL)
+        up_again(project, before, port)
+        assert one(project)["restarts"] == 1
+
     def test_one_that_puts_itself_into_the_background_is_minded_too(self, project, port):
         project.write(table("web", port, "--daemonise"))
         assert "web              up" in project.up()
@@ -223,6 +265,19 @@ class TestUpAndDown:
                 "grace_s = 2.0", "grace_s = 60.0"
             )
         )
+        project.up()
+        pid = pid_at(port)
+        project.ok("down")
+        assert gone(pid)
+
+    @pytest.mark.parametrize("hidden", ["behind a shell", "in the background"])
+    def test_the_signal_reaches_it_wherever_it_is(self, project, port, hidden):
+        flags = ("--ignore-term", "--daemonise") if hidden == "in the background" else ("--ignore-term",)
+        toml = table("web", port, *flags, more='stop_signal = "SIGINT"\n').replace("grace_s = 2.0", "grace_s = 60.0")
+        if hidden == "behind a shell":
+            words = json.dumps(["sh", "-c", f"{sys.executable} {PROGRAM} {port} --ignore-term; true"])
+            toml = re.sub(r"command = .*", f"command = {words}", toml)
+        project.write(toml)
         project.up()
         pid = pid_at(port)
         project.ok("down")

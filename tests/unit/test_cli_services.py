@@ -1,6 +1,7 @@
 """What `overnight up` says of services that came up, or did not."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,12 @@ def service(status, why=None, phase=1):
 @pytest.fixture
 def daemon():
     return Daemonic(pid=os.getpid(), started=started_of(os.getpid()), url="", since="", level="info")
+
+
+def test_of_a_daemon_that_has_ended_no_mode_is_told_but_that(tmp_path, daemon, capsys):
+    write_json(tmp_path / STATUS_FILE, {"mode": "down", "services": {"web": service("down")}, "links": []})
+    assert watch(replace(daemon, started=daemon.started + 1), tmp_path) == "failed"
+    assert capsys.readouterr().out == "the daemon has ended while its services came up; `overnight logs` says why\n"
 
 
 @pytest.fixture

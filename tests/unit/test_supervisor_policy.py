@@ -151,6 +151,7 @@ class TestStopping:
         spent = replace(UP, restarts=(1.0, 2.0, 3.0))
         decision = asked_to_stop(spent, 10.0, again=True)
         assert (decision.act, decision.state.restarts) == (Act.STOP, ())
+        assert not decision.state.worked, "whoever waits for it is told at once where it fails"
         assert after(decision.state, Seen(ended="was killed"))[0].status is Status.WAITING
         given_up = State(status=Status.GIVEN_UP, why="crashed", restarts=(1.0,))
         for asked in (asked_to_start(given_up, 5.0), asked_to_stop(given_up, 5.0, again=True).state):

@@ -57,6 +57,15 @@ def find(state_dir: Path) -> Daemonic | None:
     return None
 
 
+def find_begun(state_dir: Path, pause: Callable[[float], object]) -> Daemonic | None:
+    """Return the daemon as `find` does; one that is just beginning is waited for."""
+    waited_s = 0.0
+    while (daemon := find(state_dir)) is None and is_held(state_dir / DAEMON_LOCK) and waited_s < START_PATIENCE_S:
+        pause(_LOOK_EVERY_S)
+        waited_s += _LOOK_EVERY_S
+    return daemon
+
+
 def start(folder: Path, state_dir: Path, options: list[str], pause: Callable[[float], object]) -> Daemonic:
     """Start the daemon of a project in the background and return it when it works.
 

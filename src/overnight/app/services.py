@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overnight.base.config import Config
-from overnight.base.resource_settings import ServiceSettings
 from overnight.base.settings import environment
 from overnight.supervisor import record, spec
 from overnight.supervisor.described import started_of
@@ -29,7 +28,7 @@ def supervisor_of(project: "Workplace", url: str, only: Sequence[str] | None) ->
     Those that one of `only` comes after begin too.
     """
     services = started_of(project.config, only or ())
-    wanted = None if only is None else _with_needed(services, only)
+    wanted = None if only is None else spec.with_needed(services, only)
     return Supervisor(
         services,
         project=project.folder,
@@ -38,16 +37,6 @@ def supervisor_of(project: "Workplace", url: str, only: Sequence[str] | None) ->
         environment={**environment(), "OVERNIGHT_URL": url, "OVERNIGHT_PROJECT": str(project.folder)},
         only=wanted,
     )
-
-
-def _with_needed(services: dict[str, ServiceSettings], only: Sequence[str]) -> frozenset[str]:
-    found, waiting = set[str](), list(only)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += services[name].after
-    return frozenset(found)
 
 
 def last_told(state_dir: Path) -> dict[str, Any]:  # Any: JSON

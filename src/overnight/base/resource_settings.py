@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Lt
 
 from overnight.base.table import Table
 
@@ -68,8 +68,8 @@ class HealthSettings(Table):
     equals: str | int | float | bool | None = None
     """What has to stand there."""
 
-    port: Annotated[int, Gt(0), Le(65535)] | None = None
-    """Port of 127.0.0.1 at which somebody answers."""
+    port: int | str | None = None
+    """Port of 127.0.0.1 at which somebody answers, such as 9100 or "${STORE_PORT:-9100}"."""
 
     command: tuple[str, ...] = ()
     """Program that ends with 0, as a list of words; run in the service's folder."""

@@ -72,9 +72,15 @@ def _up(
     options += [word for name in only or () for word in ("--only", name)]
     daemon = launch.start(folder, state_dir, options, threading.Event().wait)
     say(f"up: process {daemon.pid} works on {folder}", style="green")
-    if not no_services and _has_services(place.config()) and services.watch(daemon, state_dir) == "failed":
-        _await_end(daemon)
-        raise typer.Exit(1)
+    if not no_services and _has_services(place.config()):
+        try:
+            mode = services.watch(daemon, state_dir)
+        except KeyboardInterrupt:
+            note("it goes on coming up: `overnight ps` shows how, `overnight down` stops it")
+            raise
+        if mode == "failed":
+            _await_end(daemon)
+            raise typer.Exit(1)
     say(f"  overnight status     how it does (also {daemon.url}/health)")
     say("  overnight logs -f    what it does")
     say("  overnight down       stop it")
@@ -137,7 +143,7 @@ def _down(
 
     place = place_of(ctx)
     state_dir = place.state_dir()
-    daemon = launch.find(state_dir)
+    daemon = launch.find_begun(state_dir, threading.Event().wait)
     if daemon is None:
         if not _stop_left(place):
             say("not up: nothing to stop")

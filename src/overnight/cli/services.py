@@ -99,11 +99,18 @@ def _restart(ctx: typer.Context, service: Annotated[str, typer.Argument(metavar=
 
 def asked(client: Any, name: str, what: str) -> bool:  # Any: a Client, which is loaded late
     """Have a service started or restarted, say how it stands once it does, and return whether it is up."""
+    from overnight.base.clock import SystemClock
+
     client.ask_service(name, what)
-    pause, one = threading.Event().wait, {"status": "waiting"}
+    pause, clock, one = threading.Event().wait, SystemClock(), {"status": "waiting"}
+    word_s = clock.monotonic() + _WORD_EVERY_S
     while one["status"] not in ("up", "down", "given_up"):
         pause(_LOOK_S)
-        one = client.services()["services"][name]
+        found = client.services()
+        one = found["services"][name]
+        if clock.monotonic() > word_s:
+            word_s = clock.monotonic() + _WORD_EVERY_S
+            _say_waiting(found)
     _say_one(name, one)
     return bool(one["status"] == "up")
 
@@ -141,9 +148,12 @@ def watch(daemon: "Daemonic", state_dir: Path) -> str:
                     say(f"phase {phase}")
                 said.add(name)
                 _say_one(name, one)
-        if found["mode"] in _DONE or ended:
+        if ended and found["mode"] != "failed":
+            say("the daemon has ended while its services came up; `overnight logs` says why", style="red")
+            return "failed"
+        if found["mode"] in _DONE:
             _say_links(found)
-            return _sum_up(found) if found["mode"] in _DONE else "failed"
+            return _sum_up(found)
         if clock.monotonic() > word_s:
             word_s = clock.monotonic() + _WORD_EVERY_S
             _say_waiting(found)

@@ -37,7 +37,7 @@ def looked_at(settings: HealthSettings) -> bool:
 def port_of(settings: HealthSettings) -> int | None:
     """Return the port of this machine that the service is to have; None where it is not known."""
     if settings.port is not None:
-        return settings.port
+        return int(settings.port)
     if settings.url is None:
         return None
     parts = urlsplit(settings.url)
@@ -50,7 +50,7 @@ def look(settings: HealthSettings, argv: tuple[str, ...], cwd: str, env: Mapping
         if settings.url is not None:
             return _at_address(settings, settings.url)
         if settings.port is not None:
-            return _at_port(settings.port, settings.timeout_s)
+            return _at_port(int(settings.port), settings.timeout_s)
         return _by_program(argv, cwd, env, settings.timeout_s)
     except Exception as error:  # noqa: BLE001  # whatever a service answers, a look must not end the one who looks
         return Health(healthy=False, problem=one_line(error) or type(error).__name__)

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -106,6 +107,7 @@ class Minder:
         self._log = RunLog(order.log, order.log_bytes)
         self._folder = Path(order.folder)
         self._stop_at: float | None = None
+        self._outlived = False
         wake, woken = os.pipe()
         for end in (wake, woken):
             os.set_blocking(end, False)
@@ -142,6 +144,10 @@ class Minder:
         self._mind()
         self._child.collect()
         self._drain()
+        if self._outlived and self._stop_at is None:
+            # How the service itself has ended is not known: whoever put it there had long gone, with a code of its own.
+            self._end("has ended in the background", failed=True)
+            return
         ended = self._child.exit
         self._end(self._child.describe_exit(), failed=ended is None or ended.get("code") != 0)
 
@@ -150,7 +156,7 @@ class Minder:
         watched = select.poll()
         for handle in (self._wake, self._output, self._child.line.fileno()):
             watched.register(handle, select.POLLIN)
-        living = True
+        living, ended = True, False
         while living:
             ready = [handle for handle, _ in watched.poll(self._patience_ms())]
             if self._wake in ready and signal.SIGTERM in os.read(self._wake, 4096):
@@ -159,6 +165,8 @@ class Minder:
                 watched.unregister(self._output)
             if self._child.line.fileno() in ready:
                 living = self._child.listen()
+                if self._child.exit is not None and not ended:
+                    ended, self._outlived = True, living and self._child.left_processes()
             if self._stop_at is not None and self._clock.monotonic() >= self._stop_at:
                 self._child.end(0.0)
                 self._stop_at = self._clock.monotonic() + _KILL_WAIT_S
@@ -172,11 +180,13 @@ class Minder:
             self._child.end(0.0)
             return
         self._stop_at = self._clock.monotonic() + self._order.grace_s
-        worker = self._child.worker_pid
-        if self._order.stop_signal == signal.SIGTERM or worker is None:
+        if self._order.stop_signal == signal.SIGTERM or self._child.worker_pid is None:
             self._child.end(self._order.grace_s)
-        elif (entry := table.look(worker)) is not None:
-            os.kill(entry.pid, self._order.stop_signal)
+            return
+        # To all of it, as SIGTERM: the service may stand behind a shell, or have put itself into the background.
+        for pid in table.pids_below(self._child.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, self._order.stop_signal)
 
     def _take(self) -> bool:
         """Take what it has printed; False when nothing more will come."""

@@ -186,9 +186,9 @@ def _to(state: State, status: Status, now_s: float, **changed: object) -> State:
 
 
 def asked_to_start(state: State, now_s: float) -> State:
-    """Return the state of a service that somebody wants to be started; what was counted begins anew."""
+    """Return the state of a service that somebody wants to be started, and waits for: all begins anew."""
     if state.status in (Status.DOWN, Status.GIVEN_UP, Status.BACKING_OFF):
-        return _to(state, Status.WAITING, now_s, restarts=(), why=None)
+        return _to(state, Status.WAITING, now_s, restarts=(), why=None, worked=False)
     return state
 
 
@@ -196,7 +196,7 @@ def asked_to_stop(state: State, now_s: float, *, again: bool = False) -> Decisio
     """Return what follows where somebody wants it to be stopped, and with `again`, started once more."""
     if state.ours and state.status in (Status.STARTING, Status.UP):
         stopping = _to(state, Status.STOPPING, now_s, restarts=(), why=None)
-        return Decision(state=replace(stopping, again=again), act=Act.STOP)
+        return Decision(state=replace(stopping, again=again, worked=state.worked and not again), act=Act.STOP)
     if again:
         return Decision(state=asked_to_start(state, now_s))
     if state.status in (Status.WAITING, Status.BACKING_OFF):

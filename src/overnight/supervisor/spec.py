@@ -1,6 +1,6 @@
 """What the settings say of services, checked together. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -9,17 +9,32 @@ from overnight.base.resource_settings import ServiceSettings
 from overnight.base.variables import put_in
 from overnight.base.vocabulary import suggestion
 
+MOST_PORT = 65535
 T = TypeVar("T")
 Services = Mapping[str, ServiceSettings]
 
 
 def spelled_out(services: Services, variables: Mapping[str, str]) -> dict[str, ServiceSettings]:
-    """Return the services with the variables of the environment put into all of their texts.
+    """Return the services with the variables of the environment put into all of their texts; those that are not
+    enabled as they are.
 
     Raises:
-        ConfigError: a text names a variable that there is not.
+        ConfigError: a text names a variable that there is not, or a port is none.
     """
-    return {name: _filled(one, variables, f"services.{name}") for name, one in services.items()}
+    return {
+        name: one if one.command and not one.enabled else _spelled_out(one, variables, f"services.{name}")
+        for name, one in services.items()
+    }
+
+
+def _spelled_out(one: ServiceSettings, variables: Mapping[str, str], at: str) -> ServiceSettings:
+    found = _filled(one, variables, at)
+    port = found.health.port
+    if port is None:
+        return found
+    if not str(port).isdecimal() or not 0 < int(port) <= MOST_PORT:
+        raise ConfigError(f"{at}.health.port: {port!r} is not a port from 1 to {MOST_PORT}")
+    return replace(found, health=replace(found.health, port=int(port)))
 
 
 def _filled(value: T, variables: Mapping[str, str], where: str) -> T:
@@ -84,6 +99,17 @@ def _check_no_circle(name: str, services: Services) -> None:
         if other not in seen:
             seen.add(other)
             waiting += services[other].after if other in services else ()
+
+
+def with_needed(services: Services, names: Iterable[str]) -> frozenset[str]:
+    """Return the names, and those of all that they come after."""
+    found, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += services[name].after
+    return frozenset(found)
 
 
 def stopping_order(services: Services) -> list[list[str]]:

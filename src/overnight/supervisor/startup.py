@@ -15,6 +15,7 @@ class Mode(StrEnum):
     FULL = "full"
     DEGRADED = "degraded"
     FAILED = "failed"
+    DOWN = "down"
 
 
 @dataclass(frozen=True, kw_only=True)

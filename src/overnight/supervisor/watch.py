@@ -30,14 +30,14 @@ from overnight.supervisor.minder import Order
 from overnight.supervisor.owners import MARK, owner_of
 from overnight.supervisor.policy import Act, Decision, Seen, State, Status
 from overnight.supervisor.record import Record
-from overnight.supervisor.spec import stopping_order
+from overnight.supervisor.spec import stopping_order, with_needed
 from overnight.supervisor.startup import Mode, mode_of, turn_of
 
 LOOK_EVERY_S = 0.1
 _STARTING_EVERY_S = 0.25
 _MEMORY_EVERY_S = 2.0
 LINKS_EVERY_S = 30.0
-"""Between two trials of links of which one was not reached: a model may serve by now."""
+"""Between two trials of links: what was reached may be gone, and what was not, such as a model, may serve by now."""
 _AT_ONCE = 16
 STATUS_FILE = "services.json"
 LOGS = Path("logs") / "services"
@@ -61,7 +61,7 @@ class _Service:
 
 @dataclass(kw_only=True)
 class _Links:
-    """What services need of others: tried once all is up, and again while something is not reached."""
+    """What services need of others: tried once all is up, and again and again."""
 
     tried: list[Link] | None = None
     future: "Future[list[Link]] | None" = None
@@ -71,7 +71,7 @@ class _Links:
         """Take what came of it, or begin to try where it is time."""
         if self.future is not None and self.future.done():
             self.tried, self.future, self.next_at_s = self.future.result(), None, now_s + LINKS_EVERY_S
-        if self.future is None and now_s >= self.next_at_s and (self.tried is None or not self.reached):
+        if self.future is None and now_s >= self.next_at_s:
             self.future = begin()
 
     @property
@@ -107,6 +107,7 @@ class Supervisor:
         self._minders: list[subprocess.Popen[bytes]] = []
         self._links = _Links()
         self._told = Mode.STARTING
+        self._came_up = False
         now = clock.monotonic()
         self._services = {
             name: _Service(
@@ -122,17 +123,22 @@ class Supervisor:
 
     @property
     def mode(self) -> Mode:
-        """How the project stands with its services."""
+        """How the project stands with its services. Once it has come up, what cannot be started degrades it."""
+        if self._ended.is_set():
+            return Mode.FAILED if self._told is Mode.FAILED else Mode.DOWN
         with self._lock:
             states = {name: one.state for name, one in self._services.items()}
         wanted = {name: one for name, one in self._settings.items() if states[name].status is not Status.DOWN}
         mode = mode_of(wanted, states)
+        if mode is Mode.FAILED and self._came_up:
+            mode = Mode.DEGRADED
         if mode not in (Mode.FULL, Mode.DEGRADED):
             return mode
         with self._lock:
             self._links.look(self._try_links, self._clock.monotonic())
             if self._links.tried is None:
                 return Mode.STARTING
+            self._came_up = True
             return mode if self._links.reached else Mode.DEGRADED
 
     def _try_links(self) -> "Future[list[Link]]":
@@ -158,7 +164,7 @@ class Supervisor:
                     "restarts": len(one.state.restarts),
                     "memory_bytes": one.memory_bytes if one.state.ours else None,
                     "why": one.state.why or (one.problem if one.state.status is Status.STARTING else None),
-                    "log": str(self._log_of(name)) if self._log_of(name).exists() else None,
+                    "log": str(self._log_of(name)) if one.record and self._log_of(name).exists() else None,
                 }
                 for name, one in self._services.items()
             }
@@ -177,7 +183,7 @@ class Supervisor:
     # What people ask for, from any thread.
 
     def ask(self, name: str, what: str) -> None:
-        """Have a service started, stopped or restarted (`what`: start, stop, restart).
+        """Have a service started, with what it comes after, or stopped or restarted (`what`: start, stop, restart).
 
         Raises:
             UnknownName: there is no such service.
@@ -191,7 +197,9 @@ class Supervisor:
                 )
             now = self._clock.monotonic()
             if what == "start":
-                self._take(name, Decision(state=policy.asked_to_start(one.state, now)))
+                for needed in sorted(with_needed(self._settings, [name])):
+                    state = self._services[needed].state
+                    self._take(needed, Decision(state=policy.asked_to_start(state, now)))
                 return
             if one.state.status is Status.UP and not one.state.ours:
                 raise InvalidTransition(f"service {name} ran before this project began, and is not ours to {what}")
