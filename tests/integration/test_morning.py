@@ -10,8 +10,10 @@ from test_rollouts import Clock
 from daemons import wait_for
 from overnight import Project, Task
 from overnight.app import morning
+from overnight.base.files import write_json
 from overnight.cli.app import main
 from overnight.registry import store
+from overnight.supervisor.watch import STATUS_FILE
 
 HOUR_US = 3_600_000_000
 
@@ -147,6 +149,49 @@ def test_it_is_written_shown_and_opened_and_a_day_that_was_written_stays_as_it_w
     assert main([*words, "yesterday"]) == 2 and "is not a day" in capsys.readouterr().err
     assert main(["--project", str(project.folder), "report", "--json"]) == 2
     assert morning.end_of(project, date(2100, 1, 1)) <= project.clock.now_us()
+
+
+def test_a_report_of_an_earlier_day_tells_nothing_of_now_and_one_of_a_later_day_is_refused(told, capsys):
+    project, _ = told
+    before = morning.facts_of(project, project.clock.now_us() - 3 * morning.DAY_US)
+    assert not before["current"]
+    assert before["needs"] == before["planned"] == before["next"] == before["targets"] == []
+    assert not any(value for values in before["trends"].values() for value in values)
+    assert main(["--project", str(project.folder), "report", "--morning", "2999-01-01"]) == 2
+    assert capsys.readouterr().err.endswith("DATE: 2999-01-01 has not come yet\n")
+
+
+def test_services_that_nobody_looks_after_need_no_person(tmp_path):
+    (tmp_path / "overnight.toml").touch()
+    lost = {"status": "given_up", "why": "exited with code 1"}
+    with Project.open(tmp_path) as project:
+        write_json(project.state_dir / STATUS_FILE, {"mode": "failed", "services": {"web": lost}, "links": []})
+        assert morning.facts_of(project, project.clock.now_us())["needs"] == []
+
+
+def test_a_version_from_elsewhere_that_does_not_serve_got_nothing_better(told, tmp_path):
+    project, _ = told
+    assert main(["--project", str(project.folder), "models", "export", "nlu", "v1.0.0", str(tmp_path / "out")]) == 0
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "overnight.toml").touch()
+    assert main(["--project", str(tmp_path / "p"), "models", "import", str(tmp_path / "out")]) == 0
+    with Project.open(tmp_path / "p") as other:
+        assert morning.facts_of(other, other.clock.now_us())["better"] == []
+
+
+def test_all_experiences_are_counted_and_a_share_is_told_only_of_days_that_were_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(morning, "_MOST_READ", 30)
+    (tmp_path / "overnight.toml").touch()
+    clock = Clock()
+    clock.ahead_us = morning.DAY_US - clock.now_us() % morning.DAY_US + 12 * HOUR_US
+    with Project.open(tmp_path, clock=clock) as project:
+        for seed in (1, 2):
+            project.add_experiences("nlu", experiences(20, seed))
+            clock.ahead_us += morning.DAY_US
+        clock.ahead_us -= morning.DAY_US - HOUR_US
+        found = morning.facts_of(project, clock.now_us())
+    assert found["trends"]["experiences"][-2:] == [20.0, 20.0]
+    assert found["trends"]["share of right answers"][-2:] == [None, 1.0]
 
 
 def test_its_task_writes_it_and_sends_it_where_there_are_addresses(tmp_path, monkeypatch):

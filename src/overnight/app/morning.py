@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from overnight.app import schedule, targets
+from overnight.app import launch, schedule, targets
 from overnight.app.loop_status import loop_status
 from overnight.app.notifying import post_of
 from overnight.app.services import last_told
@@ -31,7 +31,7 @@ from overnight.registry import deployments
 from overnight.registry import store as registry
 from overnight.registry.rollout import Status
 from overnight.registry.tables import deployments as rollouts
-from overnight.registry.tables import versions
+from overnight.registry.tables import served, versions
 from overnight.registry.versions import Version
 from overnight.reports.morning import lines
 from overnight.reports.morning_page import morning_page
@@ -55,8 +55,10 @@ def facts_of(project: Workplace, end_us: int) -> Json:
 
     `ran` (by task), `better`, `refused`, `needs` (what a person has to do), `cost`, `planned` (the next firings),
     `next` (of each model), and `trends` of 30 days (UTC), by name, with `days`. What was not measured is None.
+    `current` says whether it is of the last day: of an earlier one is told what came then, and not what stands now.
     """
     begin_us = end_us - DAY_US
+    current = end_us > project.clock.now_us() - DAY_US
     with project.database.read() as connection:
         facts: Json = {
             "project": project.config.project.name or project.folder.name,
@@ -65,18 +67,25 @@ def facts_of(project: Workplace, end_us: int) -> Json:
             "ran": _ran(connection, begin_us, end_us),
             "better": [],
             "refused": [],
-            "needs": _needs(project, connection, begin_us, end_us),
-            "targets": [target_line(one) for one in targets.standing(project)],
+            "current": current,
+            "needs": [
+                *(_standing(project, connection) if current else ()),
+                *_went_wrong(connection, begin_us, end_us),
+                *(_services_lost(project) if current else ()),
+            ],
+            "targets": [target_line(one) for one in targets.standing(project)] if current else [],
             "cost": {**_cost(connection, begin_us, end_us), **_language_models(project.state_dir, begin_us, end_us)},
             **_trends(connection, end_us),
         }
         for found in (_versions, _rollouts, _strategies):
             for good, what, why in found(connection, begin_us, end_us):
                 facts["better" if good else "refused"].append({"what": what, "why": why})
-    ahead = schedule.coming(project, project.clock.now_us() + DAY_US, most=1)
+    ahead = schedule.coming(project, project.clock.now_us() + DAY_US, most=1) if current else {}
     firings = sorted((instants[0], task) for task, instants in ahead.items())[:_MOST_PLANNED]
     facts["planned"] = [{"at": iso(at_us), "task": task} for at_us, task in firings]
-    facts["next"] = [{"model": one["model_type"], "why": one["next"]} for one in loop_status(project)]
+    facts["next"] = (
+        [{"model": one["model_type"], "why": one["next"]} for one in loop_status(project)] if current else []
+    )
     return facts
 
 
@@ -101,9 +110,11 @@ def _versions(connection: sa.Connection, begin_us: int, end_us: int) -> list[tup
     for row in connection.execute(query.order_by(versions.c.version_id)):
         verdict = json.loads(row.verdict)
         decision = verdict.get("decision")
-        first = decision is None
-        what = f"{row.model} {row.number}" + ("" if first else f" ({decision})")
-        found.append((first or decision == "ACCEPT", what, verdict.get("reason") or "the first version"))
+        if decision is not None:
+            what = f"{row.model} {row.number} ({decision})"
+            found.append((decision == "ACCEPT", what, verdict.get("reason") or "no reason recorded"))
+        elif connection.execute(_first_to_serve(row.model)).scalar() == row.version_id:
+            found.append((True, f"{row.model} {row.number}", "the first version that serves"))
     return found
 
 
@@ -131,8 +142,12 @@ def _strategies(connection: sa.Connection, begin_us: int, end_us: int) -> list[t
     ]
 
 
-def _needs(project: Workplace, connection: sa.Connection, begin_us: int, end_us: int) -> list[Json]:
-    """Return what waits for a person, with what to do about it."""
+def _first_to_serve(model: str) -> sa.Select[tuple[int]]:
+    return sa.select(served.c.version_id).where(served.c.model == model).order_by(served.c.served_id).limit(1)
+
+
+def _standing(project: Workplace, connection: sa.Connection) -> list[Json]:
+    """Return what waits for a person now, with what to do about it."""
     found = [
         {"what": f"question {one.question_id}: {one.prompt}", "do": f"overnight answer {one.question_id} CHOICE"}
         for one in approvals.open_questions(connection)
@@ -141,6 +156,20 @@ def _needs(project: Workplace, connection: sa.Connection, begin_us: int, end_us:
         {"what": f"{one.task_id} is paused: {one.why}", "do": f"overnight tasks resume {one.task_id}"}
         for one in pausing.pauses(connection)
     ]
+    found += [
+        {
+            "what": f"{one.model} {one.number} serves, of which the gate said {one.objection}",
+            "do": f"overnight rollback {one.model}",
+        }
+        for one in _serving(connection)
+        if one.objection is not None
+    ]
+    return found
+
+
+def _went_wrong(connection: sa.Connection, begin_us: int, end_us: int) -> list[Json]:
+    """Return what went wrong in that time, with what to do about it."""
+    found = []
     failed = sa.select(runs.c.run_id, runs.c.task_id, runs.c.error, runs.c.parent_id).where(
         runs.c.state == State.FAILED, runs.c.finished_us >= begin_us, runs.c.finished_us < end_us
     )
@@ -157,19 +186,18 @@ def _needs(project: Workplace, connection: sa.Connection, begin_us: int, end_us:
         for one in gaps.spans(connection, since_us=begin_us, limit=_MOST_FAILED)
         if one.noted_us < end_us
     ]
-    found += [
-        {
-            "what": f"{one.model} {one.number} serves, of which the gate said {one.objection}",
-            "do": f"overnight rollback {one.model}",
-        }
-        for one in _serving(connection)
-        if one.objection is not None
-    ]
-    lost = {name: one for name, one in last_told(project.state_dir)["services"].items() if one["status"] == "given_up"}
-    found += [
-        {"what": f"service {name}: {one['why']}", "do": f"overnight restart {name}"} for name, one in lost.items()
-    ]
     return found
+
+
+def _services_lost(project: Workplace) -> list[Json]:
+    """Return the services that whoever looks after them has given up; none where nobody does."""
+    if launch.find(project.state_dir) is None:
+        return []
+    return [
+        {"what": f"service {name}: {one['why']}", "do": f"overnight restart {name}"}
+        for name, one in last_told(project.state_dir)["services"].items()
+        if one["status"] == "given_up"
+    ]
 
 
 def _serving(connection: sa.Connection) -> list[Version]:
@@ -233,28 +261,47 @@ def _trends(connection: sa.Connection, end_us: int) -> Json:
     grouped = connection.execute(query.group_by(on_day, runs.c.state))
     ended = Counter[tuple[int, str]]({(day, state): count for day, state, count in grouped})
     accepted = Counter[int]()
-    mine = sa.select(versions.c.created_us, versions.c.verdict).where(versions.c.created_us >= since_us)
+    mine = sa.select(versions.c.created_us, versions.c.verdict).where(
+        versions.c.created_us >= since_us, versions.c.created_us < end_us
+    )
     for created_us, verdict in connection.execute(mine):
         accepted[created_us // DAY_US] += json.loads(verdict).get("decision") == "ACCEPT"
-    told = _experiences(connection, since_us)
+    received = _received(connection, since_us, end_us)
+    told = _answers(connection, since_us, end_us)
     return {
         "days": [to_datetime(day * DAY_US).date().isoformat() for day in days],
         "trends": {
             "runs completed": [float(ended[day, State.COMPLETED]) for day in days],
             "runs failed": [float(ended[day, State.FAILED]) for day in days],
             "versions accepted": [float(accepted[day]) for day in days],
-            "experiences": [float(len(told[day])) for day in days],
-            "share of right answers": [sum(told[day]) / len(told[day]) if told[day] else None for day in days],
+            "experiences": [float(received[day]) for day in days],
+            # Of a day that was not read to its end nothing is said.
+            "share of right answers": [
+                sum(told[day]) / len(told[day]) if told[day] and len(told[day]) == received[day] else None
+                for day in days
+            ],
         },
     }
 
 
-def _experiences(connection: sa.Connection, since_us: int) -> Mapping[int, list[bool]]:
+def _received(connection: sa.Connection, since_us: int, end_us: int) -> Counter[int]:
+    """Return how many experiences came, by day."""
+    on_day = (experience_batches.c.received_us // DAY_US).label("day")
+    query = (
+        sa.select(on_day, sa.func.count().label("came"))
+        .select_from(experiences)
+        .join(experience_batches, experience_batches.c.number == experiences.c.batch)
+        .where(experience_batches.c.received_us >= since_us, experience_batches.c.received_us < end_us)
+    )
+    return Counter({row.day: row.came for row in connection.execute(query.group_by(on_day))})
+
+
+def _answers(connection: sa.Connection, since_us: int, end_us: int) -> Mapping[int, list[bool]]:
     """Return whether the answers were right, by day, of the newest experiences."""
     query = (
         sa.select(experience_batches.c.received_us, experiences.c.body)
         .join(experience_batches, experience_batches.c.number == experiences.c.batch)
-        .where(experience_batches.c.received_us >= since_us)
+        .where(experience_batches.c.received_us >= since_us, experience_batches.c.received_us < end_us)
         .order_by(experiences.c.number.desc())
         .limit(_MOST_READ)
     )
@@ -273,11 +320,16 @@ def files_of(state_dir: Path, day: str) -> tuple[Path, Path]:
 def write(project: Workplace, end_us: int) -> tuple[Json, Path, Path]:
     """Make the report of the day before an instant, write it, and return its facts and files."""
     facts = facts_of(project, end_us)
-    day = to_datetime(end_us).astimezone(zone_of(project.config)).date().isoformat()
+    day = day_of(project, end_us).isoformat()
     text, markup = files_of(project.state_dir, day)
     replace_file(text, "\n".join(lines(facts)) + "\n")
     replace_file(markup, morning_page(facts))
     return facts, text, markup
+
+
+def day_of(project: Workplace, at_us: int) -> date:
+    """Return the day of an instant in the project's time zone."""
+    return to_datetime(at_us).astimezone(zone_of(project.config)).date()
 
 
 def end_of(project: Workplace, day: date) -> int:

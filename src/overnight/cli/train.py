@@ -167,6 +167,8 @@ def _morning(ctx: typer.Context, day: str | None, *, open_page: bool, as_json: b
             _shown(written, open_page=open_page)
             return
         now_us = project.clock.now_us()
+        if day is not None and date.fromisoformat(day) > morning.day_of(project, now_us):
+            raise UserMistake(f"DATE: {day} has not come yet")
         end_us = now_us if day is None else morning.end_of(project, date.fromisoformat(day))
         facts, text, _ = morning.write(project, end_us)
     if as_json:

@@ -25,7 +25,7 @@ def lines(facts: Json) -> list[str]:
         *_part("Cost", [f"{name}: {value}" for name, value in cost_lines(facts["cost"])], "nothing"),
         *_part("Planned", planned_lines(facts), "nothing"),
         "Last 30 days",
-        *(f"  {name:<28}{spark(values)}  {_newest(values)}" for name, values in facts["trends"].items()),
+        *(f"  {name:<28}{spark(values)}  {_newest(values, facts['days'])}" for name, values in facts["trends"].items()),
     ]
     return [line.rstrip() for line in parts]
 
@@ -92,6 +92,10 @@ def planned_lines(facts: Json) -> list[str]:
     return [*firings, *(f"{one['model']}: {one['why']}" for one in facts["next"])]
 
 
-def _newest(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return NOT_MEASURED if not known else f"{known[-1]:.3g}"
+def _newest(values: Sequence[float | None], days: Sequence[str]) -> str:
+    """Return the newest value, with its day where that is not the last one."""
+    known = [(value, day) for value, day in zip(values, days, strict=True) if value is not None]
+    if not known:
+        return NOT_MEASURED
+    value, day = known[-1]
+    return f"{value:.3g}" + ("" if day == days[-1] else f" (on {day})")
