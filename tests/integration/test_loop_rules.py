@@ -101,6 +101,10 @@ def test_answers_are_right_less_often(open_, clock):
     project.add_experiences("nlu", experiences(49, 3, right=0.4))
     job_id = look_at(project, "nlu", thorough=True)
     assert project.job(job_id).submitted_by == "score"
+    project.run(until_idle=True)
+    clock.ahead_us += HOUR_US
+    project.add_experiences("nlu", experiences(49, 4, right=0.4))
+    assert look_at(project, "nlu", thorough=True) is None, "one fall is one reason"
 
 
 def test_a_cool_down_a_budget_and_labels_hold_it_back(open_, clock):

@@ -131,9 +131,13 @@ def newest(
     return [(row.number, row.body) for row in connection.execute(query.order_by(experiences.c.number.desc()))]
 
 
-def recent(connection: sa.Connection, model_type: str, limit: int) -> list[str]:
-    """Return the JSON of the newest experiences of a model_type, whatever became of them, the oldest first."""
-    query = sa.select(experiences.c.body).where(experiences.c.model_type == model_type)
+def recent(connection: sa.Connection, model_type: str, limit: int, since_us: int) -> list[str]:
+    """Return the JSON of the newest experiences that came since, whatever became of them, the oldest first."""
+    query = (
+        sa.select(experiences.c.body)
+        .join(experience_batches, experience_batches.c.number == experiences.c.batch)
+        .where(experiences.c.model_type == model_type, experience_batches.c.received_us >= since_us)
+    )
     rows = connection.execute(query.order_by(experiences.c.number.desc()).limit(limit))
     return [row.body for row in rows][::-1]
 

@@ -122,7 +122,7 @@ def _standing(
     if rules.drift is not None:
         standing = replace(standing, drift_p=_drift(continuous, connection, model_type, rules))
     if rules.score_fall is not None:
-        standing = replace(standing, fall=_fall(connection, model_type))
+        standing = replace(standing, fall=_fall(connection, model_type, last_us or 0))
     return standing
 
 
@@ -162,9 +162,13 @@ def _drift(continuous: Continuous, connection: sa.Connection, model_type: str, r
     return None if found is None else found.p
 
 
-def _fall(connection: sa.Connection, model_type: str) -> tuple[float, float] | None:
-    """Return by how much the share of right answers has fallen among the newest experiences."""
-    right = [bool(json.loads(body)["success"]) for body in experiences.recent(connection, model_type, MOST_ANSWERS)]
+def _fall(connection: sa.Connection, model_type: str, since_us: int) -> tuple[float, float] | None:
+    """Return by how much the share of right answers has fallen among the newest experiences.
+
+    Only of those since the last job: that one was submitted for a fall before, or has it behind it.
+    """
+    found = experiences.recent(connection, model_type, MOST_ANSWERS, since_us)
+    right = [bool(json.loads(body)["success"]) for body in found]
     half = len(right) // 2
     return None if half < FEWEST_ANSWERS else fallen(right[:half], right[half:])
 
