@@ -16,6 +16,7 @@ from overnight.app import launch
 from overnight.app.daemon import Daemon
 from overnight.app.journal import FILE, logfmt
 from overnight.app.project import Project
+from overnight.app.reloading import needing_restart
 from overnight.app.signals import Stop
 from overnight.app.watchdog import MOST_DUMPS, Watchdog
 from overnight.base.errors import ProjectLocked, UserMistake
@@ -73,6 +74,12 @@ def living(folder: Path, **options: object) -> Iterator[Daemon]:
 
 def log_of(daemon: Daemon) -> str:
     return (daemon.project.state_dir / FILE).read_text()
+
+
+def test_of_a_service_that_is_new_or_gone_a_reload_names_the_table():
+    before = {"services.a.phase": 1, "services.a.folder": ".", "services.b.phase": 1, "log.level": "INFO"}
+    after = {"services.c.phase": 1, "services.c.folder": ".", "services.b.phase": 2, "log.level": "DEBUG"}
+    assert needing_restart(before, after) == ("services.a", "services.b.phase", "services.c")
 
 
 def test_it_works_answers_and_leaves_the_files_of_its_life(folder, capsys, monkeypatch):

@@ -3,7 +3,7 @@
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,7 @@ class Reloader:
         else:
             after = _values(self._project.config)
             self.error = None
-            keys = sorted({*self._at_start, *after})
-            self.needs_restart = tuple(
-                key for key in keys if key.startswith(NEEDS_RESTART) and self._at_start.get(key) != after.get(key)
-            )
+            self.needs_restart = needing_restart(self._at_start, after)
             self._taken_up(self._project.config)
             restart = ",".join(self.needs_restart) or None
             tasks = sum(1 for _ in self._project.book)
@@ -89,6 +86,22 @@ class Reloader:
 
     def _look(self) -> dict[Path, Stamp | None]:
         return {path: stamp_of(path) for path in self._files()}
+
+
+def needing_restart(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:  # Any: settings
+    """Return the keys that take effect with the next start; of a service that is new or gone, its table alone."""
+    tables = [{_service_of(key) for key in values} for values in (before, after)]
+    found = []
+    for key in sorted({*before, *after}):
+        if key.startswith(NEEDS_RESTART) and before.get(key) != after.get(key):
+            service = _service_of(key)
+            whole = service is not None and any(service not in known for known in tables)
+            found.append(str(service) if whole else key)
+    return tuple(dict.fromkeys(found))
+
+
+def _service_of(key: str) -> str | None:
+    return ".".join(key.split(".")[:2]) if key.startswith("services.") else None
 
 
 def _values(config: Config) -> dict[str, Any]:  # Any: settings
