@@ -10,6 +10,7 @@ from overnight.app.project import Project
 from overnight.app.signals import Stop, stopping
 from overnight.base.errors import ProjectLocked
 from overnight.base.ids import RunId
+from overnight.base.instants import US
 from overnight.cli.describe import reason, shortened
 from overnight.cli.printing import STYLES, note, print_json, say, span_us
 from overnight.cli.progress import SumUp, watching, watching_one
@@ -17,6 +18,7 @@ from overnight.cli.reading import runs_of_cycle, with_children
 from overnight.engine import store
 from overnight.engine.model import Run, State
 
+_LONGEST_RESULT = 400
 LOOK_EVERY_S = 0.2
 """How often the progress line is renewed; the end of the run is noticed at once."""
 
@@ -133,17 +135,26 @@ def leave(project: Project, *, interrupted: bool) -> None:
         project.stop()
 
 
+def took(run: Run) -> str:
+    """Return how long a run worked; of one that has waited longer, since when it was there too."""
+    if not run.worked_us:
+        return ""
+    whole_us = (run.finished_us or run.created_us) - run.created_us
+    if whole_us - run.worked_us > max(US, run.worked_us):
+        return f" after {span_us(whole_us)}, {span_us(run.worked_us)} of them at work"
+    return f" in {span_us(run.worked_us)}"
+
+
 def _report(runs: Sequence[Run], wish: Wish) -> None:
     if wish.as_json:
         first, *others = (run_json(run) for run in runs)
         print_json({**first, "dependants": others} if wish.with_dependants else first)
         return
     for run in (run for run in runs if run.state.final):
-        took = f" in {span_us(run.worked_us)}" if run.worked_us else ""
         why = "" if run.error is None else f": {reason(run.error)}"
-        say(f"run {run.run_id} of {run.task_id} {run.state}{took}{why}", style=STYLES.get(run.state))
+        say(f"run {run.run_id} of {run.task_id} {run.state}{took(run)}{why}", style=STYLES.get(run.state))
         if run.result not in (None, "null"):
-            say(f"  {shortened(str(run.result))}")
+            say(f"  {shortened(str(run.result), _LONGEST_RESULT)}")
         if run.state is State.FAILED:
             say(f"  overnight runs logs {run.run_id}     what it printed")
             say(f"  overnight runs show {run.run_id}     its story")
