@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from overnight.training.triggers import Rules, Standing, judge
+from overnight.training.triggers import Rules, Standing, judge, measured
 
 PLAIN = Rules(min_experiences=100, min_quality_0_1=0.3)
 HAVE = "unused experiences of quality 0.3 or more"
@@ -62,3 +62,17 @@ def test_a_cool_down_a_budget_and_labels_out_of_balance_forbid_one(rules, given,
     verdict = judge(replace(PLAIN, **rules), given)
     assert (verdict.rule is None) == (why is not None)
     assert why is None or why in verdict.why
+
+
+def test_what_was_measured_for_rules_is_told_with_where_they_want_a_job_and_what_was_not_is_said():
+    rules = replace(PLAIN, drift=0.001, score_fall=0.1)
+    assert measured(PLAIN, Standing(unused=50)) == []
+    assert measured(rules, Standing(unused=10)) == [
+        "drift: not measured, there are fewer than 30 unused; a job at 0.001 or less",
+        "score: not measured, there are fewer than 30 unused; a job at 10.0% or more (p 0.001 or less)",
+    ]
+    assert measured(rules, Standing(unused=50, fall=(0.034, 0.21))) == [
+        "drift: not measured, there is too little to compare with; a job at 0.001 or less",
+        "score: the share of right answers fell by 3.4% (p 0.21); a job at 10.0% or more (p 0.001 or less)",
+    ]
+    assert measured(rules, Standing(unused=50, drift_p=0.43))[0] == "drift: p 0.43; a job at 0.001 or less"

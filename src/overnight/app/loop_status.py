@@ -12,6 +12,7 @@ from overnight.flows import continuous
 from overnight.registry import deployments
 from overnight.registry import store as registry
 from overnight.training import jobs
+from overnight.training.triggers import measured
 
 Json = dict[str, Any]
 LAST = 3
@@ -22,8 +23,8 @@ def loop_status(project: Workplace) -> list[Json]:
     """Return how the loop of each model stands that has versions, experiences or rules; by name.
 
     Each has `model_type`, `serving` (None: no version does), `unused` and `needed` experiences, `next` (in words),
-    `next_schedule`, `rollout` (of the version that is rolled out, or None) and `last`: its newest versions, each with
-    `version`, `job`, `decision` and `reason`.
+    `next_schedule`, `rules` (what was measured for them, in words), `rollout` (of the version that is rolled out, or
+    None) and `last`: its newest versions, each with `version`, `job`, `decision` and `reason`.
     """
     works, now_us = continuous_of(project), project.clock.now_us()
     with project.database.read() as connection:
@@ -33,6 +34,7 @@ def loop_status(project: Workplace) -> list[Json]:
     found = []
     for name in sorted(known & (versions | gathered | set(project.config.loop))):
         standing, verdict = continuous.look(works, name)
+        rules = continuous.rules_of(project.config, name)
         due_us = continuous.next_due_us(project.config, name, now_us)
         with project.database.read() as connection:
             told = {"rollout": _rollout(connection, name), "last": _last(connection, name)}
@@ -42,9 +44,10 @@ def loop_status(project: Workplace) -> list[Json]:
                 "model_type": name,
                 "serving": served.get(name),
                 "unused": standing.unused,
-                "needed": continuous.rules_of(project.config, name).min_experiences,
+                "needed": rules.min_experiences,
                 "next": verdict.why if verdict.rule is None else f"a job follows at the next look: {verdict.why}",
                 "next_schedule": iso(due_us),
+                "rules": measured(rules, standing),
                 "under_way": standing.under_way,
                 "last_job": newest[0].wish.job_id if newest else None,
                 **told,

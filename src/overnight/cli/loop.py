@@ -50,6 +50,8 @@ def _show(one: dict[str, Any]) -> None:
     say(f"{one['model_type']}: {one['serving'] or 'no version'} serves")
     say(f"  gathered  {one['unused']:,} of {one['needed']:,} experiences")
     say(f"  next      {one['next']}" + (f"; by schedule {one['next_schedule']}" if one["next_schedule"] else ""))
+    for rule in one["rules"]:
+        say(f"            {rule}")
     if one["rollout"] is not None:
         rollout = one["rollout"]
         say(

@@ -48,6 +48,7 @@ _PREDICTION = shape(
 )  # fmt: skip
 _LOOP = shape(
     model_type="string", serving="string?", unused="integer", needed="integer", next="string", next_schedule="string?",
+    rules=many({"type": "string"}),
     under_way="string?", last_job="string?", rollout="object?", last=many({"type": "object"}),
 )  # fmt: skip
 _Type = Annotated[str, Query(alias="type", min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]

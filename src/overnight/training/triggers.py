@@ -77,6 +77,22 @@ def judge(rules: Rules, standing: Standing) -> Verdict:
     return Verdict(rule=wanted.rule, why=f"{have}, {wanted.why}")
 
 
+def measured(rules: Rules, standing: Standing) -> list[str]:
+    """Return what was measured for the rules that look at what experiences hold, and where each wants a job."""
+    few = standing.unused < rules.at_least
+    why = f"there are fewer than {rules.at_least} unused" if few else "there is too little to compare with"
+    found = []
+    if rules.drift is not None:
+        known = f"not measured, {why}" if standing.drift_p is None else f"p {standing.drift_p:.2g}"
+        found.append(f"drift: {known}; a job at {rules.drift:g} or less")
+    if rules.score_fall is not None:
+        known = f"not measured, {why}"
+        if standing.fall is not None:
+            known = f"the share of right answers fell by {standing.fall[0]:.1%} (p {standing.fall[1]:.2g})"
+        found.append(f"score: {known}; a job at {rules.score_fall:.1%} or more (p {FALL_P:g} or less)")
+    return found
+
+
 def _wanted(rules: Rules, standing: Standing) -> Verdict:
     """Return the first rule that wants a job, and what it goes by."""
     if standing.unused >= rules.min_experiences:
