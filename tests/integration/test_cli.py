@@ -1,6 +1,7 @@
 """The command line does what it says, ends with the right exit code, and answers mistakes in one line."""
 
 import ctypes
+import errno
 import json
 import os
 import pty
@@ -196,6 +197,42 @@ def test_an_empty_folder_becomes_a_project(tmp_path, run):
     (tmp_path / "mine").mkdir()
     assert run("init", str(tmp_path / "mine")).code == 0
     assert (tmp_path / "mine" / "tasks.py").is_file()
+
+
+@pytest.mark.parametrize("name", [".", "../mine"])
+def test_the_folder_that_a_shell_stands_in_becomes_a_project_in_place(tmp_path, child, name):
+    (tmp_path / "mine").mkdir()
+    before = (tmp_path / "mine").stat().st_ino
+    shell = f"{sys.executable} -m overnight init {name} && {sys.executable} -m overnight config check"
+    found = subprocess.run(shell, shell=True, cwd=tmp_path / "mine", capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "ok: " in found.stdout
+    assert (tmp_path / "mine").stat().st_ino == before
+
+
+def test_what_cannot_be_moved_into_an_empty_folder_leaves_it_empty(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    replace = Path.replace
+
+    def full(path, target):
+        if path.name == "overnight.toml" and Path(target).parent == tmp_path / "mine":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        examples.new_project(tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_working_directory_that_is_gone_is_one_line(tmp_path, monkeypatch, run):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in (["status"], ["tasks", "list"], ["init", "."]):
+        found = run(*arguments)
+        assert (found.code, one_line(found.err)) == (2, True)
+        assert "was removed or replaced: `cd` to one that is there" in found.err
 
 
 # -- running tasks

@@ -46,13 +46,33 @@ def new_project(folder: Path, example: str = MINIMAL) -> list[str]:
         raise UserMistake(f"{file} is a file; name a folder that is empty or does not exist yet")
     if folder.exists() and any(folder.iterdir()):
         raise UserMistake(f"{folder} is not empty; name a folder that is empty or does not exist yet")
-    parent = folder.resolve().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.resolve().name}.") as staging:
+    whole = folder.resolve()
+    # An empty folder stays the folder that it is: a shell may stand in it, and its owner and its rights are somebody's.
+    there = whole.exists()
+    place = whole if there else whole.parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{whole.name}.") as staging:
         fresh = Path(staging) / "project"
         shutil.copytree(_FOLDER / example, fresh, ignore=_LEFT_OUT)
-        fresh.replace(folder.resolve())
+        if there:
+            _move(fresh, whole)
+        else:
+            fresh.replace(whole)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _move(source: Path, folder: Path) -> None:
+    """Move all that is in `source` into `folder`, all of it or nothing; what makes it a project comes last."""
+    names = sorted((path.name for path in source.iterdir()), key=lambda name: (name == FILE, name))
+    moved = list[str]()
+    try:
+        for name in names:
+            (source / name).replace(folder / name)
+            moved.append(name)
+    except BaseException:
+        for name in moved:
+            (folder / name).replace(source / name)
+        raise
 
 
 def _about(file: Path) -> str:

@@ -161,6 +161,8 @@ def _explain(error: Exception, *, debug: bool) -> int:
     """Say what the error means to the caller and return the exit code."""
     if isinstance(error, typer.TyperException):
         return _usage(error)
+    if isinstance(error, FileNotFoundError) and not _stands_somewhere():
+        error = UserMistake("the folder that this terminal is in was removed or replaced: `cd` to one that is there")
     known = isinstance(error, OvernightError | OSError)
     if debug or not known:
         import traceback
@@ -177,6 +179,14 @@ def _explain(error: Exception, *, debug: bool) -> int:
             "it where you got Overnight from, with the lines above and what `overnight doctor` prints"
         )
     return MISTAKE if isinstance(error, UserMistake) else FAILED
+
+
+def _stands_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _usage(error: typer.TyperException) -> int:
