@@ -167,6 +167,16 @@ def test_what_cannot_be_asked_of_the_gate_is_one_line(project, capsys):
         assert found == code and message in said
 
 
+@pytest.mark.parametrize("words", [(), ("--self-test",)])
+def test_an_agent_is_judged_by_its_training_and_the_gate_says_so(tmp_path, capsys, words):
+    agent = 'class = "overnight.training.trainers.ranker:Ranker"\ndata = "films"\ntarget = "reviews"\n'
+    (tmp_path / "overnight.toml").write_text(f"[categories.films]\nlimit = 9\n[agents.trend]\n{agent}")
+    assert main(["--project", str(tmp_path), "gate", "check", "trend", *words]) == 2
+    said = capsys.readouterr().err
+    assert "'trend' is an agent, which `overnight train --agent trend` trains and judges" in said
+    assert "jobs submit" not in said
+
+
 def test_the_gate_is_tested_on_the_data_of_the_last_job(project, capsys):
     with pytest.raises(UserMistake, match="no job of 'line' has finished"):
         put_to_the_test(project, "line")

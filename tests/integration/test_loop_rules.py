@@ -183,3 +183,20 @@ def test_loop_status_tells_what_serves_what_was_gathered_and_what_follows(open_,
     assert "nlu: v1.0.0 serves" in out and "12 of 100 experiences" in out and "not compared: the first version" in out
     assert main(["--project", str(tmp_path), "loop", "status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["model_type"] == "nlu"
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ("", "`overnight jobs submit MODEL --data FILE` trains a first version"),
+        (
+            '[agents.one]\nclass = "overnight.training.trainers.ranker:Ranker"\ndata = "x"\ntarget = "t"\n[categories.x]\nlimit = 9\n',
+            "no model here is trained by the loop; agents of a fleet are shown by `overnight stats`",
+        ),
+    ],
+)
+def test_loop_status_says_what_to_do_where_no_model_is_in_the_loop(tmp_path, capsys, toml, says):
+    (tmp_path / "overnight.toml").write_text(toml)
+    assert main(["--project", str(tmp_path), "loop", "status"]) == 0
+    out = capsys.readouterr().out
+    assert says in out and "docs/" not in out

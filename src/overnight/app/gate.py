@@ -15,6 +15,7 @@ from overnight.app.workplace import Workplace
 from overnight.base.errors import NotMeasured, UserMistake
 from overnight.base.files import to_json
 from overnight.db.writer import Tx
+from overnight.flows.continuous import model_types
 from overnight.flows.train_job import Trainings, class_of, parting_of
 from overnight.proof.selftest import SelfTest, self_test
 from overnight.registry import verdicts
@@ -43,6 +44,7 @@ def check(
     project: Workplace, model: str, *, candidate: str | None = None, against: str | None = None, final: bool = False
 ) -> GateCheck:
     """Compare two versions; see `Project.gate_check`."""
+    _of_jobs(project, model)
     trainings, spec = project.trainings, spec_of(project.config.gate)
     with project.database.read() as connection:
         new, old = _versions(trainings, connection, model, candidate, against)
@@ -73,6 +75,16 @@ def check(
         kept = verdicts.same(connection, pair, evidence_id, spec)
     assert kept is not None, "it was just kept"
     return GateCheck(verdict=kept, known=False)
+
+
+def _of_jobs(project: Workplace, model: str) -> None:
+    """Refuse an agent: only its own training knows the items that it has not seen."""
+    config = project.config
+    if model in config.agents and model not in model_types(config):
+        raise UserMistake(
+            f"{model!r} is an agent, which `overnight train --agent {model}` trains and judges; "
+            "`overnight gate check` is for models that jobs train"
+        )
 
 
 def _versions(
@@ -118,9 +130,10 @@ def put_to_the_test(project: Workplace, model: str, *, told: Callable[[float], N
     `told` takes the share that is done. Nothing is registered or kept.
 
     Raises:
-        UserMistake: no job of that model has finished here.
+        UserMistake: no job of that model has finished here, or it is an agent.
         NotMeasured: the two seeds differ too little, or are not measured by items.
     """
+    _of_jobs(project, model)
     trainings, settings = project.trainings, project.config.training
     with project.database.read() as connection:
         done = (job for job in jobs.newest(connection, limit=100, model_type=model) if job.result is not None)

@@ -7,6 +7,11 @@ import typer
 from overnight.cli.place import place_of
 from overnight.cli.printing import print_json, say
 
+_AGENTS_ONLY = "no model here is trained by the loop; agents of a fleet are shown by `overnight stats`"
+_NOTHING_YET = (
+    "no model has a version or experiences yet; `overnight jobs submit MODEL --data FILE` trains a first version, "
+    "`overnight experiences add FILE` brings experiences in"
+)
 _STYLES = {"ACCEPT": "green", "REJECT": "red", "UNDERPOWERED": "yellow"}
 
 
@@ -37,11 +42,11 @@ def _status(
     from overnight.app.loop_status import loop_status
 
     with place_of(ctx).open() as project:
-        found = loop_status(project)
+        found, agents = loop_status(project), bool(project.config.agents)
     if as_json:
         print_json(found)
     elif not found:
-        say("no model has a version or experiences yet; docs/how-to-experiences.md says how they come in")
+        say(_AGENTS_ONLY if agents else _NOTHING_YET)
     for one in [] if as_json else found:
         _show(one)
 
