@@ -249,7 +249,7 @@ def test_a_stopped_daemon_that_does_not_listen_is_killed_by_force(daemon):
     [
         ('[tasks.a]\naction = "work:tick"\nafter = ["nothing"]\n', "there is no task 'nothing'"),
         ('[tasks.a]\naction = "work:tick"\nafter=["b"]\n[tasks.b]\naction="work:tick"\nafter=["a"]\n', "a -> b -> a"),
-        ('[tasks.a]\naction = "work:tick"\nschedule = "0 0 * * * *"\n', "has 6 fields"),
+        ('[tasks.a]\naction = "work:tick"\nschedule = "0 0 * * * *"\n', "overnight.toml: tasks.a.schedule: '0 0 *"),
         ('[tasks.a]\naction = "work:tick"\nschedule = "0 0 31 2 *"\n', "never fires, there is no day 31 in month 2"),
         ('[tasks.a]\naction = "work:tick"\nschedule = "0 0 * * *"\ntimezone = "Europe/Berlm"\n', "Europe/Berlin"),
         ('[tasks.a]\naction = "work:tick"\ntimeout_s = 0\n', "timeout_s"),

@@ -146,7 +146,7 @@ def test_a_quality_of_its_own(open_):
     ("toml", "why"),
     [
         ("[loop.nul]\nat_least = 9\n", "loop.nul: there is no model_type 'nul'; did you mean nlu?"),
-        ('[loop.nlu]\nschedule = "every day"\n', "loop.nlu.schedule: "),
+        ('[loop.nlu]\nschedule = "every day"\n', "overnight.toml: loop.nlu.schedule: 'every day' has 2 fields"),
         ("[loop.nlu]\ndrift = 2\n", "loop.nlu.drift"),
         ("[models.nlu]\nrollout = { steps = 3 }\n", "models.nlu.rollout: "),
         ("[models.nlu]\nrollout = { min_requests = -1 }\n", "models.nlu.rollout: min_requests"),

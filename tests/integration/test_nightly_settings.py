@@ -210,7 +210,7 @@ def test_the_schedule_is_a_setting_and_may_be_off(tmp_path):
     write_config(folder, {"first": agent()}, more="[nightly]\nenabled = false")
     assert train(folder)["next_scheduled"] is None
     write_config(folder, {"first": agent()}, more='[nightly]\nschedule = "at night"')
-    with pytest.raises(UserMistake, match="schedule 'at night' has 2 fields"):
+    with pytest.raises(UserMistake, match=r"overnight.toml: nightly\.schedule: 'at night' has 2 fields"):
         Project.open(folder)
 
 

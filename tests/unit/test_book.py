@@ -70,11 +70,11 @@ def make(**values: Any) -> Book:
         ({"action": "m:f", "executor": "command"}, "task 't': action: 'm:f' cannot run in executor 'command'"),
         ({"action": lambda: 1}, "task 't': action: a child process cannot find <function"),
         ({"args": {"x": object()}}, "task 't': args: "),
-        ({"schedule": "61 * * * *"}, "schedule '61 * * * *': '61' is not a minute"),
-        ({"every": "soon"}, "every 'soon' is not a period"),
-        ({"once": "2027-01-01", "timezone": "Mars"}, "timezone 'Mars' is not a name"),
-        ({"once": "soon"}, "once 'soon' is not an instant"),
-        ({"schedule": "* * * * *", "timezone": "Mars"}, "timezone 'Mars' is not a name"),
+        ({"schedule": "61 * * * *"}, "task 't': schedule '61 * * * *': '61' is not a minute"),
+        ({"every": "soon"}, "task 't': every 'soon' is not a period"),
+        ({"once": "2027-01-01", "timezone": "Mars"}, "task 't': timezone 'Mars' is not a name"),
+        ({"once": "soon"}, "task 't': once 'soon' is not an instant"),
+        ({"schedule": "* * * * *", "timezone": "Mars"}, "task 't': timezone 'Mars' is not a name"),
     ],
 )
 def test_bad_task_is_one_clear_line(values: dict[str, Any], line: str) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from overnight.app import times
+from overnight.app.project import Project
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, NotAProject
 from overnight.base.settings import environment, find_project, load_config
@@ -322,3 +324,42 @@ def test_no_project_is_a_clear_error(tmp_path):
         find_project(tmp_path)
     with pytest.raises(NotAProject, match=r"there is no overnight\.toml"):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ('[tasks.a]\naction = "m:f"\nschedule = "99 * * * *"', "b.toml: tasks.a.schedule: '99 * * * *': '99' is not"),
+        ('[tasks.a]\naction = "m:f"\nevery = "soon"', "b.toml: tasks.a.every: 'soon' is not a period"),
+        ('[tasks.a]\naction = "m:f"\nonce = "soon"', "b.toml: tasks.a.once: 'soon' is not an instant"),
+        ('[tasks.a]\naction = "m:f"\nrate_limit = "often"', "b.toml: tasks.a.rate_limit: 'often' is not a rate"),
+        (
+            '[tasks.a]\naction = "m:f"\nschedule = "0 1 * * *"\ntimezone = "Europe/Berlm"',
+            "b.toml: tasks.a.timezone: 'Europe/Berlm' is not a name",
+        ),
+        ('[nightly]\nschedule = "99 99 * * *"', "b.toml: nightly.schedule: '99 99 * * *': '99' is not a minute"),
+        ('[nightly]\nenabled = false\nschedule = "at night"', "b.toml: nightly.schedule: 'at night' has 2 fields"),
+        ('[notify.morning]\nschedule = "at 9"', "b.toml: notify.morning.schedule: 'at 9' has 2 fields"),
+        ('[notify.stats]\nschedule = "at 9"', "b.toml: notify.stats.schedule: 'at 9' has 2 fields"),
+        ('[loop.nlu]\nschedule = "at 9"', "b.toml: loop.nlu.schedule: 'at 9' has 2 fields"),
+    ],
+)
+def test_a_time_that_means_nothing_is_told_with_its_file_and_key(tmp_path, toml, says):
+    (tmp_path / "overnight.toml").write_text('include = ["b.toml"]\n')
+    (tmp_path / "b.toml").write_text(toml)
+    with pytest.raises(ConfigError) as caught:
+        times.check(load_config(tmp_path))
+    assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
+
+
+def test_a_time_that_a_variable_sets_is_told_with_the_variable(tmp_path, monkeypatch):
+    (tmp_path / "overnight.toml").write_text("")
+    monkeypatch.setenv("OVERNIGHT_NIGHTLY__SCHEDULE", "at night")
+    with pytest.raises(ConfigError, match="^OVERNIGHT_NIGHTLY__SCHEDULE: nightly.schedule: 'at night' has 2"):
+        times.check(load_config(tmp_path))
+
+
+def test_the_times_of_a_project_are_checked_as_it_is_opened(tmp_path):
+    (tmp_path / "overnight.toml").write_text('[nightly]\nschedule = "99 99 * * *"\n')
+    with pytest.raises(ConfigError, match=r"overnight.toml: nightly\.schedule: '99 99 "):
+        Project.open(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from overnight.app import job_tasks, registering, rollout_tasks, schema
+from overnight.app import job_tasks, registering, rollout_tasks, schema, times
 from overnight.app.lock import is_held
 from overnight.app.runs import Runs
 from overnight.app.runtime import Runtime, check_threaded, import_from
@@ -433,6 +433,7 @@ class Workplace(Runs):
 
 
 def _check(config: Config) -> None:
+    times.check(config)
     _check_sources(config)
     if config.targets:
         from overnight.reports.targets import check_targets

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from overnight.base.backoff import Backoff
-from overnight.base.errors import InvalidTask, NotJson, UnknownName
+from overnight.base.errors import InvalidTask, NotJson, UnknownName, one_line
 from overnight.base.files import to_json
 from overnight.base.instants import US, iso
 from overnight.base.refs import ExecutorName
@@ -102,7 +102,11 @@ def _entry(task: Task, retry: Backoff) -> Entry:
     limited = executor in ("process", "command")
     if task.needs.gpus and not limited:
         raise InvalidTask(f"task {task.task_id!r}: needs.gpus: executor {executor!r} has no GPUs; use 'process'")
-    trigger, text = _trigger(task)
+    try:
+        trigger, text = _trigger(task)
+        rate_us = None if task.rate_limit is None else parse_rate(task.rate_limit)
+    except InvalidTask as error:
+        raise InvalidTask(f"task {task.task_id!r}: {one_line(error)}") from None
     return Entry(
         task=task,
         executor=executor,
@@ -115,7 +119,7 @@ def _entry(task: Task, retry: Backoff) -> Entry:
             policy=task.catch_up,
             window_us=None if task.catch_up_window_s is None else int(task.catch_up_window_s * US),
         ),
-        rate_us=None if task.rate_limit is None else parse_rate(task.rate_limit),
+        rate_us=rate_us,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from overnight.base.config import Config
-from overnight.base.errors import ConfigError, InvalidTask, UserMistake, one_line
+from overnight.base.errors import ConfigError, UserMistake
 from overnight.base.instants import US
 from overnight.base.loop_settings import LoopSettings
 from overnight.base.vocabulary import suggestion
@@ -46,17 +46,12 @@ def check(config: Config) -> None:
     """Refuse rules that cannot be looked at.
 
     Raises:
-        ConfigError: a table is about a model_type that nobody can train here, or its schedule cannot be read.
+        ConfigError: a table is about a model_type that nobody can train here.
     """
     known = model_types(config)
-    for name, one in config.loop.items():
+    for name in config.loop:
         if name not in known:
             raise ConfigError(f"loop.{name}: there is no model_type {name!r}{suggestion(name, known)}")
-        if one.schedule is not None:
-            try:
-                parse_cron(one.schedule, config.project.timezone)
-            except InvalidTask as error:
-                raise ConfigError(f"loop.{name}.schedule: {one_line(error)}") from None
 
 
 def under_way(connection: sa.Connection, model_type: str) -> str | None:
