@@ -21,6 +21,7 @@ import pytest
 from overnight.app import examples
 from overnight.app.project import Project
 from overnight.app.schema import HEAD
+from overnight.base.errors import UserMistake
 from overnight.cli import app as cli
 from overnight.engine.model import State
 
@@ -220,7 +221,7 @@ def test_what_cannot_be_moved_into_an_empty_folder_leaves_it_empty(tmp_path, mon
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserMistake, match="mine cannot be made a project: No space"):
         examples.new_project(tmp_path / "mine")
     assert list((tmp_path / "mine").iterdir()) == []
 
@@ -605,6 +606,30 @@ def test_a_read_only_folder_is_one_line(project, run, child):
     assert said.code == 1
     assert one_line(said.err)
     assert "Permission denied" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("runs", "list"), ("config", "check"), ("tasks", "run", "hello")], ids=" ".join
+)
+def test_a_read_only_state_folder_is_one_line_that_names_the_file(project, run, child, arguments):
+    assert run("runs", "list").code == 0
+    state = project / ".overnight"
+    state.chmod(0o555)
+    try:
+        said = ended(child(*arguments, cwd=project, preexec_fn=without_power_over_files))
+    finally:
+        state.chmod(0o755)
+    assert (said.code, one_line(said.err)) == (1, True)
+    assert f"{state / 'overnight.db'}: " in said.err
+    assert "is the folder read-only? `overnight doctor` looks" in said.err
+
+
+@pytest.mark.parametrize("name", ["/proc/foo", "/proc/foo/bar"])
+def test_where_no_project_can_be_made_the_folder_is_named_as_it_was_typed(run, name):
+    said = run("init", name)
+    assert (said.code, one_line(said.err)) == (2, True)
+    assert said.err.startswith(f"overnight: {name} cannot be made a project: ")
+    assert "/proc/." not in said.err
 
 
 def test_a_damaged_database_is_one_line(project, run):

@@ -34,7 +34,7 @@ def new_project(folder: Path, example: str = MINIMAL) -> list[str]:
 
     Raises:
         UnknownName: there is no such example.
-        UserMistake: `folder` is a project already, holds other things, or is a file.
+        UserMistake: `folder` is a project already, holds other things, or is a file; or nothing can be written there.
     """
     names = [found.name for found in examples()]
     if example not in names:
@@ -47,6 +47,14 @@ def new_project(folder: Path, example: str = MINIMAL) -> list[str]:
     if folder.exists() and any(folder.iterdir()):
         raise UserMistake(f"{folder} is not empty; name a folder that is empty or does not exist yet")
     whole = folder.resolve()
+    try:
+        _make(whole, example)
+    except OSError as error:
+        raise UserMistake(f"{folder} cannot be made a project: {error.strerror or error}") from error
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _make(whole: Path, example: str) -> None:
     # An empty folder stays the folder that it is: a shell may stand in it, and its owner and its rights are somebody's.
     there = whole.exists()
     place = whole if there else whole.parent
@@ -58,7 +66,6 @@ def new_project(folder: Path, example: str = MINIMAL) -> list[str]:
             _move(fresh, whole)
         else:
             fresh.replace(whole)
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def _move(source: Path, folder: Path) -> None:

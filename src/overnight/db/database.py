@@ -51,7 +51,12 @@ class Database:
             with self.engine.connect() as connection, connection.begin():
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise self.dialect.translate(error, committing=False) from error
+            raise self._said_of(self.dialect.translate(error, committing=False)) from error
+
+    def _said_of(self, error: Exception) -> Exception:
+        """Return the error with the name of the file that it is about, where there is one."""
+        file = self.engine.url.database if self.dialect.name == "sqlite" else None
+        return DatabaseBroken(f"{file}: {error}") if file and isinstance(error, DatabaseBroken) else error
 
     def check(self) -> list[str]:
         """Return what the database says is wrong with itself; an empty list means nothing."""

@@ -14,12 +14,13 @@ BUSY_MS = 5_000
 """How long a statement waits for another program's write before it gives up."""
 
 _IO = "reading or writing the database file failed (disk full or faulty?)"
+_LOOK = "is the folder read-only? `overnight doctor` looks"
 _BROKEN = {
     "SQLITE_FULL": "the disk is full",
-    "SQLITE_READONLY": "the database is read-only",
+    "SQLITE_READONLY": f"the database is read-only; {_LOOK}",
     "SQLITE_CORRUPT": "the database file is damaged; restore a backup",
     "SQLITE_NOTADB": "the file is not a database",
-    "SQLITE_CANTOPEN": "the database file cannot be opened",
+    "SQLITE_CANTOPEN": f"the database file cannot be opened; {_LOOK}",
     "SQLITE_IOERR": _IO,
 }
 
