@@ -4,6 +4,7 @@ All is real but the clock: agents run in processes of their own, speak, draw, re
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from test_rollouts import Clock
 
+from channel_example import EXAMPLE
 from channel_project import channel, one_video
 from daemons import wait_for
 from overnight.app.project import Project
@@ -109,6 +111,14 @@ def test_where_it_is_and_what_its_review_says_is_shown(made):
     assert shown[0].endswith(f"{made.name}/video.mp4") and (made.parents[3] / shown[0]).is_file()
     assert f"  review: {review['decision']}, {review['overall']:.2f} of 10" in shown
     assert any(line.startswith("  committee: ") for line in shown)
+
+
+@pytest.mark.parametrize("name", ["nope", "../nope"])
+def test_a_video_that_is_not_there_is_one_line(tmp_path, name):
+    shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
+    shown = subprocess.run([sys.executable, "show.py", name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
+    assert name in shown.stderr and "Traceback" not in shown.stderr
 
 
 class Killer(threading.Thread):

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import channel_files as files
 
+from overnight.base.errors import said_by
+
 
 def lines(video_id: str) -> Iterator[str]:
     """Yield what is told of a finished video."""
@@ -24,12 +26,16 @@ def lines(video_id: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print it; end with 1 where there is none."""
+    """Print it; end with 1 where there is none yet, and with 2 where the one that was named cannot be shown."""
     finished = [one for one in files.videos() if files.has(one, files.REVIEW)]
     wanted = sys.argv[1] if len(sys.argv) > 1 else (finished[-1] if finished else None)
     if wanted is None:
         sys.exit("no video is finished yet: overnight tasks run scriptwriter --with-dependants --wait")
-    print("\n".join(lines(wanted)))  # noqa: T201 -- what the program is for
+    try:
+        print("\n".join(lines(wanted)))  # noqa: T201 -- what the program is for
+    except files.BROKEN as error:
+        print(said_by(error), file=sys.stderr)  # noqa: T201 -- what the program is for
+        sys.exit(2)
 
 
 if __name__ == "__main__":
