@@ -11,6 +11,7 @@ MLFLOW := .venv-mlflow/.built-$(shell cat tests/mlflow.txt | cksum | tr ' ' '-')
 SAVVI := .venv-savvi/.built-$(shell cat tests/savvi.txt | cksum | tr ' ' '-')
 DATASETS := .venv-datasets/.built-$(shell cat tests/datasets.txt | cksum | tr ' ' '-')
 SOURCES := src tests benchmarks docs
+KNOWN := echo 'In this terminal, ". .venv/bin/activate" makes the command overnight known.'
 
 # What only .venv-torch can run, so that `make coverage` does not count it and `make test-torch` does.
 TORCH_ONLY := src/overnight/training/models/torch_*
@@ -24,6 +25,7 @@ help: ## list these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(BUILT) ## build .venv from constraints.txt (only when needed)
+	@$(KNOWN)
 
 $(BUILT):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -40,9 +42,10 @@ $(BUILT):
 	@$(PY) -m compileall -qq -j 0 .venv/lib
 	@rm -f .venv/.built-* && touch $@
 
-demo: $(BUILT) ## train ten agents on real films and tunes in ./demo; a second time they meet their champions
+demo: $(BUILT) ## train a fleet on real films and tunes in ./demo; a second time its agents meet their champions
 	@test -d demo || .venv/bin/overnight init --example music_video demo
 	cd demo && ../.venv/bin/overnight train
+	@$(KNOWN)
 
 demo-learn: $(BUILT) ## have three strategies train models in ./demo-learn, and the best one proven
 	@test -d demo-learn || .venv/bin/overnight init demo-learn

@@ -30,6 +30,13 @@ def test_the_ten_lines_of_the_readme_run(tmp_path):
     assert (done.returncode, done.stdout) == (0, "hello world\n"), done.stderr
 
 
+@pytest.mark.parametrize("word", ["setup", "demo"])
+def test_what_makes_the_command_known_is_said_by_the_readme_and_at_the_end_of_the_first_words(word):
+    assert ". .venv/bin/activate" in (ROOT / "README.md").read_text()
+    done = subprocess.run(["make", "-n", word], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ". .venv/bin/activate" in done.stdout.splitlines()[-1]
+
+
 def test_the_fleet_of_the_concepts_is_trained(tmp_path):
     [program] = code_blocks(ROOT / "docs" / "concepts-training.md")
     (tmp_path / "program.py").write_text(program)
