@@ -24,6 +24,7 @@ def commands(command: Any, path: str = "overnight") -> Iterator[tuple[str, Any]]
 
 
 ALL = dict(commands(get_command(cli.build())))
+GROUPS = sorted({name.rpartition(" ")[0] for name in ALL if name.count(" ") > 1})
 
 
 def sections() -> set[str]:
@@ -49,9 +50,7 @@ def test_the_global_options_are_explained():
     assert [word for word in ("--project", "--debug", "--version") if f"`{word}" not in text] == []
 
 
-@pytest.mark.parametrize(
-    "name", ["overnight", *sorted({name.rpartition(" ")[0] for name in ALL if name.count(" ") > 1})]
-)
+@pytest.mark.parametrize("name", ["overnight", *GROUPS])
 def test_no_command_is_introduced_by_half_a_sentence(name, capsys):
     assert cli.main([*name.split()[1:], "--help"]) == 0
     introduced = capsys.readouterr().out.partition("\nCommands:\n")[2].partition("\n\n")[0].splitlines()
@@ -66,6 +65,13 @@ def test_each_help_has_an_example_and_fits_80_columns(name, capsys):
     assert re.search(r"^  (Example|Start with): overnight ", shown, re.M)
     assert max(map(len, shown.splitlines())) <= 80
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("name", ["overnight", *ALL, *GROUPS])
+def test_each_example_stands_on_one_line_and_can_be_copied(name, capsys):
+    assert cli.main([*name.split()[1:], "--help"]) == 0
+    last = capsys.readouterr().out.rstrip().splitlines()[-1]
+    assert re.match(r"  (Example|Start with): overnight ", last)
 
 
 def test_each_example_is_of_its_own_command():

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def add_to(group: typer.Typer) -> None:
     """Add the commands to the group of campaigns."""
-    group.command(
-        "export", epilog="Example: overnight campaign export code --format qwen --output code_24k=python_bugs"
-    )(_export)
+    group.command("export", epilog="Example: overnight campaign export code --output code_24k=python_bugs")(_export)
     group.command("report", epilog="Example: overnight campaign report code --open")(_report)
     group.command("inspect", epilog="Example: overnight campaign inspect code --reason refused")(_inspect)
 

@@ -27,9 +27,7 @@ _STYLES = {"completed": "green", "rolled_back": "bold red", "aborted": "yellow",
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands and the group."""
-    app.command("deploy", epilog="Example: overnight deploy nlu v1.0.1 --strategy canary --set min_requests=200")(
-        _deploy
-    )
+    app.command("deploy", epilog="Example: overnight deploy nlu v1.0.1 --set min_requests=200")(_deploy)
     app.command("rollback", epilog="Example: overnight rollback nlu")(_rollback)
     group = typer.Typer(
         no_args_is_help=True,
