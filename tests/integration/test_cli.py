@@ -23,6 +23,7 @@ from overnight.app.project import Project
 from overnight.app.schema import HEAD
 from overnight.base.errors import UserMistake
 from overnight.cli import app as cli
+from overnight.cli import init
 from overnight.engine.model import State
 
 TOML = """
@@ -164,6 +165,24 @@ def test_what_to_do_next_with_an_example_fits_it(tmp_path, run):
     said = {name: run("init", "--example", name, str(tmp_path / name)).out for name in ("channel", "music_video")}
     assert "overnight train" not in said["channel"] and "overnight train" in said["music_video"]
     assert all("README.md says what to try first" in text for text in said.values())
+
+
+def test_many_files_of_a_new_project_are_counted_so_that_what_to_do_next_is_seen(tmp_path, run):
+    lines = run("init", "--example", "channel", str(tmp_path / "mine")).out.splitlines()
+    assert re.search(r": overnight\.toml, README\.md, \d+ more, \d+ in knowledge/, \d+ in uploads/$", lines[0])
+    assert lines[-1].endswith("README.md says what to try first") and len(lines) <= 4
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        ([f"{name}.py" for name in "abcdefghij"], "a.py, b.py, c.py, d.py, e.py, f.py, g.py, h.py, i.py, j.py"),
+        (["a.py", *(f"texts/{name}.md" for name in "abcdefghij")], "a.py, 10 in texts/"),
+        ([*(f"{name}.py" for name in "abcdefghij"), "overnight.toml"], "overnight.toml, 10 more"),
+    ],
+)
+def test_few_files_are_named_and_many_counted(files, shown):
+    assert init._listed(files) == shown
 
 
 def test_every_example_is_listed_with_what_it_shows(run):

@@ -1,13 +1,18 @@
 """`overnight init`: a new project."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from overnight.base.errors import UserMistake
-from overnight.base.settings import load_config
+from overnight.base.settings import FILE, load_config
 from overnight.cli.printing import print_table, say
+
+MOST_NAMED = 10
+"""Files and folders of a new project that are named; of more, only where to begin, so that what follows is seen."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +36,7 @@ def _init(
     if folder is None:
         raise UserMistake("DIR is missing: `overnight init DIR` makes a project there, `--list` shows the examples")
     files = new_project(folder, example or MINIMAL)
-    say(f"{folder} is a project now: {', '.join(files)}")
+    say(f"{folder} is a project now: {_listed(files)}")
     if folder.resolve() != Path().resolve():
         say(f"  cd {folder}")
     config = load_config(folder)
@@ -48,3 +53,15 @@ def _init(
         say("  overnight tasks list          see its tasks")
     if (folder / "README.md").exists():
         say(f"  {folder / 'README.md'} says what to try first")
+
+
+def _listed(files: Sequence[str]) -> str:
+    """Return the files of a project in a line: all of few, and of many what lies at the top, or only where to begin."""
+    if len(files) <= MOST_NAMED:
+        return ", ".join(files)
+    folders = Counter(name.partition("/")[0] for name in files if "/" in name)
+    top = [name for name in files if "/" not in name]
+    if len(top) + len(folders) > MOST_NAMED:
+        first = [name for name in (FILE, "README.md") if name in top]
+        top = [*first, f"{len(top) - len(first)} more"]
+    return ", ".join([*top, *(f"{count} in {name}/" for name, count in folders.items())])
