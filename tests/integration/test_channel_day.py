@@ -4,6 +4,7 @@ All is real but the clock: agents run in processes of their own, speak, draw, re
 """
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from channel_project import channel, one_video
 from daemons import wait_for
 from overnight.app.project import Project
 from overnight.base.instants import US, from_datetime
+from overnight.base.settings import load_config
 from overnight.engine.overview import standing
 from overnight.studio import captions
 from overnight.studio.loudness import measured as loudness
@@ -111,6 +113,13 @@ def test_where_it_is_and_what_its_review_says_is_shown(made):
     assert shown[0].endswith(f"{made.name}/video.mp4") and (made.parents[3] / shown[0]).is_file()
     assert f"  review: {review['decision']}, {review['overall']:.2f} of 10" in shown
     assert any(line.startswith("  committee: ") for line in shown)
+
+
+def test_the_table_of_the_readme_names_the_task_of_each_agent():
+    rows = re.findall(r"^\| [\w/, ]+ \| ((?:`\w+`(?:, )?)+) \|", (EXAMPLE / "README.md").read_text(), re.MULTILINE)
+    named = {task for row in rows for task in re.findall(r"`(\w+)`", row)}
+    assert len(rows) == 11 and "uploading" in named
+    assert named <= set(load_config(EXAMPLE).tasks)
 
 
 @pytest.mark.parametrize("name", ["nope", "../nope"])

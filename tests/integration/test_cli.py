@@ -583,6 +583,21 @@ def test_a_newer_database_is_refused_and_left_alone(project, run):
     assert "a newer Overnight wrote it" in checked.out
 
 
+def test_runs_of_a_task_that_nobody_knows_are_refused_with_those_that_there_are(project, run):
+    said = run("runs", "list", "--task", "helo")
+    assert (said.code, said.out, one_line(said.err)) == (2, "", True)
+    assert "there is no task 'helo'; did you mean hello? (fails, hello, later, sleeper)" in said.err
+    assert run("runs", "list", "--task", "helo", "--json").code == 2
+    assert run("runs", "list", "--task", "hello").out == "no runs\n"
+
+
+def test_runs_of_a_task_that_the_project_no_longer_has_are_listed(project, run):
+    assert run("tasks", "run", "hello").code == 0
+    (project / "overnight.toml").write_text("")
+    assert " hello " in run("runs", "list", "--task", "hello").out
+    assert run("runs", "list", "--task", "hello", "--state", "failed").out == "no runs\n"
+
+
 def without_power_over_files() -> None:
     """Let root obey the permissions of files, as everybody else does."""
     for capability in (1, 2):

@@ -43,6 +43,8 @@ def _list(
     wanted = None if state is None else _state(state)
     with place_of(ctx).open() as project:
         found = project.runs(limit=limit, task_id=task, state=wanted)
+        if task is not None and not found and not project.runs(limit=1, task_id=task):
+            project.book.get(task)
         zone = zone_of(project.config)
     if as_json:
         print_json([run_json(run) for run in found])
