@@ -20,7 +20,9 @@ from overnight.base.errors import ConfigError, UnknownName, UserMistake
 from overnight.cli.app import main
 from overnight.engine import store as runs
 from overnight.flows.learning import flow as program
+from overnight.flows.learning import parts
 from overnight.learning import store
+from overnight.learning.defaults import Change
 from overnight.learning.profiles import Execution, by_strategy, profile_of
 from overnight.learning.scoring import WEIGHTS
 from overnight.learning.tables import executions
@@ -331,6 +333,20 @@ class TestCommandLine:
         code, out, _ = self.run(mine, capsys, "apply")
         assert code == 0 and out.startswith("default: aggressive (learned, verdict ")
         assert json.loads(config.read_text())["defaultStrategy"] == "aggressive"
+
+    def test_what_was_learned_of_a_type_of_ones_own_is_rolled_back_and_set_as_of_any_other(self, tmp_path, capsys):
+        with project_of(tmp_path / "p") as project:
+            one = Change(type="mine", strategy="aggressive", how="learned", by="ada", at_us=0, verdict_id=1)
+            parts.change(project.learning, parts.terms(project.config.learning), one)
+        code, _, err = self.run(tmp_path / "p", capsys, "rollback")
+        assert code == 2 and "learned for mine: overnight learn rollback --type mine" in err
+        code, out, _ = self.run(tmp_path / "p", capsys, "rollback", "--type", "mine")
+        assert code == 0 and out == "mine: idle (the default of the settings)\n"
+        code, out, _ = self.run(tmp_path / "p", capsys, "set", "balanced", "--type", "mine")
+        assert code == 0 and out.startswith("mine: balanced (")
+        assert self.run(tmp_path / "p", capsys, "unset", "--type", "mine")[0] == 0
+        code, _, err = self.run(tmp_path / "p", capsys, "unset", "--type", "nobody")
+        assert code == 2 and "nothing is set for nobody" in err
 
     def test_without_a_verdict_nothing_is_applied(self, tmp_path, capsys):
         with project_of(tmp_path / "p"):

@@ -48,5 +48,17 @@ def test_a_rollback_goes_back_one_step_and_then_another():
         before_last(changes, "noisy")
 
 
+def test_where_nothing_was_learned_for_all_types_those_are_named_of_which_something_was():
+    changes = [change("learned", "aggressive", "mine", 1), change("learned", "aggressive", "noisy", 2)]
+    with pytest.raises(
+        UserMistake, match=r"rolled back; learned for mine, noisy: overnight learn rollback --type mine$"
+    ):
+        before_last(changes, ALL)
+    with pytest.raises(UserMistake, match=r"learned for noisy: overnight learn rollback --type noisy$"):
+        before_last([*changes, change("rolled_back", type_="mine")], ALL)
+    with pytest.raises(UserMistake, match=r"nothing was learned for small_data that could be rolled back$"):
+        before_last(changes, "small_data")
+
+
 def test_a_rollback_of_nothing_that_is_left_in_the_history_changes_nothing():
     assert strategy_of([change("rolled_back"), change("learned", "aggressive", verdict_id=1)]) == "aggressive"

@@ -179,6 +179,8 @@ def set_default(project: Workplace, strategy: str, type_: str | None) -> None:
         UnknownName, UserMistake: there is no such strategy, or no such type.
     """
     named(strategies_of(project.config.learning), strategy)
+    if type_ is not None:
+        _check_type(type_, _known_types(project))
     _change(project, "set", strategy, type_)
 
 
@@ -257,13 +259,19 @@ def take_evidence(project: Workplace, path: Path) -> Json:
 def _change(
     project: Workplace, how: Any, strategy: str | None, type_: str | None, verdict_id: int | None = None
 ) -> None:
-    if type_ is not None:
-        models = {*BUILT_IN, *project.config.training.models}
-        own = [f"{TASKS}{entry.task.task_id}" for entry in project.book.own()]
-        made = [f"{CAMPAIGNS}{name}" for name in project.config.campaigns]
-        _check_type(type_, [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own, *made])
     one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
     parts.change(project.learning, parts.terms(project.config.learning), one)
+
+
+def _known_types(project: Workplace) -> list[str]:
+    """Return the types that ship, those of the project's work, and those that were executed or had a default."""
+    models = {*BUILT_IN, *project.config.training.models}
+    own = [f"{TASKS}{entry.task.task_id}" for entry in project.book.own()]
+    made = [f"{CAMPAIGNS}{name}" for name in project.config.campaigns]
+    with project.database.read() as connection:
+        seen = {one.type for one in (*store.executed(connection), *store.changes(connection))} - {ALL}
+    ours = [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own, *made]
+    return [*ours, *sorted(seen - set(ours))]
 
 
 def _check_type(type_: str, known: Sequence[str]) -> None:

@@ -61,9 +61,12 @@ def before_last(changes: Sequence[Change], type_: str) -> str | None:
     Raises:
         UserMistake: nothing was learned of it that could be rolled back.
     """
-    learned = _standing(changes).learned.get(type_)
+    standing = _standing(changes).learned
+    learned = standing.get(type_)
     if not learned:
-        raise UserMistake(f"nothing was learned{_of(type_)} that could be rolled back")
+        others = sorted(one for one, some in standing.items() if some) if type_ == ALL else []
+        there = f"; learned for {', '.join(others)}: overnight learn rollback --type {others[0]}" if others else ""
+        raise UserMistake(f"nothing was learned{_of(type_)} that could be rolled back{there}")
     return learned[-2].strategy if len(learned) > 1 else None
 
 
