@@ -17,12 +17,14 @@ from daemons import wait_for
 from overnight import Project
 from overnight.app import learning
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
+from overnight.cli import learn as cli
 from overnight.cli.app import main
 from overnight.engine import store as runs
 from overnight.flows.learning import flow as program
 from overnight.flows.learning import parts
 from overnight.learning import store
 from overnight.learning.defaults import Change
+from overnight.learning.generation import generate
 from overnight.learning.profiles import Execution, by_strategy, profile_of
 from overnight.learning.scoring import WEIGHTS
 from overnight.learning.tables import executions
@@ -291,6 +293,54 @@ def test_killed_it_goes_on_and_executes_nothing_twice(tmp_path):
     with Project.open(folder) as project:
         rows = rows_of(project)
         assert len(rows) == len({(row.exercise, row.strategy) for row in rows}) == 24
+
+
+@pytest.mark.parametrize(
+    ("begun", "words", "command"),
+    [
+        (
+            {"iterations": 2, "validate": False},
+            ["validate", "--complexity", "easy"],
+            "overnight learn run --iterations 2 --complexity easy --no-validate",
+        ),
+        (
+            {"iterations": 0, "focus": "tabular_separable", "budget_s": 1800.0},
+            ["run", "--complexity", "easy", "--no-validate"],
+            "overnight learn validate --complexity easy --focus tabular_separable --budget 1800s",
+        ),
+    ],
+)
+def test_a_session_that_has_not_ended_is_gone_on_with_by_the_same_options_alone(
+    tmp_path, capsys, begun, words, command
+):
+    (tmp_path / "overnight.toml").write_text("")
+    with Project.open(tmp_path) as project:
+        wish = {"complexity": "easy", "validate": True, "focus": None, "tasks": None, "budget_s": None, **begun}
+        run_id, _ = learning.begin(project, wish)
+        assert learning.begin(project, wish) == (run_id, True)
+        assert main(["--project", str(tmp_path), "learn", *words]) == 2
+        err = capsys.readouterr().err
+        assert f"run {run_id} has not ended, which was begun by `{command}`: that command goes on with it, " in err
+        assert f"`overnight runs cancel {run_id}` drops it" in err and err.count("\n") == 1
+        assert not project.get(run_id).state.final
+        mine, others = ([one.to_dict() for one in generate("easy", 4, seed)] for seed in (1, 2))
+    with Project.open(tmp_path) as project:
+        project.cancel(run_id)
+        run_id, _ = learning.begin(project, {**wish, "tasks": mine})
+        assert learning.begin(project, {**wish, "tasks": mine}) == (run_id, True)
+        with pytest.raises(UserMistake, match=r"--tasks FILE.*`, of other exercises: that command"):
+            learning.begin(project, {**wish, "tasks": others})
+
+
+def test_a_candidate_without_a_verdict_is_no_success_of_a_validation(tmp_path, capsys, monkeypatch):
+    (tmp_path / "overnight.toml").write_text("")
+    found = {"candidate": "aggressive", "measured": True, "reason": "", "verdict": None, "applied": False}
+    monkeypatch.setattr(cli, "_perform", lambda *_, **__: found)
+    assert main(["--project", str(tmp_path), "learn", "validate"]) == 3
+    found["candidate"] = None
+    assert main(["--project", str(tmp_path), "learn", "validate"]) == 0
+    found["measured"] = False
+    assert main(["--project", str(tmp_path), "learn", "validate"]) == 3
 
 
 class TestCommandLine:

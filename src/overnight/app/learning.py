@@ -1,5 +1,6 @@
 """Strategy learning of a project: begun, looked at, and its defaults set and taken back, from any process."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from overnight.base.settings import user
 from overnight.base.vocabulary import suggestion
 from overnight.db.writer import Tx
 from overnight.engine import store as runs
+from overnight.engine.model import Run
 from overnight.engine.submit import Request, submit
 from overnight.flows.learning import parts
 from overnight.flows.learning.files import profiles_json
@@ -39,7 +41,8 @@ def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     """Ask for a run that learns, or return the one that has not ended; and whether there was one already.
 
     Raises:
-        ConfigError, UserMistake: the settings, or what is wished for, do not go together.
+        ConfigError, UserMistake: the settings, or what is wished for, do not go together, or one that has not ended
+            was begun with another wish.
     """
     strategies_of(project.config.learning)
     weights_of(project.config.learning.weights)
@@ -53,12 +56,44 @@ def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     def change(tx: Tx) -> tuple[RunId, bool]:
         newest = runs.newest(tx.connection, limit=1, task_id=LEARN)
         if newest and not newest[0].state.final:
+            _check_same(newest[0], json.loads(args))
             return newest[0].run_id, True
         tx.news = True
         [run_id] = submit(tx, [Request(task_id=LEARN, args=args)])
         return RunId(run_id), False
 
     return project.database.writer.do(change)
+
+
+def _check_same(run: Run, wish: Mapping[str, Any]) -> None:
+    begun = json.loads(run.args or "{}")
+    if _options(begun) == _options(wish):
+        return
+    others = ", of other exercises" if begun.get("tasks") and wish.get("tasks") not in (None, begun["tasks"]) else ""
+    raise UserMistake(
+        f"run {run.run_id} has not ended, which was begun by `{_command(begun)}`{others}: "
+        f"that command goes on with it, and `overnight runs cancel {run.run_id}` drops it"
+    )
+
+
+def _options(wish: Mapping[str, Any]) -> Json:
+    """Return what a session goes by, whoever wishes for it."""
+    usual = {"validate": True, "focus": None, "tasks": None, "budget_s": None}
+    return {**usual, **{name: value for name, value in wish.items() if name != "by"}}
+
+
+def _command(wish: Mapping[str, Any]) -> str:
+    """Return the command that wishes for it; the file of its exercises is not known any more."""
+    told = _options(wish)
+    words = [
+        "overnight learn",
+        *(["run", f"--iterations {told['iterations']}"] if told["iterations"] else ["validate"]),
+    ]
+    words += [f"--complexity {told['complexity']}", *([] if told["validate"] else ["--no-validate"])]
+    words += [] if told["focus"] is None else [f"--focus {told['focus']}"]
+    words += [] if told["tasks"] is None else ["--tasks FILE"]
+    words += [] if told["budget_s"] is None else [f"--budget {told['budget_s']:g}s"]
+    return " ".join(words)
 
 
 def learn(project: Workplace, wish: Mapping[str, Any]) -> Json:
@@ -269,7 +304,8 @@ def _known_types(project: Workplace) -> list[str]:
     own = [f"{TASKS}{entry.task.task_id}" for entry in project.book.own()]
     made = [f"{CAMPAIGNS}{name}" for name in project.config.campaigns]
     with project.database.read() as connection:
-        seen = {one.type for one in (*store.executed(connection), *store.changes(connection))} - {ALL}
+        executions, changes = store.executed(connection), store.changes(connection)
+    seen = {*(one.type for one in executions), *(one.type for one in changes)} - {ALL}
     ours = [*all_types(), *(f"{JOBS}{one}" for one in sorted(models)), *own, *made]
     return [*ours, *sorted(seen - set(ours))]
 

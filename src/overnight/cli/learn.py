@@ -93,7 +93,7 @@ def _validate(
     if not found:
         raise typer.Exit(1)
     if found["verdict"] is None:
-        raise typer.Exit(0 if found["measured"] else 3)
+        raise typer.Exit(0 if found["measured"] and found["candidate"] is None else 3)
     raise typer.Exit(EXIT_CODES[found["verdict"]["decision"]])
 
 
