@@ -206,6 +206,30 @@ def test_a_strategy_whose_parameters_have_changed_begins_anew(mine):
         assert found["conservative"]["uses"] > 0
 
 
+def test_what_was_learned_of_other_parameters_executes_no_more_and_is_not_applied_again(mine, capsys):
+    text = (mine / "overnight.toml").read_text()
+    (mine / "overnight.toml").write_text(text.replace("epochs = 8", "epochs = 9"))
+    changed = "aggressive has other parameters now; `overnight learn run` measures it"
+    with Project.open(mine) as project:
+        default = learning.status(project)["default"]
+        assert default == {"strategy": "idle", "why": f"the default of the settings, as {changed}"}
+        assert learning.for_task(project, "any", "learned")["name"] == "idle"
+        told = parts.terms(project.config.learning)
+        with project.database.read() as connection:
+            begun = {**told, "changes": [vars(one) for one in store.changes(connection)]}
+        assert parts.champion(begun, "tabular_separable") == "idle"
+    assert main(["--project", str(mine), "learn", "rollback"]) == 0
+    capsys.readouterr()
+    assert main(["--project", str(mine), "learn", "apply"]) == 2
+    assert changed in capsys.readouterr().err
+    assert main(["--project", str(mine), "learn", "set", "aggressive"]) == 0
+    assert capsys.readouterr().out.startswith("default: aggressive (")
+    (mine / "overnight.toml").write_text(text)
+    assert main(["--project", str(mine), "learn", "unset"]) == 0
+    assert main(["--project", str(mine), "learn", "apply"]) == 0
+    assert "default: aggressive (learned, verdict 1)" in capsys.readouterr().out
+
+
 def test_a_candidate_that_is_not_shown_to_be_better_changes_no_default_and_no_file_of_it(tmp_path):
     # Both learn nothing: whichever has the better average by chance is no better.
     with project_of(tmp_path / "p") as project:

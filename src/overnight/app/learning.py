@@ -24,7 +24,7 @@ from overnight.flows.learning.files import profiles_json
 from overnight.learning import custom, store
 from overnight.learning.choosing import Chosen, choose
 from overnight.learning.coding.families import FLEET
-from overnight.learning.defaults import ALL, Change, Choice, before_last, chosen
+from overnight.learning.defaults import ALL, Change, Choice, before_last, outdated
 from overnight.learning.drawing import all_types, types_of
 from overnight.learning.estimating import Estimate, estimates
 from overnight.learning.evidence import from_file, to_file
@@ -137,12 +137,12 @@ def status(project: Workplace) -> Json:
         changes = store.changes(connection)
         verdict = store.newest_verdict(connection)
         imported = store.prior(connection, digests)
-    types = sorted({one.type for one in executions})
+    types, choice = sorted({one.type for one in executions}), parts.choices(told, changes)
     return {
         "strategies": profiles_json(told, executions),
         "parameters": told["strategies"],
-        "default": asdict(chosen(changes, ALL, settings.default)),
-        "types": {type_: asdict(chosen(changes, type_, settings.default)) for type_ in types},
+        "default": asdict(choice(ALL)),
+        "types": {type_: asdict(choice(type_)) for type_ in types},
         "verdict": None if verdict is None else {**verdict["verdict"], "at": iso(verdict["at_us"])},
         "imported": [{"project": origin, **asdict(one)} for origin, one in imported],
         "history": [{**asdict(one), "at_us": iso(one.at_us)} for one in changes],
@@ -152,7 +152,7 @@ def status(project: Workplace) -> Json:
 def default_of(project: Workplace, type_: str | None) -> Choice:
     """Return the strategy that executes a type of task, or what none was learned of, and why."""
     with project.database.read() as connection:
-        return chosen(store.changes(connection), type_ or ALL, project.config.learning.default)
+        return parts.choices(parts.terms(project.config.learning), store.changes(connection))(type_ or ALL)
 
 
 def for_training(project: Workplace, kind: Kind, strategy: str, epochs: int) -> tuple[Json, int, dict[str, float]]:
@@ -250,7 +250,8 @@ def apply(project: Workplace) -> Json:
     """Make the candidate of the newest verdict the default, where it is ACCEPT; return the verdict.
 
     Raises:
-        UserMistake: there is no verdict, its candidate is no strategy any more, or it executes already.
+        UserMistake: there is no verdict, its candidate is no strategy any more or has other parameters now, or it
+            executes already.
     """
     with project.database.read() as connection:
         found, changes = store.newest_verdict(connection), store.changes(connection)
@@ -258,9 +259,12 @@ def apply(project: Workplace) -> Json:
         raise UserMistake("nothing was validated yet; `overnight learn run` does it")
     verdict: Json = {**found["verdict"], "verdict_id": found["verdict_id"]}
     if verdict["decision"] == "ACCEPT":
-        settings = project.config.learning
-        named(strategies_of(settings), verdict["candidate"])
-        if chosen(changes, verdict["type"], settings.default).strategy == verdict["candidate"]:
+        told = parts.terms(project.config.learning)
+        named(strategies_of(project.config.learning), verdict["candidate"])
+        wrong = outdated(verdict["candidate"], verdict.get("parameters"), parts.digests(told))
+        if wrong is not None:
+            raise UserMistake(wrong)
+        if parts.choices(told, changes)(verdict["type"]).strategy == verdict["candidate"]:
             raise UserMistake(f"{verdict['candidate']} executes already")
         _change(project, "learned", verdict["candidate"], verdict["type"] or None, verdict["verdict_id"])
     return verdict

@@ -10,7 +10,7 @@ from overnight.base.learning import LEARNED
 from overnight.base.learning_settings import LearningSettings
 from overnight.learning import store
 from overnight.learning.defaults import Choice, chosen
-from overnight.learning.strategies import Strategy, Way, named, strategies_of
+from overnight.learning.strategies import Strategy, Way, digests_of, named, strategies_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def choose(connection: sa.Connection, settings: LearningSettings, type_: str, st
     known = strategies_of(settings)
     if strategy != LEARNED:
         return Chosen(name=strategy, why="it was asked for", way=_one_way(named(known, strategy)))
-    choice = chosen(store.changes(connection), type_, settings.default)
+    choice = chosen(store.changes(connection), type_, settings.default, digests_of(known))
     usable = {name: one for name, one in known.items() if not one.members}
     if choice.strategy in usable:
         return _chosen(usable, choice)

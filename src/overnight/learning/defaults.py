@@ -1,10 +1,11 @@
 """Which strategy executes a type of task, and why. Pure.
 
 It follows from what was changed so far. What a person has set comes first, and stays until it is unset; then what was
-learned and not rolled back; then the default of the settings. A type's own strategy comes before that of all types.
+learned and not rolled back, as long as it has the parameters that were compared; then the default of the settings. A
+type's own strategy comes before that of all types.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +18,10 @@ How = Literal["learned", "rolled_back", "set", "unset"]
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of a default: of which type, to which strategy (None where it takes one back), how and by whom."""
+    """A change of a default: of which type, to which strategy (None where it takes one back), how and by whom.
+
+    `parameters` stand for those by which a strategy was compared before it was learned; None where nothing was.
+    """
 
     type: str
     strategy: str | None
@@ -25,6 +29,7 @@ class Change:
     by: str
     at_us: int
     verdict_id: int | None = None
+    parameters: Collection[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +46,38 @@ class _Standing:
     learned: dict[str, list[Change]] = field(default_factory=dict)
 
 
-def chosen(changes: Iterable[Change], type_: str, fallback: str) -> Choice:
-    """Return the strategy that executes a type of task; `changes` are oldest first."""
+def chosen(changes: Iterable[Change], type_: str, fallback: str, parameters: Mapping[str, Collection[str]]) -> Choice:
+    """Return the strategy that executes a type of task.
+
+    `changes` are oldest first; `parameters` are what stands for those of each strategy today.
+    """
     standing = _standing(changes)
     for of in (type_, ALL):
         if of in standing.hand:
             one = standing.hand[of]
             return Choice(strategy=str(one.strategy), why=f"{one.by} has set it{_of(of)}")
+    passed: list[str] = []
     for of in (type_, ALL):
-        if standing.learned.get(of):
-            one = standing.learned[of][-1]
-            return Choice(strategy=str(one.strategy), why=f"learned{_of(of)}, verdict {one.verdict_id}")
-    return Choice(strategy=fallback, why="the default of the settings")
+        for one in reversed(standing.learned.get(of, [])):
+            wrong = outdated(str(one.strategy), one.parameters, parameters)
+            if wrong is None:
+                return Choice(
+                    strategy=str(one.strategy), why=_as(f"learned{_of(of)}, verdict {one.verdict_id}", passed)
+                )
+            passed.append(wrong)
+    return Choice(strategy=fallback, why=_as("the default of the settings", passed))
+
+
+def outdated(strategy: str, compared: Collection[str] | None, parameters: Mapping[str, Collection[str]]) -> str | None:
+    """Return why what was compared of a strategy says nothing of it today; None where it does.
+
+    `compared` stand for its parameters then, `parameters` for those of each strategy today.
+    """
+    if compared is None or set(compared) <= set(parameters.get(strategy, ())):
+        return None
+    if strategy not in parameters:
+        return f"{strategy} is no strategy any more"
+    return f"{strategy} has other parameters now; `overnight learn run` measures it"
 
 
 def before_last(changes: Sequence[Change], type_: str) -> str | None:
@@ -82,6 +107,11 @@ def _standing(changes: Iterable[Change]) -> _Standing:
         elif found.learned.get(one.type):
             found.learned[one.type].pop()
     return found
+
+
+def _as(why: str, passed: Sequence[str]) -> str:
+    """Return a reason with that for which the newest of what was passed over does not execute."""
+    return f"{why}, as {passed[0]}" if passed else why
 
 
 def _of(type_: str) -> str:

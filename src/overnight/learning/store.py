@@ -187,6 +187,10 @@ def newest_verdict(connection: sa.Connection) -> Json | None:
     return None if row is None else {**row._mapping, "verdict": json.loads(row.verdict)}
 
 
+_CHANGE = ("type", "strategy", "how", "by", "at_us", "verdict_id")
+"""What is kept of a change; what its verdict has compared stands there."""
+
+
 def change(tx: Tx, one: Change) -> None:
     """Keep a change of a default, at the instant of the transaction; a verdict that is the newest one is kept once."""
     newest = sa.select(defaults).where(defaults.c.type == one.type).order_by(defaults.c.default_id.desc()).limit(1)
@@ -194,15 +198,22 @@ def change(tx: Tx, one: Change) -> None:
     if one.how == "learned" and found is not None and (found.how, found.verdict_id) == (one.how, one.verdict_id):
         return  # the step that applies it comes again after a crash
     [default_id] = tx.dialect.allocate(tx.connection, defaults, 1)
-    row = {**vars(one), "at_us": tx.now_us, "default_id": default_id}
+    columns = {name: getattr(one, name) for name in _CHANGE}
+    row = {**columns, "at_us": tx.now_us, "default_id": default_id}
     tx.connection.execute(sa.insert(defaults).values(row))
 
 
 def changes(connection: sa.Connection) -> list[Change]:
-    """Return all changes of defaults, oldest first."""
-    query = sa.select(defaults).order_by(defaults.c.default_id)
-    names = Change.__dataclass_fields__
-    return [Change(**{name: row._mapping[name] for name in names}) for row in connection.execute(query)]
+    """Return all changes of defaults, oldest first, with the parameters that their verdicts have compared."""
+    both = defaults.outerjoin(verdicts, defaults.c.verdict_id == verdicts.c.verdict_id)
+    query = sa.select(defaults, verdicts.c.verdict).select_from(both).order_by(defaults.c.default_id)
+    return [
+        Change(
+            **{name: row._mapping[name] for name in _CHANGE},
+            parameters=None if row.verdict is None else json.loads(row.verdict).get("parameters"),
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def evidence(connection: sa.Connection) -> list[Evidence]:

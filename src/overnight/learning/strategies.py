@@ -121,6 +121,11 @@ def _ensemble(name: str, one: StrategySettings, ways: Mapping[str, Way]) -> Stra
     return Strategy(name=name, members=tuple(one.members), ways=tuple(ways[member] for member in one.members))
 
 
+def digests_of(strategies: Mapping[str, Strategy]) -> dict[str, frozenset[str]]:
+    """Return what stands for the parameters of each strategy."""
+    return {name: one.digests for name, one in strategies.items()}
+
+
 def named(strategies: Mapping[str, Strategy], name: str) -> Strategy:
     """Return the strategy of that name.
 

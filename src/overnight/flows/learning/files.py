@@ -4,7 +4,7 @@ They tell, and are never read back: a file that somebody has edited changes noth
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from overnight.base.files import replace_file, to_json
 from overnight.base.instants import iso, to_datetime
 from overnight.base.learning import TASKS
 from overnight.base.settings import FILE, STATE_FOLDER
-from overnight.learning.defaults import Change, chosen
+from overnight.learning.defaults import ALL, Choice
 from overnight.learning.profiles import Execution, Profile, by_strategy, by_type, pareto, profile_of
 
 Json = dict[str, Any]
+Choose = Callable[[str], Choice]
+"""Returns which strategy executes a type of task."""
 VERSION = 1
 WORKFLOWS = "improved-workflows.toml"
 
@@ -61,24 +63,24 @@ class Files:
         }
         self._write(f"validation/validation-{_stamp(now_us)}.json", told)
 
-    def defaults(self, begun: Json, executions: Iterable[Execution], changes: Sequence[Change], now_us: int) -> None:
+    def defaults(self, begun: Json, executions: Iterable[Execution], choose: Choose, now_us: int) -> None:
         """Write which strategies execute."""
         executions = list(executions)
         types = sorted({one.type for one in executions})
         told = {
-            "defaultStrategy": chosen(changes, "", begun["default"]).strategy,
+            "defaultStrategy": choose(ALL).strategy,
             "agentProfiles": profiles_json(begun, executions),
-            "optimizations": {type_: asdict(chosen(changes, type_, begun["default"])) for type_ in types},
+            "optimizations": {type_: asdict(choose(type_)) for type_ in types},
             "appliedAt": iso(now_us),
         }
         self._write("swarm-config.json", told)
 
-    def workflows(self, begun: Json, tasks: Sequence[str], changes: Sequence[Change]) -> None:
+    def workflows(self, begun: Json, tasks: Sequence[str], choose: Choose) -> None:
         """Write the tasks that take a strategy with the one that executes each, for the settings to include."""
         path = f"{STATE_FOLDER}/{self._folder.name}/{WORKFLOWS}"
         lines = [f"# The strategies that execute the tasks of this project. In {FILE}: include = [{_quoted(path)}]"]
         for name in tasks:
-            choice = chosen(changes, f"{TASKS}{name}", begun["default"])
+            choice = choose(f"{TASKS}{name}")
             if begun["strategies"].get(choice.strategy, {"members": True})["members"]:
                 continue  # an ensemble executes exercises alone, and what is no strategy any more nothing
             lines += ["", f"[tasks.{_quoted(name)}]", f"strategy = {_quoted(choice.strategy)}  # {choice.why}"]

@@ -17,11 +17,11 @@ from overnight.learning import custom, store
 from overnight.learning.allocation import allocated, trials_of
 from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
-from overnight.learning.defaults import ALL, Change, chosen
+from overnight.learning.defaults import ALL, Change, Choice, chosen
 from overnight.learning.drawing import draw
 from overnight.learning.features import features_of
 from overnight.learning.scoring import weights_of
-from overnight.learning.strategies import Strategy, strategies_of
+from overnight.learning.strategies import Strategy, digests_of, strategies_of
 from overnight.proof.gate import Decision, Verdict
 
 Json = dict[str, Any]
@@ -130,9 +130,8 @@ def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number:
 
 def champion(begun: Json, type_: str) -> str:
     """Return the strategy that executes a type of task by default."""
-    changes = [Change(**one) for one in begun["changes"]]
-    name = chosen(changes, type_, begun["default"]).strategy
-    # A strategy that was learned may have been taken out of the settings since.
+    name = choices(begun, [Change(**one) for one in begun["changes"]])(type_).strategy
+    # A strategy that was set may have been taken out of the settings since.
     return name if name in begun["strategies"] else str(begun["default"])
 
 
@@ -178,7 +177,13 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
 
 def digests(terms: Json) -> dict[str, frozenset[str]]:
     """Return what stands for the parameters of each strategy."""
-    return {name: Strategy.from_dict(one).digests for name, one in terms["strategies"].items()}
+    return digests_of({name: Strategy.from_dict(one) for name, one in terms["strategies"].items()})
+
+
+def choices(terms: Json, changes: Sequence[Change]) -> Callable[[str], Choice]:
+    """Return what tells which strategy executes a type of task, and why."""
+    parameters, default = digests(terms), str(terms["default"])
+    return lambda type_: chosen(changes, type_, default, parameters)
 
 
 def choose(learning: Learning, begun: Json) -> Json:
@@ -206,6 +211,7 @@ def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int)
         **_told(verdict_of(pairs, minimum_gain=begun["minimum_gain"], alpha=alpha), len(pairs)),
         "type": begun["focus"] or ALL,
         "candidate": begun["candidate"],
+        "parameters": _compared(begun, looked),
         "champion": ", ".join(sorted({champion(begun, one["exercise"]["type"]) for one in looked})),
         "exercises": len(pairs),
         "look": look,
@@ -220,6 +226,12 @@ def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int)
         session = store.of_session(connection, begun["session_id"])
     Files(learning.folder).validated(begun, told, session, learning.database.clock.now_us())
     return told
+
+
+def _compared(begun: Json, looked: Sequence[Json]) -> list[str]:
+    """Return what stands for the candidate's parameters in the kinds of work that were compared."""
+    candidate = Strategy.from_dict(begun["strategies"][begun["candidate"]])
+    return sorted({candidate.digest(one["exercise"]["work"]["kind"]) for one in looked})
 
 
 def _pairs(looked: Sequence[Json]) -> list[Pair]:
@@ -259,6 +271,6 @@ def change(learning: Learning, terms: Json, one: Change) -> None:
     learning.database.writer.do(lambda tx: store.change(tx, one))
     with learning.database.read() as connection:
         executions, changes = store.executed(connection, digests(terms)), store.changes(connection)
-    files = Files(learning.folder)
-    files.defaults(terms, executions, changes, learning.database.clock.now_us())
-    files.workflows(terms, learning.tasks(), changes)
+    files, told = Files(learning.folder), choices(terms, changes)
+    files.defaults(terms, executions, told, learning.database.clock.now_us())
+    files.workflows(terms, learning.tasks(), told)
