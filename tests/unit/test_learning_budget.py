@@ -7,6 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import UserMistake
+from overnight.base.instants import to_datetime
+from overnight.engine.flow import Ended
+from overnight.engine.model import State
+from overnight.flows.learning.flow import learn
 from overnight.learning import custom
 from overnight.learning.budget import Budget
 from overnight.learning.generation import generate
@@ -31,6 +35,74 @@ def test_as_many_exercises_are_compared_as_fit_into_what_is_left():
     assert HOUR.fitting(60, used_s=1800, each_s=1) == 60
     assert HOUR.fitting(60, used_s=4000, each_s=60) == 0
     assert HOUR.fitting(60, used_s=1800, each_s=0) == 60, "nothing was executed by which one could tell"
+
+
+class Played:
+    """A flow whose runs take a second each, in turn, and whose candidate is never told from the default."""
+
+    run_id = 1
+
+    def __init__(self, budget_s):
+        self.seconds, self.steps, self.asked = 0.0, [], 0
+        # What a session goes by where it matters here.
+        strategies = {name: {"name": name, "members": [], "ways": []} for name in "ab"}
+        told = {"session_id": 1, "repeats": 2, "weights": {}, "agent": {}, "strategies": strategies, "default": "b"}
+        self.begun = {**told, "changes": [], "validation_exercises": 8, "budget_s": budget_s}
+
+    def now(self):
+        return to_datetime(int(self.seconds * 1e6))
+
+    def step(self, name, function, *args):
+        self.steps.append(name)
+        exercises = [{"name": f"{number}", "type": "t", "work": {"kind": "training"}} for number in range(100)]
+        return {
+            "begin": lambda: self.begun,
+            "generate_to_learn": lambda: exercises[:2],
+            "generate_to_compare": lambda: exercises[: args[-1]],
+            "allocate": lambda: [[{"way": one, "strategy": one} for one in "ab"] for _ in range(2)],
+            "learn": lambda: 4,
+            "choose": lambda: {"candidate": "a", "reason": "a has the best average score", "measured": True},
+            "validate": lambda: {"decision": "UNDERPOWERED", "more": True, "reason": "", "pairs": len(args[-2]) // 2},
+        }[function.__name__]()
+
+    def start(self, *_, **__):
+        self.asked += 1
+        return self.asked
+
+    def wait(self, *run_ids):
+        self.seconds += len(run_ids)
+        return [Ended(run_id=one, task_id="", state=State.COMPLETED, result={}, error=None) for one in run_ids]
+
+    def looks(self):
+        return sum(name.startswith("validate") for name in self.steps)
+
+
+def test_it_ends_when_less_than_one_exercise_fits_into_what_is_left():
+    flow = Played(budget_s=25.5)
+    found = learn(flow, None, {"iterations": 1})
+    assert (flow.looks(), found["verdict"]["pairs"], flow.seconds) == (2, 10, 24.0)
+
+
+def test_what_an_exercise_takes_is_told_from_the_looks_once_there_is_one():
+    flow = Played(budget_s=60.0)
+    wait = flow.wait
+
+    def slower(*run_ids):
+        """A look takes twice as long as learning has."""
+        flow.seconds += 0 if len(run_ids) == 4 else len(run_ids)
+        return wait(*run_ids)
+
+    flow.wait = slower
+    learn(flow, None, {"iterations": 1})
+    assert flow.seconds <= 60.0 and flow.looks() == 2, "8 exercises in 32 s, and 6 in the 24 s that are left"
+
+
+def test_where_learning_has_used_up_the_budget_nothing_is_judged():
+    flow = Played(budget_s=5.0)
+    found = learn(flow, None, {"iterations": 1})
+    assert (found["candidate"], found["verdict"], found["applied"]) == ("a", None, False)
+    assert found["reason"] == "the budget was used up by learning (4 s of 5 s); a larger --budget compares them"
+    assert flow.looks() == 0
 
 
 @given(st.integers(1, 40))

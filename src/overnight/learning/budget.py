@@ -32,6 +32,11 @@ class Budget:
         """Tell whether candidate and default may be compared once more."""
         return self.total_s is not None and used_s < self.total_s
 
+    def used_up(self, *, used_s: float) -> str:
+        """Return why nothing was compared."""
+        spent = f"{used_s:.0f} s of {self.total_s:g} s"
+        return f"the budget was used up by learning ({spent}); a larger --budget compares them"
+
     def alpha_of(self, look: int, alpha: float) -> float:
         """Return the level of a look (1, 2, ...): all of alpha where there is but one, or else 1/2, 1/4, ... of it."""
         return alpha if self.total_s is None else alpha / 2**look

@@ -5,6 +5,7 @@ measured is in the database, and every profile follows from it.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from overnight.base.errors import PermanentError
@@ -33,32 +34,57 @@ def learn(flow: Flow, learning: Learning, wish: Mapping[str, Any]) -> Json:
     """
     began = flow.now()
     begun = flow.step("begin", parts.begin, learning, flow.run_id, dict(wish))
+    each_s = _learn(flow, learning, begun, int(wish["iterations"]), began)
+    choice = flow.step("choose", parts.choose, learning, begun)
+    if choice["candidate"] is None or not wish.get("validate", True):
+        return {**choice, "verdict": None, "applied": False}
+    begun = {**begun, "candidate": choice["candidate"]}
+    verdict = _compare(flow, learning, begun, began, each_s)
+    if verdict is None:
+        reason = Budget(total_s=begun["budget_s"]).used_up(used_s=_used_s(flow, began))
+        return {**choice, "reason": reason, "verdict": None, "applied": False}
+    applied = verdict["decision"] == Decision.ACCEPT
+    if applied:
+        flow.step("apply", parts.apply, learning, begun, verdict)
+    return {**choice, "reason": verdict["reason"], "verdict": verdict, "applied": applied}
+
+
+def _used_s(flow: Flow, began: datetime) -> float:
+    return (flow.now() - began).total_seconds()
+
+
+def _learn(flow: Flow, learning: Learning, begun: Json, iterations: int, began: datetime) -> float:
+    """Execute exercises to learn from; return what the comparison of one is expected to take, in seconds."""
     budget, used_s, last_s, each_s = Budget(total_s=begun["budget_s"]), 0.0, 0.0, 0.0
-    for number in range(1, int(wish["iterations"]) + 1):
+    for number in range(1, iterations + 1):
         if number > 1 and not budget.learns_again(used_s=used_s, last_s=last_s):
             break
         exercises = flow.step(f"generate {number}", parts.generate_to_learn, learning, begun, number)
         ways = flow.step(f"allocate {number}", parts.allocate, learning, begun, exercises, number)
         ended = _execute(flow, begun, exercises, ways, f"learn {number}")
         flow.step(f"learn {number}", parts.learn, learning, begun, exercises, ended)
-        before_s, used_s = used_s, (flow.now() - began).total_seconds()
+        before_s, used_s = used_s, _used_s(flow, began)
         last_s = used_s - before_s
         each_s = 2 * last_s / max(1, len(ended))
-    choice = flow.step("choose", parts.choose, learning, begun)
-    if choice["candidate"] is None or not wish.get("validate", True):
-        return {**choice, "verdict": None, "applied": False}
-    begun, looked = {**begun, "candidate": choice["candidate"]}, list[Json]()
-    while True:
-        count = budget.fitting(begun["validation_exercises"], used_s=used_s, each_s=each_s)
+    return each_s
+
+
+def _compare(flow: Flow, learning: Learning, begun: Json, began: datetime, each_s: float) -> Json | None:
+    """Compare candidate and default as long as that cannot be told and something fits into the budget.
+
+    Returns the last verdict; None where nothing fits at first. `each_s` is what an exercise is expected to take until
+    looks have shown it.
+    """
+    budget, looked, verdict = Budget(total_s=begun["budget_s"]), list[Json](), None
+    first_s = used_s = _used_s(flow, began)
+    while count := budget.fitting(begun["validation_exercises"], used_s=used_s, each_s=each_s):
         verdict = _look(flow, learning, begun, looked, count)
-        used_s = (flow.now() - began).total_seconds()
+        used_s = _used_s(flow, began)
+        each_s = 2 * (used_s - first_s) / max(1, len(looked))
         undecided = verdict["decision"] == Decision.UNDERPOWERED
         if not (undecided and verdict["more"] and budget.looks_again(used_s=used_s)):
             break
-    applied = verdict["decision"] == Decision.ACCEPT
-    if applied:
-        flow.step("apply", parts.apply, learning, begun, verdict)
-    return {**choice, "reason": verdict["reason"], "verdict": verdict, "applied": applied}
+    return verdict
 
 
 def _look(flow: Flow, learning: Learning, begun: Json, looked: list[Json], count: int) -> Json:
