@@ -190,7 +190,8 @@ def test_loop_status_tells_what_serves_what_was_gathered_and_what_follows(open_,
     [
         ("", "`overnight jobs submit MODEL --data FILE` trains a first version"),
         (
-            '[agents.one]\nclass = "overnight.training.trainers.ranker:Ranker"\ndata = "x"\ntarget = "t"\n[categories.x]\nlimit = 9\n',
+            '[agents.one]\nclass = "overnight.training.trainers.ranker:Ranker"\ndata = "x"\ntarget = "t"\n'
+            "[categories.x]\nlimit = 9\n",
             "no model here is trained by the loop; agents of a fleet are shown by `overnight stats`",
         ),
     ],

@@ -1,4 +1,4 @@
-"""Eight of the example's ten agents learn from real films and tunes, end to end, as `overnight train` and `make demo` do."""
+"""Eight of the example's ten agents learn from real films and tunes, as `overnight train` and `make demo` do it."""
 
 import json
 import shutil

@@ -355,7 +355,7 @@ def test_a_time_that_means_nothing_is_told_with_its_file_and_key(tmp_path, toml,
 def test_a_time_that_a_variable_sets_is_told_with_the_variable(tmp_path, monkeypatch):
     (tmp_path / "overnight.toml").write_text("")
     monkeypatch.setenv("OVERNIGHT_NIGHTLY__SCHEDULE", "at night")
-    with pytest.raises(ConfigError, match="^OVERNIGHT_NIGHTLY__SCHEDULE: nightly.schedule: 'at night' has 2"):
+    with pytest.raises(ConfigError, match=r"^OVERNIGHT_NIGHTLY__SCHEDULE: nightly.schedule: 'at night' has 2"):
         times.check(load_config(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Whether the schedules, periods and rates of the configuration mean something; a mistake is told with its file and key."""
+"""Whether schedules, periods and rates of the configuration mean something; a mistake is told with its file and key."""
 
 from collections.abc import Callable, Iterator
 
