@@ -1,6 +1,7 @@
 """Whether schedules, periods and rates of the configuration mean something; a mistake is told with its file and key."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from overnight.base.config import Config
 from overnight.base.errors import ConfigError, InvalidTask, one_line
@@ -39,10 +40,10 @@ def _times(config: Config) -> Iterator[tuple[str, str, str | None, Callable[[str
         **{f"loop.{name}": one.schedule for name, one in config.loop.items()},
     }
     for table, line in lines.items():
-        yield table, "schedule", line, lambda text: parse_cron(text, zone)
+        yield table, "schedule", line, partial(parse_cron, timezone=zone)
     for name, task in config.tasks.items():
         own = task.timezone or zone
-        yield f"tasks.{name}", "schedule", task.schedule, lambda text, own=own: parse_cron(text, own)
+        yield f"tasks.{name}", "schedule", task.schedule, partial(parse_cron, timezone=own)
         yield f"tasks.{name}", "every", task.every, parse_every
-        yield f"tasks.{name}", "once", task.once, lambda text, own=own: parse_once(text, own)
+        yield f"tasks.{name}", "once", task.once, partial(parse_once, timezone=own)
         yield f"tasks.{name}", "rate_limit", task.rate_limit, parse_rate
