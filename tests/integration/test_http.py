@@ -344,6 +344,10 @@ def test_outcomes_come_in_and_are_predicted_from_and_the_strategies_are_told(dae
     assert ask(daemon, "POST", "/api/learning/outcomes", sent) == (200, {"new": 0, "known": 2})
     code, said = ask(daemon, "POST", "/api/learning/outcomes", {"outcomes": [{**one, "id": "a3"}, {"type": "x"}]})
     assert code == 400 and "outcomes[1]" in said["error"]
+    for change in ({"time_s": 10**400}, {"features": {"x": 10**400}}, {"timestamp": "2999-01-01T00:00:00Z"}):
+        code, said = ask(daemon, "POST", "/api/learning/outcomes", {"outcomes": [{**one, "id": "a3", **change}]})
+        assert code == 400 and "outcomes[0]: " in said["error"], said
+    assert ask(daemon, "POST", "/api/learning/outcomes", {"outcomes": [{**one, "type": "\ud800"}]})[0] == 400
     code, found = ask(daemon, "GET", "/api/learning/predict?type=code_api&agent=coder")
     assert (code, found["n"], found["success_rate"]) == (200, 2, 0.75), "of the others none was taken"
     code, said = ask(daemon, "GET", "/api/learning/predict?type=code_appi")

@@ -453,6 +453,48 @@ class TestCommandLine:
         code, _, err = self.run(mine, capsys, "feed", str(mine / "none.jsonl"))
         assert code == 2 and "none.jsonl: cannot be read" in err
 
+    def test_a_line_that_cannot_be_stored_costs_no_other_one(self, tmp_path, capsys):
+        with project_of(tmp_path / "p"):
+            pass
+        path, good = tmp_path / "outcomes.jsonl", '{"type": "mail", "success": 1}'
+        long = "1" + "0" * 400
+        wrong = [
+            f'{{"type": "a", "success": 1, "time_s": {long}}}',
+            f'{{"type": "a", "success": 1, "features": {{"x": {long}}}}}',
+            '{"type": "\\ud800", "success": true}',
+            '{"type": "a", "success": true, "features": {"\\ud800": 1}}',
+            '{"type": "a", "success": true, "timestamp": "2999-01-01T00:00:00Z"}',
+        ]
+        path.write_text("\n".join([good, *wrong, good]))
+        code, out, err = self.run(tmp_path / "p", capsys, "feed", str(path))
+        assert (code, out) == (0, "2 new outcomes, 0 known, 5 lines set aside\n")
+        assert [line.split(":")[0] for line in err.splitlines()] == [f"line {number}" for number in range(2, 7)]
+
+    def test_lines_that_are_alike_all_count_and_a_file_that_is_fed_again_counts_once(self, tmp_path, capsys):
+        with project_of(tmp_path / "p"):
+            pass
+        path = tmp_path / "outcomes.jsonl"
+        lines = [json.dumps({"type": "b", "agent": "z", "success": int(n % 6 > 0)}) for n in range(60)]
+        path.write_text("\n".join(lines))
+        assert self.run(tmp_path / "p", capsys, "feed", str(path))[1].startswith("60 new outcomes, 0 known")
+        assert self.run(tmp_path / "p", capsys, "feed", str(path))[1].startswith("0 new outcomes, 60 known")
+        found = json.loads(self.run(tmp_path / "p", capsys, "predict", "b", "z", "--json")[1])
+        assert (found["n"], found["success_rate"]) == (60, pytest.approx(50 / 60))
+
+    def test_what_names_a_strategy_of_somebody_else_is_said(self, tmp_path, capsys):
+        with project_of(tmp_path / "p"):
+            pass
+        path = tmp_path / "outcomes.jsonl"
+        names = ("balanced", "theirs", None, "theirs")
+        lines = [
+            json.dumps({"type": "b", "success": 1, "strategy": name, "id": str(n)}) for n, name in enumerate(names)
+        ]
+        path.write_text("\n".join(lines))
+        code, _, err = self.run(tmp_path / "p", capsys, "feed", str(path))
+        assert code == 0 and err.startswith("2 name no strategy of this project: ") and err.count("\n") == 1
+        found = json.loads(self.run(tmp_path / "p", capsys, "feed", str(path), "--json")[1])
+        assert found == {"new": 0, "known": 4, "wrong": [], "of_no_strategy": 2}
+
     def test_the_checks_of_a_run_are_made_again_and_count_once(self, mine, capsys):
         with Project.open(mine) as project:
             row = next(row for row in rows_of(project) if row.strategy == "aggressive")

@@ -9,16 +9,22 @@ from hypothesis import strategies as st
 
 from overnight.base.errors import NotMeasured, UserMistake
 from overnight.learning.evidence import MOST, Evidence, evidence_of, from_file, to_file
-from overnight.learning.outcomes import outcome_of
+from overnight.learning import outcomes
+from overnight.learning.outcomes import AHEAD_US, numbered
 from overnight.learning.profiles import Execution
 from overnight.learning.reliability import prediction_of
 from overnight.proof.measures import interval_of_share
 
+NOW_US = 1795723200 * 1_000_000  # 2026-11-26T20:00:00Z
 LINE = {"type": "code_api", "success": True, "agent": "coder", "score": 80, "features": {"lines": 3}}
 
 
 def told(**change):
     return json.dumps({key: value for key, value in {**LINE, **change}.items() if value is not ...})
+
+
+def outcome_of(line, **how):
+    return outcomes.outcome_of(line, **{"now_us": NOW_US, **how})
 
 
 def test_an_outcome_is_what_its_line_says():
@@ -30,7 +36,7 @@ def test_an_outcome_is_what_its_line_says():
         80.0,
         {"lines": 3.0},
     )
-    assert one.at_us == 1795723200 * 1_000_000 and one.propensity == 0.5 and one.strategy is None
+    assert one.at_us == NOW_US and one.propensity == 0.5 and one.strategy is None
     assert outcome_of(told(features=...)).features is None
     assert outcome_of(told(success=0.25)).success == 0.25 and outcome_of(told(success=False)).success == 0.0
     assert outcome_of(told(timestamp="2026-11-26T20:00:00")).at_us == one.at_us, "without a zone it is UTC"
@@ -39,6 +45,23 @@ def test_an_outcome_is_what_its_line_says():
 def test_the_same_line_or_id_is_the_same_outcome():
     assert outcome_of(told()).key == outcome_of(told() + " \n").key != outcome_of(told(score=81)).key
     assert outcome_of(told(id="a")).key == outcome_of(told(id="a", score=1)).key
+
+
+def test_lines_that_are_alike_are_as_many_outcomes_as_they_are_unless_an_id_or_an_instant_tells_them_apart():
+    lines = [told(), told(score=1), f"{told()} ", told()]
+    assert [occurrence for _, occurrence in numbered(lines)] == [1, 1, 2, 3]
+    keys = [outcome_of(line, occurrence=occurrence).key for line, occurrence in numbered(lines)]
+    assert len(set(keys)) == 4
+    assert keys == [outcome_of(line, occurrence=occurrence).key for line, occurrence in numbered(lines)]
+    for same in (told(id="a"), told(timestamp="2026-11-26T20:00:00Z")):
+        assert outcome_of(same, occurrence=1).key == outcome_of(same, occurrence=2).key
+
+
+def test_an_instant_may_be_as_far_ahead_as_clocks_differ_and_no_further():
+    at = told(timestamp="2026-11-26T20:00:00Z")
+    assert outcome_of(at, now_us=NOW_US - AHEAD_US).at_us == NOW_US
+    with pytest.raises(UserMistake, match=r"^timestamp: '2026-11-26T20:00:00Z' is more than 5 minutes ahead$"):
+        outcome_of(at, now_us=NOW_US - AHEAD_US - 1)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +77,23 @@ def test_the_same_line_or_id_is_the_same_outcome():
         (told(success="yes"), r"^success: 'yes' is not a number from 0 to 1$"),
         (told(score=101), r"^score: 101 is not a number from 0 to 100$"),
         (told(score=True), r"^score: True is not a number"),
-        (told(time_s=-1), r"^time_s: -1 is not a number of at least 0$"),
-        (told(time_s=math.inf), r"^time_s: inf is not finite$"),
-        (told(time_s=math.nan), r"^time_s: nan is not a number"),
-        (told(features={1: 2, "a": True}), r"^features\.a: True is not a number$"),
+        (told(time_s=-1), r"^time_s: -1 is not a finite number of at least 0$"),
+        (told(time_s=10**400), r"^time_s: 10{99}… is not a finite number of at least 0$"),
+        (told(success=10**400), r"^success: 10{99}… is not a number from 0 to 1$"),
+        (told(features={"x": 10**400}), r"^features\.x: 10{99}… is not a finite number$"),
+        (told(features={"\ud800": 1}), r"^features: '\\ud800' cannot be stored; give text without NUL and lone"),
+        (told(type="\ud800"), r"^type: '\\ud800' cannot be stored; give text without NUL and lone surrogates$"),
+        (told(id="a\udfff"), r"^id: 'a\\udfff' cannot be stored"),
+        (told(time_s=math.inf), r"^time_s: inf is not a finite number of at least 0$"),
+        (told(time_s=math.nan), r"^time_s: nan is not a finite number"),
+        (told(features={1: 2, "a": True}), r"^features\.a: True is not a finite number$"),
         (told(propensity=0), r"^propensity: 0\.0, but what was chosen had a chance$"),
         (told(features=[1]), r"^features: \[1\] is not a table of numbers$"),
-        (told(features={"a": "b"}), r"^features\.a: 'b' is not a number$"),
+        (told(features={"a": "b"}), r"^features\.a: 'b' is not a finite number$"),
         (told(timestamp="soon"), r"^timestamp: 'soon' is no instant"),
         (told(agent=""), r"^agent: '' is not a text$"),
-        (told(type="x" * 201), r"^type: at most 200 characters, and no NUL$"),
-        (told(agent="a\x00"), r"^agent: at most 200 characters, and no NUL$"),
+        (told(type="x" * 201), r"^type: at most 200 characters$"),
+        (told(agent="a\x00"), r"^agent: 'a\\x00' cannot be stored"),
     ],
 )
 def test_a_line_with_a_mistake_is_refused_in_one_line(line, message):

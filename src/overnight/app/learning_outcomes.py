@@ -18,8 +18,9 @@ from overnight.engine.model import State
 from overnight.engine.submit import Request, submit
 from overnight.learning import store
 from overnight.learning.exercises import Exercise
-from overnight.learning.outcomes import Outcome, outcome_of
+from overnight.learning.outcomes import Outcome, numbered, outcome_of
 from overnight.learning.reliability import Prediction, prediction_of
+from overnight.learning.strategies import strategies_of
 
 Json = dict[str, Any]
 MOST_SAID = 20
@@ -29,19 +30,23 @@ _AT_ONCE = 500
 def feed(project: Workplace, path: Path) -> Json:
     """Take the outcomes of a file, a line of JSON each; return how many are `new`, how many `known`, and what is wrong.
 
+    `of_no_strategy` is how many name a strategy that this project has not.
+
     Raises:
         UserMistake: the file cannot be read.
     """
+    now_us, known = project.database.clock.now_us(), strategies_of(project.config.learning)
     lines = text_of(path, errors="replace").splitlines()
     rows, wrong = [], []
-    for number, line in enumerate(lines, 1):
+    for number, (line, occurrence) in enumerate(numbered(lines), 1):
         if not line.strip():
             continue
         try:
-            rows.append(_row(outcome_of(line), "fed"))
+            rows.append(_row(outcome_of(line, now_us=now_us, occurrence=occurrence), "fed"))
         except UserMistake as error:
             wrong.append(f"line {number}: {error}")
-    return {**_keep(project, rows), "wrong": wrong}
+    foreign = sum(row["strategy"] is not None and row["strategy"] not in known for row in rows)
+    return {**_keep(project, rows), "wrong": wrong, "of_no_strategy": foreign}
 
 
 def take_all(project: Workplace, outcomes: Sequence[str]) -> Json:
@@ -50,10 +55,10 @@ def take_all(project: Workplace, outcomes: Sequence[str]) -> Json:
     Raises:
         UserMistake: one cannot be used; the message names its place, and none is taken.
     """
-    rows = []
-    for place, one in enumerate(outcomes):
+    rows, now_us = [], project.database.clock.now_us()
+    for place, (one, occurrence) in enumerate(numbered(outcomes)):
         try:
-            rows.append(_row(outcome_of(one), "fed"))
+            rows.append(_row(outcome_of(one, now_us=now_us, occurrence=occurrence), "fed"))
         except UserMistake as error:
             raise UserMistake(f"outcomes[{place}]: {error}") from None
     return _keep(project, rows)

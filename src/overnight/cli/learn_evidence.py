@@ -36,7 +36,8 @@ def _feed(ctx: typer.Context, file: File, *, as_json: Json = False) -> None:
 
     {"type": "code_api", "success": true, "agent": "coder", "strategy": "balanced", "score": 80, "time_s": 12.5,
     "cost_usd": 0.1, "propensity": 0.5, "features": {"lines": 120}, "timestamp": "2026-11-26T20:00:00Z", "id": "a1"}:
-    type and success (true, false, or 0 to 1) are needed. A line that comes again counts once. Exit code: 1 where no
+    type and success (true, false, or 0 to 1) are needed. A file that is fed again counts once: outcomes are known by
+    id, or else by their line, and lines that are alike and have no timestamp either are counted. Exit code: 1 where no
     line could be taken.
     """
     from overnight.app import learning_outcomes as outcomes
@@ -51,6 +52,11 @@ def _feed(ctx: typer.Context, file: File, *, as_json: Json = False) -> None:
             note(line)
         if len(found["wrong"]) > outcomes.MOST_SAID:
             note(f"and {len(found['wrong']) - outcomes.MOST_SAID} more")
+        if found["of_no_strategy"]:
+            note(
+                f"{found['of_no_strategy']} name no strategy of this project: they count in predict and recommend, and "
+                "not in which strategy is tried next, nor in estimate"
+            )
     raise typer.Exit(1 if found["wrong"] and not found["new"] + found["known"] else 0)
 
 

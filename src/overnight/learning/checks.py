@@ -15,6 +15,8 @@ from overnight.base.vocabulary import suggestion
 
 TIMEOUT_S = 60.0
 """Seconds for a program that says nothing else."""
+_LONGEST_SHOWN = 100
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +232,26 @@ def check_pattern(pattern: object, group: str, where: str) -> None:
 
 
 def _positive(value: object, where: str) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise UserMistake(f"{where}: {value!r} is not a number above 0")
+    found = finite(value)
+    if found is None or found <= 0:
+        raise UserMistake(f"{where}: {shown(value)} is not a number above 0")
+
+
+def finite(value: object) -> float | None:
+    """Return a number as a float; None for what is no number, or one that no float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+    return found if math.isfinite(found) else None
+
+
+def shown(value: object) -> str:
+    """Return what somebody has written as a message tells it: of what is long, the beginning."""
+    told = repr(value)
+    return told if len(told) <= _LONGEST_SHOWN else f"{told[:_LONGEST_SHOWN]}…"
 
 
 def table(
@@ -258,7 +278,18 @@ def text(value: object, where: str) -> None:
     """Check what stands at a place of a file.
 
     Raises:
-        UserMistake: it is no text, or an empty one.
+        UserMistake: it is no text, an empty one, or one that cannot be stored.
     """
     if not isinstance(value, str) or not value.strip():
-        raise UserMistake(f"{where}: {value!r} is not a text")
+        raise UserMistake(f"{where}: {shown(value)} is not a text")
+    storable(value, where)
+
+
+def storable(value: str, where: str) -> None:
+    """Check that files, databases and command lines can hold a text.
+
+    Raises:
+        UserMistake: it holds NUL, or half of a surrogate pair.
+    """
+    if _UNSTORABLE.search(value):
+        raise UserMistake(f"{where}: {shown(value)} cannot be stored; give text without NUL and lone surrogates")

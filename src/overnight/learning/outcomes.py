@@ -3,15 +3,18 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from overnight.base.errors import UserMistake
-from overnight.base.instants import from_datetime
-from overnight.learning.checks import table, text
+from overnight.base.instants import US, from_datetime
+from overnight.learning.checks import finite, shown, storable, table, text
 
+AHEAD_US = 5 * 60 * US
+"""How far ahead of the clock here an instant may be: other clocks differ, but nothing has come of what is yet to come."""
 _LONGEST = 200
 _KEYS = ("agent", "strategy", "score", "time_s", "cost_usd", "propensity", "features", "timestamp", "id")
 
@@ -37,8 +40,19 @@ class Outcome:
     at_us: int | None = None
 
 
-def outcome_of(line: str) -> Outcome:
+def numbered(lines: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield each line with which of those that are like it it is, from 1 on."""
+    seen: Counter[str] = Counter()
+    for line in lines:
+        seen[line.strip()] += 1
+        yield line, seen[line.strip()]
+
+
+def outcome_of(line: str, *, now_us: int, occurrence: int = 1) -> Outcome:
     """Return the outcome that a line tells.
+
+    It is known again by its `id`, or else by the line. A line that has no `timestamp` either tells of one more outcome
+    where it stands once more in the same file: `occurrence` says which of them it is.
 
     Raises:
         UserMistake: it is no JSON, a key is missing or unknown, or a value cannot be.
@@ -51,12 +65,11 @@ def outcome_of(line: str) -> Outcome:
     for name in ("type", "agent", "strategy", "id"):
         if values.get(name) is not None:
             text(values[name], name)
-            if len(values[name]) > _LONGEST or "\x00" in values[name]:
-                raise UserMistake(f"{name}: at most {_LONGEST} characters, and no NUL")
+            if len(values[name]) > _LONGEST:
+                raise UserMistake(f"{name}: at most {_LONGEST} characters")
     success = values["success"]
-    given = values.get("id") or hashlib.blake2b(line.strip().encode(errors="surrogatepass"), digest_size=16).hexdigest()
     return Outcome(
-        key=f"fed:{given}",
+        key=f"fed:{values.get('id') or _stands_for(line, occurrence if values.get('timestamp') is None else 1)}",
         type=values["type"],
         success=float(success) if isinstance(success, bool) else _number(values, "success", 0, 1) or 0.0,
         agent=values.get("agent"),
@@ -66,20 +79,24 @@ def outcome_of(line: str) -> Outcome:
         cost_usd=_number(values, "cost_usd", 0, math.inf),
         propensity=_chance(values),
         features=_features(values.get("features")),
-        at_us=_instant(values.get("timestamp")),
+        at_us=_instant(values.get("timestamp"), now_us),
     )
+
+
+def _stands_for(line: str, occurrence: int) -> str:
+    told = f"{line.strip()}\n{occurrence}"
+    return hashlib.blake2b(told.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _number(values: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
     value = values.get(name)
     if value is None and name != "success":
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        limits = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of at least {least:g}"
-        raise UserMistake(f"{name}: {value!r} is not a number {limits}")
-    if math.isinf(value):
-        raise UserMistake(f"{name}: {value!r} is not finite")
-    return float(value)
+    found = finite(value)
+    if found is None or not least <= found <= most:
+        limits = f"number from {least:g} to {most:g}" if math.isfinite(most) else f"finite number of at least {least:g}"
+        raise UserMistake(f"{name}: {shown(value)} is not a {limits}")
+    return found
 
 
 def _chance(values: Mapping[str, Any]) -> float | None:
@@ -93,18 +110,26 @@ def _features(found: object) -> dict[str, float] | None:
     if found is None:
         return None
     if not isinstance(found, Mapping):
-        raise UserMistake(f"features: {found!r} is not a table of numbers")
-    for name, value in found.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise UserMistake(f"features.{name}: {value!r} is not a number")
-    return {str(name): float(value) for name, value in found.items()}
+        raise UserMistake(f"features: {shown(found)} is not a table of numbers")
+    return {name: _feature(name, value) for name, value in found.items()}
 
 
-def _instant(found: object) -> int | None:
+def _feature(name: str, value: object) -> float:
+    storable(name, "features")
+    number = finite(value)
+    if number is None:
+        raise UserMistake(f"features.{name}: {shown(value)} is not a finite number")
+    return number
+
+
+def _instant(found: object, now_us: int) -> int | None:
     if found is None:
         return None
     try:
         at = datetime.fromisoformat(str(found))
-        return from_datetime(at if at.tzinfo else at.replace(tzinfo=UTC))
+        at_us = from_datetime(at if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
-        raise UserMistake(f"timestamp: {found!r} is no instant, such as 2026-11-26T20:00:00Z") from None
+        raise UserMistake(f"timestamp: {shown(found)} is no instant, such as 2026-11-26T20:00:00Z") from None
+    if at_us > now_us + AHEAD_US:
+        raise UserMistake(f"timestamp: {shown(found)} is more than {AHEAD_US // (60 * US)} minutes ahead")
+    return at_us
