@@ -518,14 +518,40 @@ class TestCommandLine:
         with project_of(other):
             pass
         code, out, _ = self.run(other, capsys, "import", str(path))
-        assert (code, out) == (0, "from p: 4 new figures, 0 known, 4 usable here\n")
-        assert self.run(other, capsys, "import", str(path))[1] == "from p: 0 new figures, 4 known, 4 usable here\n"
+        assert (code, out) == (0, "from p: 4 new figures, 0 newer than before, 0 known, 4 usable here\n")
+        again = "from p: 0 new figures, 0 newer than before, 4 known, 4 usable here\n"
+        assert self.run(other, capsys, "import", str(path))[1] == again
         found = json.loads(self.run(other, capsys, "status", "--json")[1])
         assert len(found["imported"]) == 4 and all(one["uses"] == 0 for one in found["strategies"].values())
         assert "imported, not measured here: aggressive at tabular_separable" in self.run(other, capsys, "status")[1]
         (tmp_path / "bad.json").write_text("[]")
         code, _, err = self.run(other, capsys, "import", str(tmp_path / "bad.json"))
         assert code == 2 and "bad.json: it: [] is not a table" in err and err.count("\n") == 1
+        code, _, err = self.run(other, capsys, "export", str(path))
+        assert code == 2 and "nothing was measured here yet; `overnight learn run` does that" in err
+        code, _, err = self.run(mine, capsys, "import", str(path))
+        assert code == 2 and "evidence.json: this project has measured that itself" in err and err.count("\n") == 1
+        assert json.loads(self.run(mine, capsys, "status", "--json")[1])["imported"] == []
+
+    def test_a_newer_export_takes_the_place_of_the_one_before_and_not_of_a_project_of_the_same_name(
+        self, tmp_path, capsys
+    ):
+        with project_of(tmp_path / "p"):
+            pass
+
+        def taken(uses, origin="o"):
+            path = tmp_path / "evidence.json"
+            one = {"strategy": "balanced", "parameters": "h", "type": "t", "uses": uses, "score": uses, "spread": 1.0}
+            path.write_text(json.dumps({"version": 1, "origin": origin, "project": "theirs", "evidence": [one]}))
+            return json.loads(self.run(tmp_path / "p", capsys, "import", str(path), "--json")[1])
+
+        def kept():
+            with Project.open(tmp_path / "p") as project, project.database.read() as connection:
+                return [(one.uses, one.score) for _, one in store.prior(connection, {"balanced": ["h"]})]
+
+        assert (taken(8)["new"], taken(16)["newer"], taken(12)["known"], taken(16)["known"]) == (1, 1, 1, 1)
+        assert kept() == [(16, 16.0)]
+        assert taken(8, origin="another")["new"] == 1 and kept() == [(16, 16.0), (8, 8.0)]
 
     @pytest.mark.parametrize(
         ("words", "why"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.base.errors import NotMeasured, UserMistake
-from overnight.learning.evidence import MOST, Evidence, evidence_of, from_file, to_file
 from overnight.learning import outcomes
+from overnight.learning.evidence import DISCOUNT, MOST, Evidence, Export, evidence_of, from_file, to_file, weighed
 from overnight.learning.outcomes import AHEAD_US, numbered
 from overnight.learning.profiles import Execution
 from overnight.learning.reliability import prediction_of
@@ -157,14 +157,35 @@ def test_evidence_goes_to_a_file_and_comes_back():
         ("h", 2, 70.0, 10.0),
         ("i", 1, 5.0, 0.0),
     ]
-    project, back = from_file(json.dumps(to_file("p", found)))
-    assert project == "p" and [one for _, one in back] == found and len({key for key, _ in back}) == 2
+    export = Export(origin="o", project="p", evidence=found)
+    assert from_file(json.dumps(to_file(export))) == export and len({export.key(one) for one in found}) == 2
 
 
-def test_executions_elsewhere_weigh_less_and_never_more_than_some_here():
-    one = Evidence(strategy="s", parameters="h", type="t", uses=8, score=50.0, spread=1.0)
-    assert one.weight == 2.0
-    assert Evidence(**{**vars(one), "uses": 10_000}).weight == MOST
+ONE = Evidence(strategy="s", parameters="h", type="t", uses=8, score=50.0, spread=1.0)
+
+
+def of(**change):
+    return Evidence(**{**vars(ONE), **change})
+
+
+def test_executions_elsewhere_weigh_less_and_never_more_than_some_here_however_many_projects_they_are_of():
+    assert weighed([ONE]) == [(ONE, 2)] and weighed([]) == []
+    assert weighed([of(uses=10_000)]) == [(of(uses=10_000), MOST)]
+    grown = [of(uses=uses) for uses in (16, 24, 32, 40, 48, 56)]
+    assert sum(weight for _, weight in weighed(grown)) == MOST
+    assert sum(weight for _, weight in weighed([*grown, of(type="other", uses=8)])) == MOST + 2
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=30))
+def test_what_several_projects_weigh_is_what_all_their_executions_would(uses):
+    found = [weight for _, weight in weighed(of(uses=one) for one in uses)]
+    assert sum(found) == round(min(MOST, DISCOUNT * sum(uses))) and min(found) >= 0
+
+
+def test_evidence_is_known_by_its_project_strategy_parameters_and_type():
+    mine, theirs = (Export(origin=origin, project="p", evidence=[]) for origin in "ab")
+    assert mine.key(ONE) == mine.key(of(uses=9, score=1.0, spread=0.0)) != theirs.key(ONE)
+    assert len({mine.key(of(**{name: "x"})) for name in ("strategy", "parameters", "type")}) == 3
 
 
 @pytest.mark.parametrize(
@@ -172,13 +193,15 @@ def test_executions_elsewhere_weigh_less_and_never_more_than_some_here():
     [
         ({"version": 2}, r"^version: 2 is not 1; a newer program has written it$"),
         ({"project": ""}, r"^project: '' is not a text$"),
+        ({"origin": 1}, r"^origin: 1 is not a text$"),
+        ({"evidence": [vars(ONE)] * 2}, r"^evidence\[1\]: the same strategy, parameters and type are there twice$"),
         ({"evidence": {}}, r"^evidence: \{\} is not a list$"),
         ({"evidence": [{}]}, r"^evidence\[0\]\.strategy: missing$"),
     ],
 )
 def test_a_file_that_is_none_is_refused(change, message):
     with pytest.raises(UserMistake, match=message):
-        from_file(json.dumps({**to_file("p", []), **change}))
+        from_file(json.dumps({**to_file(Export(origin="o", project="p", evidence=[])), **change}))
     with pytest.raises(UserMistake, match=r"^it is no JSON"):
         from_file("{")
 
@@ -186,13 +209,16 @@ def test_a_file_that_is_none_is_refused(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"uses": 0}, r"^evidence\[0\]\.uses: 0 is not a whole number from 1 on$"),
+        ({"uses": 0}, r"^evidence\[0\]\.uses: 0 is not a whole number from 1 to 1,000,000,000$"),
+        ({"uses": 10**400}, r"^evidence\[0\]\.uses: 10{99}… is not a whole number"),
+        ({"score": 10**400}, r"^evidence\[0\]\.score: 10{99}… is not a number from 0 to 100$"),
+        ({"strategy": "\0"}, r"^evidence\[0\]\.strategy: '.x00' cannot be stored"),
         ({"score": 200}, r"^evidence\[0\]\.score: 200 is not a number from 0 to 100$"),
         ({"spread": -1}, r"^evidence\[0\]\.spread: -1 is not"),
         ({"type": 3}, r"^evidence\[0\]\.type: 3 is not a text$"),
     ],
 )
 def test_evidence_with_a_mistake_is_refused(change, message):
-    one = vars(Evidence(strategy="s", parameters="h", type="t", uses=8, score=50.0, spread=1.0))
+    told = {**to_file(Export(origin="o", project="p", evidence=[])), "evidence": [{**vars(ONE), **change}]}
     with pytest.raises(UserMistake, match=message):
-        from_file(json.dumps({"version": 1, "project": "p", "evidence": [{**one, **change}]}))
+        from_file(json.dumps(told))

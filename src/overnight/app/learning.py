@@ -271,28 +271,34 @@ def apply(project: Workplace) -> Json:
 
 
 def export(project: Workplace) -> Json:
-    """Return what was measured here, for another project."""
+    """Return what was measured here, for another project.
+
+    Raises:
+        UserMistake: nothing was.
+    """
     with project.database.read() as connection:
-        return to_file(project.config.project.name or project.folder.name, store.evidence(connection))
+        return to_file(store.export(connection, project.config.project.name or project.folder.name))
 
 
 def take_evidence(project: Workplace, path: Path) -> Json:
-    """Take the evidence of another project as a prior; return `project`, and how much is `new`, `known` and `usable`.
+    """Take the evidence of another project as a prior.
 
-    Evidence is usable for strategies that have the same parameters here.
+    Return the `project`, and how much is `new`, `newer` than what came before, `known` and `usable`: evidence is for
+    strategies that have the same parameters here.
 
     Raises:
         UserMistake: the file cannot be read, or is none of another project.
     """
     told = text_of(path)
     try:
-        origin, found = from_file(told)
+        found = from_file(told)
+        new, newer = project.database.writer.do(lambda tx: store.note_priors(tx, found, user()))
     except UserMistake as error:
         raise UserMistake(f"{path}: {error}") from None
-    new = project.database.writer.do(lambda tx: store.note_priors(tx, origin, found, user()))
     digests = parts.digests(parts.terms(project.config.learning))
-    usable = sum(one.parameters in digests.get(one.strategy, ()) for _, one in found)
-    return {"project": origin, "new": new, "known": len(found) - new, "usable": usable}
+    usable = sum(one.parameters in digests.get(one.strategy, ()) for one in found.evidence)
+    known = len(found.evidence) - new - newer
+    return {"project": found.project, "new": new, "newer": newer, "known": known, "usable": usable}
 
 
 def _change(

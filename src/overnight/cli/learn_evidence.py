@@ -206,7 +206,8 @@ def _export(ctx: typer.Context, file: File) -> None:
 def _import(ctx: typer.Context, file: File, *, as_json: Json = False) -> None:
     """Take what another project has measured, as a discounted prior.
 
-    It is never counted as measured here, and is used for strategies that have the same parameters here.
+    It is never counted as measured here, and is used for strategies that have the same parameters here. A newer export
+    of the same project takes the place of the one before.
     """
     from overnight.app import learning
 
@@ -215,5 +216,5 @@ def _import(ctx: typer.Context, file: File, *, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
     else:
-        figures = f"{found['new']} new figures, {found['known']} known, {found['usable']} usable here"
-        say(f"from {found['project']}: {figures}")
+        counts = f"{found['new']} new figures, {found['newer']} newer than before, {found['known']} known"
+        say(f"from {found['project']}: {counts}, {found['usable']} usable here")

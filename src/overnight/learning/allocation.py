@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from overnight.learning.evidence import Evidence
+from overnight.learning.evidence import Evidence, weighed
 from overnight.learning.selection.contextual import Contextual
 from overnight.learning.selection.policy import Features, Trial
 
@@ -64,8 +64,8 @@ def trials_of(evidence: Iterable[Evidence], scores: Iterable[tuple[str, float, F
     Evidence is as many trials as it weighs, around its mean with its spread.
     """
     found = []
-    for one in evidence:
-        for place in range(round(one.weight)):
+    for one, weight in weighed(evidence):
+        for place in range(weight):
             reward = one.score + (one.spread if place % 2 else -one.spread)
             found.append(Trial(arm=one.strategy, reward=reward, propensity=1.0))
     return found + [

@@ -14,7 +14,7 @@ from overnight.base.instants import US, from_datetime
 from overnight.learning.checks import finite, shown, storable, table, text
 
 AHEAD_US = 5 * 60 * US
-"""How far ahead of the clock here an instant may be: other clocks differ, but nothing has come of what is yet to come."""
+"""How far ahead of the clock here an instant may be: clocks differ, but of what is yet to come nothing has come."""
 _LONGEST = 200
 _KEYS = ("agent", "strategy", "score", "time_s", "cost_usd", "propensity", "features", "timestamp", "id")
 

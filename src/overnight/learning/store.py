@@ -7,11 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from overnight.base.errors import UserMistake
 from overnight.base.files import to_json
 from overnight.db.writer import Tx
 from overnight.learning.defaults import Change
 from overnight.learning.estimating import Executed
-from overnight.learning.evidence import Evidence, evidence_of
+from overnight.learning.evidence import Evidence, Export, evidence_of, origin_of
 from overnight.learning.profiles import Execution
 from overnight.learning.selection.policy import Features
 from overnight.learning.tables import defaults, executions, outcomes, priors, verdicts
@@ -216,17 +217,48 @@ def changes(connection: sa.Connection) -> list[Change]:
     ]
 
 
-def evidence(connection: sa.Connection) -> list[Evidence]:
-    """Return what was measured here, for another project."""
+def export(connection: sa.Connection, project: str) -> Export:
+    """Return what was measured here, for another project.
+
+    Raises:
+        UserMistake: nothing was.
+    """
     query = sa.select(executions).order_by(executions.c.at_us, executions.c.run_id)
-    rows = connection.execute(query)
-    return evidence_of((row.parameters, _execution(row)) for row in rows)
+    rows = connection.execute(query).all()
+    if not rows:
+        raise UserMistake("nothing was measured here yet; `overnight learn run` does that")
+    found = evidence_of((row.parameters, _execution(row)) for row in rows)
+    return Export(origin=str(_origin(connection)), project=project, evidence=found)
 
 
-def note_priors(tx: Tx, origin: str, found: Sequence[tuple[str, Evidence]], by: str) -> int:
-    """Keep evidence of another project, each key once; return how many are new."""
-    rows = [{**vars(one), "key": key, "origin": origin, "by": by, "at_us": tx.now_us} for key, one in found]
-    return _keep_new(tx, priors, rows)
+def _origin(connection: sa.Connection) -> str | None:
+    """Return what stands for this project, wherever its files and its database go; None before its first execution."""
+    there = executions.c
+    first = sa.select(there.run_id, there.at_us, there.exercise, there.detail).order_by(there.run_id).limit(1)
+    row = connection.execute(first).fetchone()
+    return None if row is None else origin_of(list(row))
+
+
+def note_priors(tx: Tx, found: Export, by: str) -> tuple[int, int]:
+    """Keep evidence of another project; return how much is new, and how much took the place of older evidence.
+
+    Of a project there is one row for each strategy, parameters and type. Executions are only ever added, so that the
+    evidence of more of them is the newer.
+
+    Raises:
+        UserMistake: it is this project's own.
+    """
+    if found.origin == _origin(tx.connection):
+        raise UserMistake("this project has measured that itself; evidence comes from another one")
+    rows = {
+        found.key(one): {**vars(one), "origin": found.project, "by": by, "at_us": tx.now_us} for one in found.evidence
+    }
+    there = sa.select(priors.c.key, priors.c.uses).where(priors.c.key.in_(list(rows)))
+    uses = {row.key: row.uses for row in tx.connection.execute(there)}
+    newer = [key for key, row in rows.items() if key in uses and row["uses"] > uses[key]]
+    for key in newer:
+        tx.connection.execute(sa.update(priors).where(priors.c.key == key).values(rows[key]))
+    return _keep_new(tx, priors, [{**row, "key": key} for key, row in rows.items()]), len(newer)
 
 
 def prior(connection: sa.Connection, parameters: Mapping[str, Collection[str]]) -> list[tuple[str, Evidence]]:

@@ -95,7 +95,8 @@ outcomes = sa.Table(
 )
 sa.Index("learning_outcomes_type", outcomes.c.type, outcomes.c.agent, outcomes.c.outcome_id)
 
-# Append-only: what another project has measured, a row for each strategy and type. It is never counted as measured.
+# What other projects have measured: of each a row for a strategy, its parameters and a type, in whose place newer
+# evidence of the same comes. It is never counted as measured.
 priors = sa.Table(
     "learning_priors",
     metadata,
