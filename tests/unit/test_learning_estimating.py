@@ -68,6 +68,29 @@ def test_a_type_that_a_strategy_never_met_is_taken_to_be_like_the_others():
     assert found["a"].doubly_robust.value == pytest.approx(10.0) and not found["a"].snips.meaningful
 
 
+def test_executions_of_one_exercise_share_how_hard_it_is():
+    draw = Random(3)
+    hard = [draw.gauss(50, 10) for _ in range(8)]
+    same = [
+        Executed(type="x", strategy="a", score=hard[place] + draw.gauss(0, 1), chance=1.0, exercise=f"e{place}")
+        for _ in range(20)
+        for place in range(8)
+    ]
+    apart = [Executed(**{**vars(one), "exercise": None}) for one in same]
+    for way in ("snips", "doubly_robust"):
+        together, alone = (getattr(estimates(some)["a"], way) for some in (same, apart))
+        assert together.value == alone.value
+        assert together.upper - together.lower > 3 * (alone.upper - alone.lower), "8 exercises are not 160"
+
+
+def test_one_exercise_says_nothing_of_others_and_no_interval_leaves_what_a_score_can_be():
+    one = Executed(type="x", strategy="a", score=99.0, chance=1.0, exercise="e")
+    told = estimates([one] * 20)["a"].snips
+    assert (told.value, told.lower, told.upper) == (99.0, 0.0, 100.0)
+    high = [Executed(type="x", strategy="a", score=score, chance=0.05) for score in (100.0, 90.0) * 10]
+    assert estimates(high)["a"].doubly_robust.upper <= 100
+
+
 def test_features_are_what_is_known_of_an_exercise_before_it_is_executed():
     data = {
         "kind": "training",

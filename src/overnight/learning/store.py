@@ -129,19 +129,21 @@ def scores(
 def drawn(connection: sa.Connection, parameters: Mapping[str, Collection[str]], type_: str | None) -> list[Executed]:
     """Return what was executed to learn from, and work elsewhere that came with its chance; of a type, or of all.
 
-    Where all strategies have executed an exercise, each had to.
+    Where all strategies have executed an exercise, each had to. What was drawn at once was kept at one instant; an
+    exercise that comes again in another iteration was drawn anew.
     """
     there = executions.c
     wanted = [there.purpose == "learn", there.score.is_not(None), *([] if type_ is None else [there.type == type_])]
     rows = connection.execute(sa.select(executions).where(*wanted).order_by(there.at_us, there.run_id)).all()
-    together = Counter((row.session_id, row.exercise) for row in rows)
+    together = Counter((row.session_id, row.at_us, row.exercise) for row in rows)
     here = [
         Executed(
             type=row.type,
             strategy=row.strategy,
             score=row.score,
             chance=1.0 if row.propensity is None else row.propensity,
-            together=together[row.session_id, row.exercise],
+            together=together[row.session_id, row.at_us, row.exercise],
+            exercise=row.exercise,
         )
         for row in rows
         if row.parameters in parameters.get(row.strategy, ())

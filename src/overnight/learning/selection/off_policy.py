@@ -4,15 +4,15 @@ Each logged choice has the reward that came of it and the chance that it had; th
 for the same choice. Sources: Horvitz and Thompson (1952, JASA 47:663) for the weights; Swaminathan and Joachims (2015,
 "The self-normalized estimator for counterfactual learning", NeurIPS) for SNIPS; Dudik, Langford and Li (2011, "Doubly
 robust policy evaluation and learning", ICML) for the doubly robust one; Kish (1965, Survey Sampling) for the effective
-sample size.
+sample size; Liang and Zeger (1986, Biometrika 73:13) for the error where choices are about the same piece of work.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from overnight.base.errors import UserMistake
-from overnight.proof.distributions import normal_quantile
+from overnight.proof.distributions import t_quantile
 
 LEAST_EFFECTIVE = 10.0
 """Choices of one's own that logged ones have to be worth, for an estimate to mean anything."""
@@ -20,16 +20,23 @@ LEAST_EFFECTIVE = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Logged:
-    """A choice: its reward, its chance when it was made, and its chance under the policy in question."""
+    """A choice: its reward, its chance when it was made, and its chance under the policy in question.
+
+    `about` is the piece of work, whose difficulty all choices about it share; None: no other one is about it.
+    """
 
     reward: float
     propensity: float
     wanted: float
+    about: Hashable = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Valued:
-    """What a policy is worth: mean reward with a 95 % interval, and how many choices of its own that rests on."""
+    """What a policy is worth: mean reward with a 95 % interval, and how many choices of its own that rests on.
+
+    Where all choices are about one piece of work, the interval has no end.
+    """
 
     value: float
     lower: float
@@ -55,8 +62,8 @@ def snips(log: Sequence[Logged]) -> Valued:
         raise UserMistake("none of the logged choices is one that the policy would make: they say nothing of it")
     value = math.fsum(weight * one.reward for weight, one in zip(weights, log, strict=True)) / total
     residuals = [weight * (one.reward - value) for weight, one in zip(weights, log, strict=True)]
-    error = math.sqrt(math.fsum(one * one for one in residuals)) / total
-    return _valued(value, error, weights)
+    counted = [(one, residual) for one, residual, weight in zip(log, residuals, weights, strict=True) if weight]
+    return _valued(value, _wide(counted) / total, weights)
 
 
 def doubly_robust(log: Sequence[Logged], predicted: Sequence[float], expected: Sequence[float]) -> Valued:
@@ -76,8 +83,9 @@ def doubly_robust(log: Sequence[Logged], predicted: Sequence[float], expected: S
         for one, weight, said, model in zip(log, weights, predicted, expected, strict=True)
     ]
     value = math.fsum(parts) / len(parts)
-    spread = math.sqrt(math.fsum((one - value) ** 2 for one in parts) / max(1, len(parts) - 1))
-    return _valued(value, spread / math.sqrt(len(parts)), weights)
+    return _valued(
+        value, _wide([(one, part - value) for one, part in zip(log, parts, strict=True)]) / len(parts), weights
+    )
 
 
 def effective_size(weights: Sequence[float]) -> float:
@@ -99,8 +107,23 @@ def _weights(log: Sequence[Logged]) -> list[float]:
     return [one.wanted / one.propensity for one in log]
 
 
-def _valued(value: float, error: float, weights: Sequence[float]) -> Valued:
-    wide = normal_quantile(0.025) * error
+def _wide(deviations: Sequence[tuple[Logged, float]]) -> float:
+    """Return half of the 95 % interval of a sum whose parts deviate so far, those about one piece of work together.
+
+    One piece alone says nothing of how others would be.
+    """
+    pieces: dict[Hashable, float] = {}
+    for place, (one, deviation) in enumerate(deviations):
+        key = (place,) if one.about is None else one.about
+        pieces[key] = pieces.get(key, 0.0) + deviation
+    count = len(pieces)
+    if count < 2:
+        return math.inf
+    variance = math.fsum(one * one for one in pieces.values()) * count / (count - 1)
+    return t_quantile(0.025, count - 1) * math.sqrt(variance)
+
+
+def _valued(value: float, wide: float, weights: Sequence[float]) -> Valued:
     return Valued(
         value=value, lower=value - wide, upper=value + wide, n=len(weights), effective=effective_size(weights)
     )
