@@ -68,7 +68,7 @@ def estimated(tmp_path_factory):
                 for rows in iterations(names, Random(seed)):
                     run_id = keep(project, seed, type_, rows, run_id)
                 with project.database.read() as connection:
-                    drawn = store.drawn(connection, {name: ("h",) for name in WORTH}, type_)
+                    drawn = store.drawn(connection, dict.fromkeys(WORTH, ("h",)), type_)
                 found[way].append(estimates(drawn))
     return found
 

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from overnight import Project
-from overnight.app import learning
 from overnight.cli.app import main
 from overnight.learning import custom, store
 from overnight.processes.probe import sandbox_level
@@ -101,16 +100,16 @@ def test_a_budget_that_is_used_up_ends_learning_and_keeps_the_default(tmp_path, 
         assert store.changes(connection) == [] and store.newest_verdict(connection) is None
 
 
-@needs_sandbox
-def test_without_an_agent_exercises_for_one_fail_with_what_to_set(tmp_path):
-    folder = tmp_path / "p"
-    folder.mkdir()
-    (folder / "overnight.toml").write_text("")
-    tasks = [exercise(number) for number in range(4)]
-    with Project.open(folder) as project, project.running():
-        run_id, _ = learning.begin(project, {"complexity": "easy", "iterations": 1, "validate": True, "tasks": tasks})
-        run = project.wait(run_id, WAIT_S)
-    assert run.state == "FAILED" and "learning.agent.command: missing" in run.error.message
+def test_without_an_agent_exercises_for_one_are_refused_before_anything_is_executed(tmp_path, capsys):
+    (tmp_path / "overnight.toml").write_text("")
+    path = tmp_path / "tasks.json"
+    path.write_text(json.dumps({"tasks": [exercise(number) for number in range(4)]}))
+    assert main(["--project", str(tmp_path), "learn", "run", "--tasks", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert "tasks[0]: 'n0' is executed by a coding agent, and there is none; set command in [learning.agent]" in err
+    assert err.count("\n") == 1
+    with Project.open(tmp_path) as project:
+        assert project.runs() == []
 
 
 @pytest.mark.parametrize(
@@ -118,6 +117,7 @@ def test_without_an_agent_exercises_for_one_fail_with_what_to_set(tmp_path):
     [
         (["--tasks", "none.json"], "none.json: cannot be read"),
         (["--tasks", "bad.toml"], "bad.toml: it is no TOML"),
+        (["--tasks", "odd.json"], "odd.json: tasks[3]: work.verify: 5 is not a list of checks by programs"),
         (["--tasks", "tasks.json", "--focus", "cod"], "there is no such type of task as 'cod'; did you mean code?"),
         (["--budget", "soon"], "budget: 'soon' is no time; write a whole number and s, m, h or d, such as 30m"),
     ],
@@ -126,6 +126,9 @@ def test_mistakes_are_one_line(project_folder, capsys, monkeypatch, words, why):
     monkeypatch.chdir(project_folder)
     (project_folder / "bad.toml").write_text("[")
     (project_folder / "tasks.json").write_text(json.dumps({"tasks": [exercise(number) for number in range(4)]}))
+    odd = [exercise(number) for number in range(4)]
+    odd[3]["work"]["verify"] = 5
+    (project_folder / "odd.json").write_text(json.dumps({"tasks": odd}))
     assert main(["--project", str(project_folder), "learn", "run", *words]) == 2
     err = capsys.readouterr().err
     assert why in err and err.count("\n") == 1

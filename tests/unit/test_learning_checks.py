@@ -81,6 +81,16 @@ def test_what_is_expected_is_said_in_words():
         ({"command": []}, r"^c\[0\]\.command: \[\] is not a list of words$"),
         ({"command": "pytest"}, r"^c\[0\]\.command: 'pytest' is not a list of words$"),
         ({"command": ["x", 1]}, r"is not a list of words$"),
+        ({"command": [""]}, r"^c\[0\]\.command\[0\]: '' is not a text$"),
+        ({"command": ["a\0b"]}, r"^c\[0\]\.command\[0\]: 'a.x00b' cannot be stored; give text without NUL and lone"),
+        ({"command": ["a", "b\ud800"]}, r"^c\[0\]\.command\[1\]: 'b.ud800' cannot be stored"),
+        ({"command": ["{nosuch}"]}, r"^c\[0\]\.command\[0\]: there is no \{nosuch\}; known are python$"),
+        ({"command": ["{pyhton}", "x"]}, r"^c\[0\]\.command\[0\]: there is no \{pyhton\}; did you mean python\?$"),
+        ({"pattern": "(?P<value>.)\ud800"}, r"^c\[0\]\.pattern: .* cannot be stored"),
+        ({"pattern": 5}, r"^c\[0\]\.pattern: 5 is not a text$"),
+        ({"bound": 10**400}, r"^c\[0\]\.bound: 10{99}… is not a number above 0$"),
+        ({"timeout_s": 10**400}, r"^c\[0\]\.timeout_s: 10{99}… is not a number above 0$"),
+        ({"name": "a\0"}, r"^c\[0\]\.name: 'a.x00' cannot be stored"),
         ({"pattern": "("}, r"^c\[0\]\.pattern: '\(' is no pattern: "),
         ({"pattern": "passed"}, r"^c\[0\]\.pattern: 'passed' names no figure; write one as "),
         ({"bound": "4"}, r"^c\[0\]\.bound: '4' is not a number above 0$"),
@@ -93,6 +103,12 @@ def test_what_is_expected_is_said_in_words():
 def test_a_program_with_a_mistake_is_refused_in_one_line(change, message):
     with pytest.raises(UserMistake, match=message):
         checks_of([{**TESTS, **change}], "c")
+
+
+def test_braces_inside_of_a_word_and_empty_words_are_a_programs_own():
+    command = ["{python}", "-c", "print(f'{x}')", "", "{}"]
+    [check] = checks_of([{**TESTS, "command": command}], "c")
+    assert check.command == tuple(command)
 
 
 def test_a_figure_needs_all_that_judges_it():
@@ -143,7 +159,13 @@ def test_an_exercise_of_a_kind_has_the_checks_of_that_kind(change, message):
         ({"answer": ["a/../../b"]}, r"leads out of the workspace$"),
         ({"answer": ["."]}, r"leads out of the workspace$"),
         ({"answer": [""]}, r"^work\.answer\[0\]: '' is no path$"),
-        ({"answer": ["x\x00y"]}, r"is no path$"),
+        ({"answer": ["x\x00y"]}, r"^work\.answer\[0\]: 'x.x00y' cannot be stored; give text without NUL and lone"),
+        ({"answer": ["\ud800"]}, r"^work\.answer\[0\]: '.ud800' cannot be stored"),
+        ({"files": {"x": "\ud800"}}, r"^work\.files: 'x' holds half of a surrogate pair, which is no text$"),
+        ({"hidden": {"x": "\ud800"}}, r"^work\.hidden: 'x' holds half of a surrogate pair"),
+        ({"verify": 5}, r"^work\.verify: 5 is not a list of checks by programs; \[\] is one without any$"),
+        ({"verify": None}, r"^work\.verify: None is not a list of checks by programs"),
+        ({"verify": "x"}, r"^work\.verify: 'x' is not a list of checks by programs"),
         ({"answer": ["x" * 201]}, r"is no path$"),
         ({"files": {"../x": ""}}, r"^work\.files: '\.\./x' leads out of the workspace$"),
         ({"files": {"x": 1}}, r"^work\.files: it is no table of paths with the texts of files$"),

@@ -47,6 +47,7 @@ def begin(project: Workplace, wish: Mapping[str, Any]) -> tuple[RunId, bool]:
     strategies_of(project.config.learning)
     weights_of(project.config.learning.weights)
     tasks = wish.get("tasks")
+    custom.check_agent(tasks or (), wish.get("focus"), project.config.learning.agent.command)
     if wish.get("focus") is not None:
         own = None if tasks is None else sorted({str(one["type"]) for one in tasks})
         known = (*types_of(wish["complexity"], agent=True), FLEET)

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from overnight.base.argv import names_in
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
 
 TIMEOUT_S = 60.0
 """Seconds for a program that says nothing else."""
+PLACEHOLDERS = ("python",)
+"""What a word of a check's command can stand for, in braces."""
 _LONGEST_SHOWN = 100
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -167,8 +170,7 @@ class ProgramCheck:
         values = table(found, where, ("name", "command"), (*figures, "timeout_s"))
         text(values["name"], f"{where}.name")
         command = values["command"]
-        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-            raise UserMistake(f"{where}.command: {command!r} is not a list of words")
+        _check_command(command, f"{where}.command")
         given = [key for key in figures if key in values]
         if given and given != list(figures):
             missing = next(key for key in figures if key not in given)
@@ -221,14 +223,27 @@ def check_pattern(pattern: object, group: str, where: str) -> None:
     """Check a pattern by which a figure is found.
 
     Raises:
-        UserMistake: it is no pattern, or has no group of that name.
+        UserMistake: it is no pattern that can be stored, or has no group of that name.
     """
+    text(pattern, where)
     try:
         groups = re.compile(str(pattern), re.MULTILINE).groupindex
     except re.error as error:
         raise UserMistake(f"{where}: {pattern!r} is no pattern: {error}") from error
     if group not in groups:
         raise UserMistake(f"{where}: {pattern!r} names no figure; write one as (?P<{group}>[0-9.]+)")
+
+
+def _check_command(command: object, where: str) -> None:
+    """Check that a program can be called so. Braces inside of a word are its own, as in code that is handed over."""
+    if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+        raise UserMistake(f"{where}: {shown(command)} is not a list of words")
+    text(command[0], f"{where}[0]")
+    for place, word in enumerate(command):
+        storable(word, f"{where}[{place}]")
+        [*names] = names_in([word])
+        if names and word == f"{{{names[0]}}}" and names[0] not in PLACEHOLDERS:
+            raise UserMistake(f"{where}[{place}]: there is no {word}{suggestion(names[0], PLACEHOLDERS)}")
 
 
 def _positive(value: object, where: str) -> None:

@@ -48,6 +48,20 @@ def _exercise(found: object, place: int, complexity: str) -> Exercise:
     return made
 
 
+def check_agent(exercises: Sequence[Mapping[str, Any]], focus: str | None, command: Sequence[str]) -> None:
+    """Check that there is an agent's command where an exercise of that type, or of any, needs one.
+
+    Raises:
+        UserMistake: there is none; the message names the first of them.
+    """
+    for place, one in enumerate(exercises):
+        if not command and one["work"]["kind"] == WORKSPACE and focus in (None, one["type"]):
+            raise UserMistake(
+                f"tasks[{place}]: {one['name']!r} is executed by a coding agent, and there is none; set command in "
+                "[learning.agent]"
+            )
+
+
 def halves(exercises: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the exercises to learn from and those for comparisons, whatever their order, always the same ones.
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from overnight.base.errors import UserMistake
 from overnight.base.vocabulary import suggestion
-from overnight.learning.checks import table
+from overnight.learning.checks import shown, storable, table
 from overnight.learning.exercises import TRAINING
 
 GENERATED = "generated"
@@ -133,6 +133,7 @@ def _check_labels(labels: object) -> None:
     if not isinstance(labels, Mapping) or len(labels) < 2:
         raise UserMistake(f"work.labels: {labels!r} is not a table of at least 2 labels with their shares")
     for label, share in labels.items():
+        storable(label, "work.labels")
         _number(f"labels.{label}", share, 0, 1)
     if abs(math.fsum(labels.values()) - 1) > 0.01:
         raise UserMistake(f"work.labels: the shares sum up to {math.fsum(labels.values()):g}, not to 1")
@@ -140,9 +141,9 @@ def _check_labels(labels: object) -> None:
 
 def _whole(key: str, value: object, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise UserMistake(f"work.{key}: {value!r} is not a whole number from {least} to {most}")
+        raise UserMistake(f"work.{key}: {shown(value)} is not a whole number from {least} to {most}")
 
 
 def _number(key: str, value: object, least: float, most: float) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise UserMistake(f"work.{key}: {value!r} is not a number from {least:g} to {most:g}")
+        raise UserMistake(f"work.{key}: {shown(value)} is not a number from {least:g} to {most:g}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from overnight.base.errors import UserMistake
-from overnight.learning.checks import ProgramCheck, table, text
+from overnight.learning.checks import ProgramCheck, shown, storable, table, text
 from overnight.learning.exercises import WORKSPACE
 
 MOST_FILES = 100
@@ -72,7 +72,7 @@ class Workspace:
             hidden=_files(values.get("hidden", {}), "work.hidden"),
             verify=tuple(
                 ProgramCheck.from_dict(one, f"work.verify[{place}]")
-                for place, one in enumerate(values.get("verify", []))
+                for place, one in enumerate(_checks(values.get("verify", []), "work.verify"))
             ),
         )
         found._check()
@@ -107,20 +107,30 @@ class Workspace:
 
 def _listed(found: object, where: str) -> Sequence[Any]:
     if not isinstance(found, list) or not found:
-        raise UserMistake(f"{where}: {found!r} is not a list of at least 1")
+        raise UserMistake(f"{where}: {shown(found)} is not a list of at least 1")
+    return found
+
+
+def _checks(found: object, where: str) -> Sequence[Any]:
+    if not isinstance(found, list):
+        raise UserMistake(f"{where}: {shown(found)} is not a list of checks by programs; [] is one without any")
     return found
 
 
 def _files(found: object, where: str) -> Mapping[str, str]:
     if not isinstance(found, Mapping) or not all(isinstance(value, str) for value in found.values()):
         raise UserMistake(f"{where}: it is no table of paths with the texts of files")
+    for name, content in found.items():
+        if not content.isascii() and any("\ud800" <= one <= "\udfff" for one in content):
+            raise UserMistake(f"{where}: {shown(name)} holds half of a surrogate pair, which is no text")
     return {_path(name, where): content for name, content in found.items()}
 
 
 def _path(found: object, where: str) -> str:
     """Return a path that stays inside of the workspace, in its one form."""
-    if not isinstance(found, str) or not found or "\x00" in found or len(found) > _LONGEST_PATH:
-        raise UserMistake(f"{where}: {found!r} is no path")
+    if not isinstance(found, str) or not found or len(found) > _LONGEST_PATH:
+        raise UserMistake(f"{where}: {shown(found)} is no path")
+    storable(found, where)
     parts = [part for part in found.split("/") if part not in ("", ".")]
     if found.startswith("/") or ".." in parts or not parts:
         raise UserMistake(f"{where}: {found!r} leads out of the workspace")
