@@ -388,6 +388,21 @@ class TestCommandLine:
         code, out, _ = self.run(mine, capsys, "status", "--json")
         assert [one["how"] for one in json.loads(out)["history"]] == ["learned", "set", "unset", "rolled_back"]
 
+    def test_cost_is_shown_where_any_was_measured_and_is_not_claimed_where_none_was(self, mine, capsys):
+        def costs():
+            told = json.loads(self.run(mine, capsys, "status", "--json")[1])["strategies"]
+            return {name: (one["avgCost"], one["types"]["tabular_separable"]["avgCost"]) for name, one in told.items()}
+
+        out = self.run(mine, capsys, "status")[1]
+        assert "COST" not in out and "* no other one is better in score and time; no cost was measured\n" in out
+        assert set(costs().values()) == {(None, None)}
+        with Project.open(mine) as project:
+            dear = sa.update(executions).where(executions.c.strategy == "aggressive").values(cost_usd=0.25)
+            project.database.writer.do(lambda tx: tx.connection.execute(dear).rowcount)
+        out = self.run(mine, capsys, "status")[1]
+        assert "COST" in out and "0.25 USD" in out and "* no other one is better in score, time and cost\n" in out
+        assert costs()["aggressive"] == (0.25, 0.25) and costs()["idle"] == (None, None)
+
     def test_exercises_are_shown_with_their_checks(self, learned, capsys):
         folder, _ = learned
         code, out, _ = self.run(folder, capsys, "generate", "--complexity", "hard", "--count", "2", "--json")

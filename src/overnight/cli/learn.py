@@ -207,18 +207,21 @@ def _status(ctx: typer.Context, *, as_json: Json = False) -> None:
 def _show(found: dict[str, Any]) -> None:
     from overnight.reports.sparks import spark
 
+    priced = any(one["avgCost"] is not None for one in found["strategies"].values())
+    columns = _COLUMNS | (_COST if priced else {})
     rows = [
         (
             name + (" *" if one["pareto"] else ""),
             str(one["uses"]),
-            *(_figure(one, key, form) for key, form in _COLUMNS.values()),
+            *(_figure(one, key, form) for key, form in columns.values()),
             spark([point["score"] for point in one["trend"]], MOST_SCORE),
         )
         for name, one in found["strategies"].items()
     ]
-    print_table(("STRATEGY", "USES", *_COLUMNS, "TREND"), rows)
+    print_table(("STRATEGY", "USES", *columns, "TREND"), rows)
     if any(one["pareto"] for one in found["strategies"].values()):
-        say("  * no other one is better in score, time and cost")
+        compared = "score, time and cost" if priced else "score and time; no cost was measured"
+        say(f"  * no other one is better in {compared}")
     for one in found["imported"]:
         say(f"imported, not measured here: {one['strategy']} at {one['type']}: {one['score']:.1f} ({one['project']})")
     default = found["default"]
@@ -233,6 +236,7 @@ _COLUMNS = {
     "SUCCESS": ("successRate", "{:.0%}"),
     "TIME": ("avgExecutionTime", "{:.2f} s"),
 }
+_COST = {"COST": ("avgCost", "{:.4g} USD")}
 
 
 def _figure(one: dict[str, Any], key: str, form: str) -> str:

@@ -116,6 +116,7 @@ def _told(one: Profile) -> Json:
         "successRate": one.success_rate,
         "avgScore": one.score,
         "avgExecutionTime": one.time_s,
+        "avgCost": one.cost_usd,
         "uses": one.uses,
         "trend": [{"score": score, "timestamp": iso(at_us)} for score, at_us in one.trend],
         "measured": one.measured,
