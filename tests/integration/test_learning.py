@@ -121,9 +121,10 @@ def recomputed(run, args, result):
     """Return the execution as it follows from what each of its repeats has measured."""
     repeats, limit_s = result["repeats"], limit_of(args["exercise"])
     success = sum(sum(c["passed"] for c in one["checks"].values()) / len(one["checks"]) for one in repeats) / 2
-    time_s = sum(one["time_s"] for one in repeats) / 2
+    # A repeat that passes no check of its answer has none, and has taken the whole limit.
+    time_s = sum(one["time_s"] if one["answers"] else max(limit_s, one["time_s"]) for one in repeats) / 2
     first, second = (one["answers"] for one in repeats)
-    agreement = sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
+    agreement = sum(a == b for a, b in zip(first, second, strict=True)) / len(first) if first and second else 0
     score = 100 * (
         WEIGHTS["success"] * success
         + WEIGHTS["speed"] * max(0, 1 - time_s / limit_s)

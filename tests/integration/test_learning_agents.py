@@ -261,9 +261,8 @@ def test_an_agent_that_cannot_be_started_says_nothing_of_its_strategy(agent):
         run(missing)
 
 
-def test_a_run_counts_repeats_that_agree_and_has_no_score_for_an_agent_that_is_not_there(agent):
-    command = agent("write('double.py', GOOD if os.environ['OVERNIGHT_SEED'] != '8' else 'x = 1')")
-    settings = {
+def settings_of(command):
+    return {
         "command": list(command.argv),
         "environment": [],
         "visible": list(command.visible),
@@ -271,10 +270,46 @@ def test_a_run_counts_repeats_that_agree_and_has_no_score_for_an_agent_that_is_n
         "timeout_s": 20.0,
         "cost_pattern": None,
     }
-    strategy = {"name": "s", "members": [], "ways": [{"training": {}, "agent": {"attempts": 1}}]}
-    told = {"exercise": EXERCISE.to_dict(), "strategy": strategy, "seed": 7, "repeats": 2, "weights": WEIGHTS}
+
+
+STRATEGY = {"name": "s", "members": [], "ways": [{"training": {}, "agent": {"attempts": 1}}]}
+
+
+@pytest.mark.parametrize(
+    ("program", "missing"),
+    [
+        ("pass", "double.py is missing"),
+        ("write('double.py', ' ')", "double.py is empty"),
+        ("write('example.py', GOOD)", "example.py is as it was given"),
+    ],
+)
+def test_who_does_nothing_is_neither_quick_nor_reliable_and_passes_no_check(agent, program, missing):
+    work = {**FILE["work"], "answer": [missing.split()[0]], "files": {"example.py": GOOD}}
+    checks = [*FILE["expectedChecks"][2:], {"name": "ends", "command": ["{python}", "-c", "pass"]}]
+    told = {**FILE, "work": work, "expectedChecks": checks}
+    given = {"strategy": STRATEGY, "seed": 7, "repeats": 2, "weights": WEIGHTS}
+    found = run_exercise(_Context(), exercise=told, **given, agent=settings_of(agent(program)))
+    assert (found["score"], found["success_rate"], found["time_s"]) == (0, 0, 60)
+    assert found["parts"] == {"success": 0, "speed": 0, "reliability": 0}
+    for one in found["repeats"]:
+        assert one["answers"] == [] and one["checks"]["ends"]["detail"] == missing
+        assert one["checks"]["within_time"]["detail"] == "there is no answer that passes a check of it"
+
+
+def test_of_two_repeats_one_that_passes_no_check_of_its_answer_has_taken_the_whole_limit(agent):
+    command = agent("write('double.py', GOOD if os.environ['OVERNIGHT_SEED'] != '8' else '(')")
+    given = {"strategy": STRATEGY, "seed": 7, "repeats": 2, "weights": WEIGHTS}
+    found = run_exercise(_Context(), exercise=FILE, **given, agent=settings_of(command))
+    assert found["success_rate"] == 0.5 and found["parts"]["reliability"] == 0
+    assert 40 < found["parts"]["speed"] < 50 and 30 < found["time_s"] < 36
+
+
+def test_a_run_counts_repeats_that_agree_and_has_no_score_for_an_agent_that_is_not_there(agent):
+    settings = settings_of(agent("write('double.py', GOOD if os.environ['OVERNIGHT_SEED'] != '8' else 'x = 1')"))
+    told = {"exercise": EXERCISE.to_dict(), "strategy": STRATEGY, "seed": 7, "repeats": 2, "weights": WEIGHTS}
     found = run_exercise(_Context(), **told, agent=settings)
     assert found["success_rate"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["parts"]["speed"] > 90
     assert found["parts"]["reliability"] == pytest.approx(100 * 2 / 3) and found["cost_usd"] is None
     with pytest.raises(CannotExecute):
         run_exercise(_Context(), **told, agent={**settings, "command": ["no_such_agent", "{prompt}"]})

@@ -48,6 +48,7 @@ def test_repeats_agree_as_far_as_their_answers_are_the_same():
     assert agreement_of([["a"], ["a"], ["b"]]) == pytest.approx(1 / 3)
     assert agreement_of([["a", "b"]]) is None and agreement_of([]) is None
     assert agreement_of([[], []]) == 0, "who answers nothing is not reliable"
+    assert agreement_of([["a"], ["a"], []]) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="zip"):
         agreement_of([["a"], ["a", "b"]])
 

@@ -68,7 +68,7 @@ def execute(
         time_s=measured["time_s"],
         memory_mb=measured["memory_mb"],
         cost_usd=measured["cost_usd"],
-        answers=_answers(checked),
+        answers=() if best.missing else _answers(checked),
         facts=facts[0] if len(facts) == 1 else {"ways": facts, "chosen": done.index(best)},
     )
 
@@ -83,13 +83,13 @@ def judge(exercise: Exercise, answer: Mapping[str, str], *, clock: Clock | None 
     work, clock = Workspace.from_dict(exercise.work), clock or SystemClock()
     began_s = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="overnight-", ignore_cleanup_errors=True) as folder:
-        missing = [f"{name} is missing" for name in work.answer if name not in answer]
+        missing = [f"{name} is missing" for name in work.answer if name not in answer] or _untouched(work, answer)
         checked = _checked(exercise, work, answer, missing, Path(folder), clock)
     return Executed(
         checks=checked,
         time_s=clock.monotonic() - began_s,
         memory_mb=None,
-        answers=_answers(checked),
+        answers=() if missing else _answers(checked),
         facts={"answer": dict(answer)},
     )
 
@@ -164,7 +164,7 @@ class _Session:
     def _collect(self) -> None:
         found = {name: self._desk.answer(name) for name in self._work.answer}
         self.answer = {name: content for name, (content, _) in found.items() if content is not None}
-        self.missing = [why for _, why in found.values() if why is not None]
+        self.missing = [why for _, why in found.values() if why is not None] or _untouched(self._work, self.answer)
 
     def _looked(self, depth: int) -> Iterator[tuple[str, Judged, str]]:
         """Yield the checks that need nothing hidden, up to a depth, with what they say and print."""
@@ -174,6 +174,13 @@ class _Session:
             desk = Desk(Path(tempfile.mkdtemp(dir=self._folder)), self._clock)
             desk.lay_out(self._work.files, self.answer)
             yield check.name, *desk.look(check)
+
+
+def _untouched(work: Workspace, answer: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with an answer in which nothing was done: all of its files are as given, or empty."""
+    if any(content.strip() != work.files.get(name, "").strip() for name, content in answer.items()):
+        return []
+    return [f"{name} is {'as it was given' if name in work.files else 'empty'}" for name in answer]
 
 
 def _checked(  # noqa: PLR0917

@@ -12,7 +12,7 @@ from overnight.base.settings import environment
 from overnight.learning import agents, trainings
 from overnight.learning.checks import ProgramCheck, check_pattern
 from overnight.learning.desk import COST, AgentCommand
-from overnight.learning.executed import CannotExecute, Executed, all_known
+from overnight.learning.executed import CannotExecute, Executed, all_known, counted
 from overnight.learning.exercises import TRAINING, Exercise
 from overnight.learning.scoring import agreement_of, score
 from overnight.learning.strategies import Strategy
@@ -33,9 +33,10 @@ def run_exercise(
 ) -> Json:
     """Execute an exercise `repeats` times and return what it is worth, with all that was measured.
 
-    A repeat that raises has passed no check and given no answer; what it raised stands beside it. Repeats that fail in
-    the same way do not agree in anything. `agent` are the settings of `[learning.agent]`. With `answers`, one for each
-    repeat, these are judged by the checks that programs make, and no agent is asked.
+    A repeat that raises has passed no check and given no answer; what it raised stands beside it. One without an
+    answer, or whose answer passes no check of it, agrees with no other and has taken the whole limit (see
+    `executed.counted`): failing alike, and quickly, is worth nothing. `agent` are the settings of `[learning.agent]`.
+    With `answers`, one for each repeat, these are judged by the checks that programs make, and no agent is asked.
 
     Raises:
         CannotExecute: there is no agent, or nothing can be executed here, whatever the strategy.
@@ -50,7 +51,7 @@ def run_exercise(
     for repeat in range(repeats):
         ctx.progress(repeat, repeats)
         try:
-            done.append(execute(what, how, seed + repeat))
+            done.append(counted(execute(what, how, seed + repeat), what.checks))
         except CannotExecute:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an execution raises, it has failed
@@ -58,8 +59,8 @@ def run_exercise(
     good = [one for one in done if not isinstance(one, str)]
     passed = [sum(check.passed for check in one.checks.values()) / len(what.checks) for one in good]
     success = sum(passed) / repeats
-    time_s = sum(one.time_s for one in good) / len(good) if len(good) == repeats else what.limit_s
-    agreement = agreement_of([one.answers for one in good]) if len(good) == repeats else 0.0
+    time_s = sum(_time_s(one, what.limit_s) for one in done) / repeats
+    agreement = agreement_of([() if isinstance(one, str) else one.answers for one in done])
     costs = all_known([None if isinstance(one, str) else one.cost_usd for one in done])
     found = score(success_rate=success, time_s=time_s, limit_s=what.limit_s, agreement=agreement, weights=weights)
     return {
@@ -70,6 +71,13 @@ def run_exercise(
         "parts": {"success": found.success, "speed": found.speed, "reliability": found.reliability},
         "repeats": [{"error": one} if isinstance(one, str) else one.to_dict() for one in done],
     }
+
+
+def _time_s(one: Executed | str, limit_s: float) -> float:
+    """Return how long a repeat has taken: all of the limit, or more, where it has failed."""
+    if isinstance(one, str):
+        return limit_s
+    return one.time_s if one.answers else max(limit_s, one.time_s)
 
 
 Execute = Callable[[Exercise, Strategy, int], Executed]

@@ -48,20 +48,25 @@ def score(
         "speed": 100 * max(0.0, 1 - time_s / limit_s),
         "reliability": None if agreement is None else 100 * agreement,
     }
+    # Success and speed are numbers.
+    return Score(**parts, total=total_of(parts, weights))  # type: ignore[arg-type]
+
+
+def total_of(parts: Mapping[str, float | None], weights: Mapping[str, float]) -> float | None:
+    """Return the weighted sum of the parts of a score; None where one that it needs was not measured."""
     needed = [(weights[name], parts[name]) for name in PARTS if weights[name] > 0]
     known = [weight * value for weight, value in needed if value is not None]
-    total = math.fsum(known) if len(known) == len(needed) else None
-    return Score(**parts, total=total)  # type: ignore[arg-type]  # success and speed are numbers
+    return math.fsum(known) if len(known) == len(needed) else None
 
 
 def agreement_of(repeats: Sequence[Sequence[str]]) -> float | None:
     """Return the mean share of answers that two of the repeats have in common; None for fewer than two.
 
-    Each repeat has given the same number of answers, to the same questions in the same order. Repeats without any
-    answer agree in nothing.
+    Each repeat has given the same number of answers, to the same questions in the same order, or none: one without any
+    answer agrees with no other.
     """
     shares = [
-        sum(mine == theirs for mine, theirs in zip(one, other, strict=True)) / len(one) if one else 0.0
+        sum(mine == theirs for mine, theirs in zip(one, other, strict=True)) / len(one) if one and other else 0.0
         for one, other in combinations(repeats, 2)
     ]
     return math.fsum(shares) / len(shares) if shares else None
