@@ -17,14 +17,15 @@ NAMES = ("conservative", "balanced", "aggressive")
 class World:
     """Exercises of different difficulty, executed with noise by strategies that have a known skill in each type."""
 
-    def __init__(self, seed, skills):
+    def __init__(self, seed, skills, offsets=(0, 0, 0, 0)):
         self.draw = Random(seed)
         self.skills = skills
+        self.offsets = dict(zip(TYPES, offsets, strict=True))
         self.count = 0
 
     def score(self, strategy, type_, difficulty):
         skill = self.skills.get(strategy, {}).get(type_, 0.0)
-        return min(100.0, max(0.0, 60.0 * (1 + skill) + difficulty + self.draw.gauss(0, 8)))
+        return min(100.0, max(0.0, 60.0 * (1 + skill) + self.offsets[type_] + difficulty + self.draw.gauss(0, 8)))
 
     def executions(self, exercises):
         found = []
@@ -77,19 +78,15 @@ class World:
         found = []
         for place in range(exercises):
             difficulty, type_ = self.draw.gauss(0, 10), TYPES[place % len(TYPES)]
-            found.append(
-                Pair(
-                    type=type_,
-                    candidate=self.score(candidate, type_, difficulty),
-                    champion=self.score(champion, type_, difficulty),
-                )
-            )
+            scores = [self.score(name, type_, difficulty) for name in (candidate, champion)]
+            passed = scores[0] / 100, scores[1] / 100
+            found.append(Pair(type=type_, candidate=scores[0], champion=scores[1], successes=passed))
         return found
 
 
-def session(seed, skills, *, default="balanced", features=False):
+def session(seed, skills, *, default="balanced", features=False, offsets=(0, 0, 0, 0)):
     """Return the candidate of a session of 3 iterations of 10 exercises, and what 60 fresh ones say of it."""
-    world = World(seed, skills)
+    world = World(seed, skills, offsets)
     executions = world.executions(10)
     for _ in range(2):
         executions += world.drawn(10, executions, features=features)
@@ -125,8 +122,9 @@ def test_identical_strategies_are_chosen_by_chance_too_where_features_are_looked
 
 
 @pytest.mark.no_cover
-def test_a_strategy_that_is_15_percent_better_is_found_and_accepted():
-    outcomes = [session(seed, {"conservative": everywhere(0.15)}) for seed in range(100)]
+@pytest.mark.parametrize("offsets", [(0, 0, 0, 0), (20, -20, 20, -20), (-30, 0, 0, 30)], ids=str)
+def test_a_strategy_that_is_15_percent_better_is_found_and_accepted(offsets):
+    outcomes = [session(seed, {"conservative": everywhere(0.15)}, offsets=offsets) for seed in range(100)]
     applied = [name for name, verdict in outcomes if verdict is not None and verdict.decision is Decision.ACCEPT]
     assert applied.count("conservative") == len(applied) >= 90
 
@@ -177,7 +175,43 @@ def test_the_settings_of_rate_and_minimum_are_heeded():
 
 
 def test_one_pair_says_nothing():
-    assert verdict_of([Pair(type="noisy", candidate=100, champion=0)], minimum_gain=0.05) is None
+    pair = Pair(type="noisy", candidate=100, champion=0, successes=(1.0, 0.0))
+    assert verdict_of([pair], minimum_gain=0.05) is None
+
+
+def executed(name, number, *, success, score, type_="noisy"):
+    return Execution(
+        run_id=number, strategy=name, type=type_, success_rate=success, score=score, time_s=1, at_us=number
+    )
+
+
+def test_a_strategy_without_any_success_is_no_candidate_whatever_its_score():
+    idle = [executed("idle", number, success=0, score=70.0) for number in range(10)]
+    works = [executed("works", number, success=0.5, score=40.0) for number in range(10)]
+    told = {"rate": 0.3, "minimum": 5, "champion": lambda _: "other"}
+    assert candidate_of([*idle, *works], **told).name == "works"
+    nobody = candidate_of(idle, **told)
+    assert (nobody.name, nobody.measured) == (None, False) and "passed any check" in nobody.reason
+
+
+def test_a_candidate_that_passes_fewer_checks_is_refused_however_much_better_its_score_is():
+    pairs = [
+        Pair(type="noisy", candidate=70.0, champion=40.0 + number % 3, successes=(0.25, 1.0 - number % 2 / 2))
+        for number in range(60)
+    ]
+    verdict = verdict_of(pairs, minimum_gain=0.05)
+    assert verdict.decision is Decision.REJECT
+    assert verdict.reason == "The candidate passes fewer checks: 50 of 100 less over 60 exercises."
+
+
+def test_strategies_are_compared_over_the_types_that_all_of_them_have_executed():
+    hard = [executed("hard", number, success=1, score=60.0) for number in range(5)]
+    easy = [executed("easy", number, success=1, score=50.0) for number in range(5)]
+    easy += [executed("easy", number, success=1, score=100.0, type_="separable") for number in range(5, 10)]
+    told = {"rate": 0.3, "minimum": 5, "champion": lambda _: "other"}
+    assert candidate_of([*hard, *easy], **told).name == "hard"
+    apart = candidate_of([*hard, *easy[5:]], **told)
+    assert (apart.name, apart.measured) == (None, False) and "by all strategies" in apart.reason
 
 
 def test_the_level_of_a_verdict_is_that_of_its_look():

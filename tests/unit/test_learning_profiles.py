@@ -80,6 +80,7 @@ def test_the_front_holds_who_is_beaten_by_nobody():
         "beaten": profile_of(many([70] * 5, time_s=2.0)),
         "dear": profile_of(many([90] * 5, time_s=3.0, cost_usd=1.0)),
         "new": profile_of(many([100] * 4)),
+        "idle": profile_of(many([70] * 5, success_rate=0.0, time_s=0.1)),
     }
     assert pareto(profiles) == ["good", "fast", "dear"]
     cheap = profile_of(many([90] * 5, time_s=3.0, cost_usd=0.5))

@@ -1,11 +1,12 @@
 """Strategies are their parameters, and what the settings describe stands in for what is built in."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from overnight.base.errors import ConfigError, UnknownName
-from overnight.base.learning_settings import LearningSettings, StrategySettings
+from overnight.base.learning_settings import AgentCommandSettings, LearningSettings, StrategySettings
 from overnight.learning.parameters import AgentParameters, TrainingParameters
 from overnight.learning.strategies import Strategy, Way, named, strategies_of
 
@@ -30,11 +31,22 @@ def way(**training):
 
 def test_a_name_has_no_part_in_what_a_strategy_is():
     one, other = (Strategy(name=name, ways=(way(epochs=7),)) for name in ("conservative", "aggressive"))
-    assert one.digests == other.digests
+    agent = asdict(AgentCommandSettings())
+    assert one.digests(agent) == other.digests(agent)
     longer = Strategy(name="conservative", ways=(way(epochs=8),))
-    assert longer.digest("training") != one.digest("training")
-    assert longer.digest("workspace") == one.digest("workspace"), "a coding agent is asked in the same way"
+    assert longer.digest("training", agent) != one.digest("training", agent)
+    assert longer.digest("workspace", agent) == one.digest("workspace", agent), "a coding agent is asked the same"
     assert Strategy.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+@pytest.mark.parametrize(
+    "other", [{"command": ["other"]}, {"network": True}, {"visible": ["~/x"]}, {"environment": ["K"]}, {"timeout_s": 5}]
+)
+def test_with_another_agent_a_strategy_is_another_one_in_a_workspace_and_in_no_training(other):
+    one, agent = Strategy(name="mine", ways=(way(),)), asdict(AgentCommandSettings(command=["agent", "{prompt}"]))
+    assert one.digest("workspace", {**agent, **other}) != one.digest("workspace", agent)
+    assert one.digest("training", {**agent, **other}) == one.digest("training", agent)
+    assert one.digest("workspace", {**agent, "memory_gb": 2.0}) == one.digest("workspace", agent)
 
 
 def test_an_ensemble_has_the_ways_of_its_members():

@@ -134,7 +134,7 @@ def status(project: Workplace) -> Json:
     told = parts.terms(settings)
     digests = parts.digests(told)
     with project.database.read() as connection:
-        executions = store.executed(connection, digests)
+        executions = store.executed(connection, digests, weights=told["weights"])
         changes = store.changes(connection)
         verdict = store.newest_verdict(connection)
         imported = store.prior(connection, digests)
@@ -200,7 +200,8 @@ def estimated(project: Workplace, type_: str | None) -> dict[str, Estimate]:
         UserMistake: nothing was executed to learn from, of that type or at all.
     """
     with project.database.read() as connection:
-        found = store.drawn(connection, parts.digests(parts.terms(project.config.learning)), type_)
+        told = parts.terms(project.config.learning)
+        found = store.drawn(connection, parts.digests(told), type_, weights=told["weights"])
     if not found:
         raise UserMistake(
             f"nothing was executed to learn from{f' of {type_}' if type_ else ''}; `overnight learn run` does that"
@@ -278,7 +279,8 @@ def export(project: Workplace) -> Json:
         UserMistake: nothing was.
     """
     with project.database.read() as connection:
-        return to_file(store.export(connection, project.config.project.name or project.folder.name))
+        weights = weights_of(project.config.learning.weights)
+        return to_file(store.export(connection, project.config.project.name or project.folder.name, weights))
 
 
 def take_evidence(project: Workplace, path: Path) -> Json:

@@ -16,6 +16,7 @@ from overnight.base.vocabulary import suggestion
 from overnight.db.writer import Tx
 from overnight.engine.model import State
 from overnight.engine.submit import Request, submit
+from overnight.flows.learning import parts
 from overnight.learning import store
 from overnight.learning.exercises import Exercise
 from overnight.learning.outcomes import Outcome, numbered, outcome_of
@@ -80,7 +81,7 @@ def predict(project: Workplace, type_: str, agent: str | None = None) -> Predict
     """
     note_production(project)
     with project.database.read() as connection:
-        found = store.came_out(connection)
+        found = store.came_out(connection, parameters=_digests(project))
     types = sorted({one["type"] for one in found})
     if type_ not in types:
         raise UnknownName(f"nothing is known of a type of task {type_!r}{suggestion(type_, types) if types else ''}")
@@ -95,7 +96,7 @@ def recommend(project: Workplace) -> list[Json]:
     """Return for each type of task and agent what is predicted and recommended, the least reliable first."""
     note_production(project)
     with project.database.read() as connection:
-        found = store.came_out(connection)
+        found = store.came_out(connection, parameters=_digests(project))
     pairs: dict[tuple[str, str], list[float]] = {}
     for one in found:
         if one["agent"] is not None:
@@ -174,7 +175,12 @@ def verified(project: Workplace, run_id: int, again_id: int) -> Json:
 
 def _of_agent(project: Workplace, type_: str, agent: str) -> Prediction:
     with project.database.read() as connection:
-        return prediction_of([one["success"] for one in store.came_out(connection, type_) if one["agent"] == agent])
+        found = store.came_out(connection, type_, _digests(project))
+    return prediction_of([one["success"] for one in found if one["agent"] == agent])
+
+
+def _digests(project: Workplace) -> dict[str, frozenset[str]]:
+    return parts.digests(parts.terms(project.config.learning))
 
 
 def _row(one: Outcome, source: str) -> Json:

@@ -50,7 +50,7 @@ def choose(connection: sa.Connection, settings: LearningSettings, type_: str, st
     known = strategies_of(settings)
     if strategy != LEARNED:
         return Chosen(name=strategy, why="it was asked for", way=_one_way(named(known, strategy)))
-    choice = chosen(store.changes(connection), type_, settings.default, digests_of(known))
+    choice = chosen(store.changes(connection), type_, settings.default, digests_of(known, asdict(settings.agent)))
     usable = {name: one for name, one in known.items() if not one.members}
     if choice.strategy in usable:
         return _chosen(usable, choice)

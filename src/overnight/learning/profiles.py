@@ -103,9 +103,10 @@ def by_type(executions: Iterable[Execution]) -> dict[str, list[Execution]]:
 def pareto(profiles: Mapping[str, Profile]) -> list[str]:
     """Return the strategies that no other one beats or equals in score, time and cost, and beats in one of them.
 
-    Those that are not measured are left out; a cost that nobody measured is compared with none.
+    Those that are not measured are left out, and those without any success: failing soon is no gain of time. A cost
+    that nobody measured is compared with none.
     """
-    measured = {name: one for name, one in profiles.items() if one.measured}
+    measured = {name: one for name, one in profiles.items() if one.measured and one.success_rate}
     return [name for name, one in measured.items() if not any(_beats(other, one) for other in measured.values())]
 
 

@@ -14,6 +14,7 @@ from overnight.learning.defaults import Change
 from overnight.learning.estimating import Executed
 from overnight.learning.evidence import Evidence, Export, evidence_of, origin_of
 from overnight.learning.profiles import Execution
+from overnight.learning.scoring import WEIGHTS, total_of
 from overnight.learning.selection.policy import Features
 from overnight.learning.tables import defaults, executions, outcomes, priors, verdicts
 
@@ -29,23 +30,37 @@ def note(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
         tx.connection.execute(sa.insert(executions), new)
 
 
-def executed(connection: sa.Connection, parameters: Mapping[str, Collection[str]] | None = None) -> list[Execution]:
-    """Return all executions, oldest first; with `parameters` (hashes, by strategy) only those that had some of them."""
+def executed(
+    connection: sa.Connection,
+    parameters: Mapping[str, Collection[str]] | None = None,
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+    without: Collection[str] = (),
+) -> list[Execution]:
+    """Return all executions, oldest first; with `parameters` (hashes, by strategy) only those that had some of them.
+
+    The scores are the sums of their parts by these `weights`, whichever held when they were kept. Exercises whose names
+    are in `without` are left out.
+    """
     query = sa.select(executions).order_by(executions.c.at_us, executions.c.run_id)
     return [
-        _execution(row)
+        _execution(row, weights)
         for row in connection.execute(query)
-        if parameters is None or row.parameters in parameters.get(row.strategy, ())
+        if row.exercise not in without and (parameters is None or row.parameters in parameters.get(row.strategy, ()))
     ]
 
 
-def _execution(row: sa.Row[Any]) -> Execution:
+def _score(row: sa.Row[Any], weights: Mapping[str, float]) -> float | None:
+    return total_of(json.loads(row.detail)["parts"], weights)
+
+
+def _execution(row: sa.Row[Any], weights: Mapping[str, float]) -> Execution:
     return Execution(
         run_id=row.run_id,
         strategy=row.strategy,
         type=row.type,
         success_rate=row.success_rate,
-        score=row.score,
+        score=_score(row, weights),
         time_s=row.time_s,
         cost_usd=row.cost_usd,
         at_us=row.at_us,
@@ -72,15 +87,19 @@ def _keep_new(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int
     return len(new)
 
 
-def came_out(connection: sa.Connection, type_: str | None = None) -> list[Json]:
+def came_out(
+    connection: sa.Connection, type_: str | None = None, parameters: Mapping[str, Collection[str]] | None = None
+) -> list[Json]:
     """Return what came of work of a type, or of all types, oldest first: `type`, `agent`, `success`, `key` or `run_id`.
 
-    Those of exercises have their strategy as the agent.
+    Those of exercises have their strategy as the agent; with `parameters` (hashes, by strategy) they are those that it
+    executed with some of these.
     """
     one = sa.select(
         executions.c.type,
         executions.c.strategy.label("agent"),
         executions.c.strategy,
+        executions.c.parameters,
         executions.c.success_rate.label("success"),
         executions.c.run_id,
         executions.c.at_us,
@@ -90,6 +109,7 @@ def came_out(connection: sa.Connection, type_: str | None = None) -> list[Json]:
         outcomes.c.type,
         outcomes.c.agent,
         outcomes.c.strategy,
+        outcomes.c.parameters,
         outcomes.c.success,
         outcomes.c.run_id,
         outcomes.c.at_us,
@@ -98,24 +118,32 @@ def came_out(connection: sa.Connection, type_: str | None = None) -> list[Json]:
     if type_ is not None:
         one, other = one.where(executions.c.type == type_), other.where(outcomes.c.type == type_)
     both = sa.union_all(one, other).subquery()
-    return [dict(row._mapping) for row in connection.execute(sa.select(both).order_by(both.c.at_us, both.c.place))]
+    return [
+        dict(row._mapping)
+        for row in connection.execute(sa.select(both).order_by(both.c.at_us, both.c.place))
+        if parameters is None or row.parameters is None or row.parameters in parameters.get(row.strategy, ())
+    ]
 
 
 def scores(
-    connection: sa.Connection, parameters: Mapping[str, Collection[str]], types: Collection[str]
+    connection: sa.Connection,
+    parameters: Mapping[str, Collection[str]],
+    types: Collection[str],
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+    without: Collection[str] = (),
 ) -> list[tuple[str, float, Features | None]]:
     """Return the scores of strategies at types of task, oldest first, with the features of the work where known.
 
-    They are those of exercises, and of work elsewhere.
+    They are those of exercises, by these `weights` and but for those named in `without`, and of work elsewhere.
     """
     there = executions.c
-    query = sa.select(there.at_us, there.strategy, there.parameters, there.score, there.detail).where(
-        there.type.in_(sorted(types)), there.score.is_not(None)
-    )
+    query = sa.select(executions).where(there.type.in_(sorted(types))).order_by(there.at_us, there.run_id)
     here = [
-        (row.at_us, row.strategy, row.score, json.loads(row.detail).get("features"))
-        for row in connection.execute(query.order_by(there.at_us, there.run_id))
-        if row.parameters in parameters.get(row.strategy, ())
+        (row.at_us, row.strategy, score, json.loads(row.detail).get("features"))
+        for row in connection.execute(query)
+        if row.exercise not in without and row.parameters in parameters.get(row.strategy, ())
+        if (score := _score(row, weights)) is not None
     ]
     other = sa.select(outcomes).where(outcomes.c.type.in_(sorted(types)), outcomes.c.source != "verified")
     elsewhere = [
@@ -126,27 +154,34 @@ def scores(
     return [(name, score, features) for _, name, score, features in sorted(here + elsewhere, key=lambda one: one[0])]
 
 
-def drawn(connection: sa.Connection, parameters: Mapping[str, Collection[str]], type_: str | None) -> list[Executed]:
+def drawn(
+    connection: sa.Connection,
+    parameters: Mapping[str, Collection[str]],
+    type_: str | None,
+    *,
+    weights: Mapping[str, float] = WEIGHTS,
+) -> list[Executed]:
     """Return what was executed to learn from, and work elsewhere that came with its chance; of a type, or of all.
 
     Where all strategies have executed an exercise, each had to. What was drawn at once was kept at one instant; an
     exercise that comes again in another iteration was drawn anew.
     """
     there = executions.c
-    wanted = [there.purpose == "learn", there.score.is_not(None), *([] if type_ is None else [there.type == type_])]
+    wanted = [there.purpose == "learn", *([] if type_ is None else [there.type == type_])]
     rows = connection.execute(sa.select(executions).where(*wanted).order_by(there.at_us, there.run_id)).all()
     together = Counter((row.session_id, row.at_us, row.exercise) for row in rows)
     here = [
         Executed(
             type=row.type,
             strategy=row.strategy,
-            score=row.score,
+            score=score,
             chance=1.0 if row.propensity is None else row.propensity,
             together=together[row.session_id, row.at_us, row.exercise],
             exercise=row.exercise,
         )
         for row in rows
         if row.parameters in parameters.get(row.strategy, ())
+        if (score := _score(row, weights)) is not None
     ]
     of = outcomes.c
     wanted = [of.propensity.is_not(None), of.score.is_not(None), *([] if type_ is None else [of.type == type_])]
@@ -219,8 +254,8 @@ def changes(connection: sa.Connection) -> list[Change]:
     ]
 
 
-def export(connection: sa.Connection, project: str) -> Export:
-    """Return what was measured here, for another project.
+def export(connection: sa.Connection, project: str, weights: Mapping[str, float]) -> Export:
+    """Return what was measured here, for another project, as scores by these weights.
 
     Raises:
         UserMistake: nothing was.
@@ -229,7 +264,7 @@ def export(connection: sa.Connection, project: str) -> Export:
     rows = connection.execute(query).all()
     if not rows:
         raise UserMistake("nothing was measured here yet; `overnight learn run` does that")
-    found = evidence_of((row.parameters, _execution(row)) for row in rows)
+    found = evidence_of((row.parameters, _execution(row, weights)) for row in rows)
     return Export(origin=str(_origin(connection)), project=project, evidence=found)
 
 

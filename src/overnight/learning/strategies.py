@@ -12,7 +12,7 @@ from typing import Any
 from overnight.base.errors import ConfigError, UnknownName, UserMistake
 from overnight.base.learning_settings import LearningSettings, StrategySettings
 from overnight.base.vocabulary import suggestion
-from overnight.learning.exercises import KINDS, TRAINING, Kind
+from overnight.learning.exercises import KINDS, TRAINING, WORKSPACE, Kind
 from overnight.learning.parameters import AgentParameters, TrainingParameters
 
 BUILT_IN: Mapping[str, StrategySettings] = {
@@ -27,6 +27,9 @@ BUILT_IN: Mapping[str, StrategySettings] = {
     ),
 }
 """Slow and many, neither, fast and few; those of "balanced" are the parameters that stand for what is not given."""
+
+_SHAPING = ("command", "environment", "visible", "network", "timeout_s")
+"""Of the settings of a coding agent, those that what it answers depends on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +51,19 @@ class Strategy:
     ways: tuple[Way, ...]
     members: tuple[str, ...] = ()
 
-    def digest(self, kind: Kind) -> str:
-        """Return what stands for its parameters in work of a kind, whatever it is called: 16 hexadecimal digits."""
-        told = json.dumps([asdict(_of_kind(way, kind)) for way in self.ways], sort_keys=True)
-        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+    def digest(self, kind: Kind, agent: Mapping[str, Any]) -> str:  # Any: JSON
+        """Return what stands for its parameters in work of a kind, whatever it is called: 16 hexadecimal digits.
 
-    @property
-    def digests(self) -> frozenset[str]:
-        """What stands for its parameters in work of any kind."""
-        return frozenset(self.digest(kind) for kind in KINDS)
+        `agent` are the settings of the coding agent: of another one, another thing was measured.
+        """
+        told: list[Any] = [asdict(_of_kind(way, kind)) for way in self.ways]
+        if kind == WORKSPACE:
+            told.append({name: agent[name] for name in _SHAPING})
+        return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def digests(self, agent: Mapping[str, Any]) -> frozenset[str]:  # Any: JSON
+        """Return what stands for its parameters in work of any kind."""
+        return frozenset(self.digest(kind, agent) for kind in KINDS)
 
     def to_dict(self) -> dict[str, Any]:  # Any: JSON
         """Return it as JSON-able values."""
@@ -121,9 +128,12 @@ def _ensemble(name: str, one: StrategySettings, ways: Mapping[str, Way]) -> Stra
     return Strategy(name=name, members=tuple(one.members), ways=tuple(ways[member] for member in one.members))
 
 
-def digests_of(strategies: Mapping[str, Strategy]) -> dict[str, frozenset[str]]:
-    """Return what stands for the parameters of each strategy."""
-    return {name: one.digests for name, one in strategies.items()}
+def digests_of(
+    strategies: Mapping[str, Strategy],
+    agent: Mapping[str, Any],  # Any: JSON
+) -> dict[str, frozenset[str]]:
+    """Return what stands for the parameters of each strategy, with the settings of the coding agent."""
+    return {name: one.digests(agent) for name, one in strategies.items()}
 
 
 def named(strategies: Mapping[str, Strategy], name: str) -> Strategy:

@@ -157,6 +157,8 @@ METRICS: Mapping[str, bool] = {"success_rate": True, "score": True, "time_s": Fa
 
 def _compared(rows: Sequence[Json]) -> list[Json]:
     """Return by how much the mean of each metric is another one with the candidate, over the same exercises."""
+    ways = [{row["exercise"] for row in rows if row["detail"]["way"] == way} for way in ("candidate", "champion")]
+    rows = [row for row in rows if row["exercise"] in ways[0] & ways[1]]
     found = []
     for metric, more_is_better in METRICS.items():
         means = {}

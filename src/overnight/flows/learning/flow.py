@@ -11,8 +11,8 @@ from typing import Any
 from overnight.base.errors import PermanentError
 from overnight.base.ids import RunId
 from overnight.base.learning import CODING_EXERCISE, EXERCISE
-from overnight.engine.flow import Ended, Flow
-from overnight.engine.model import Needs, State
+from overnight.engine.flow import Flow
+from overnight.engine.model import Needs
 from overnight.flows.learning import parts
 from overnight.flows.learning.parts import Json, Learning, Way
 from overnight.learning.budget import Budget
@@ -122,13 +122,9 @@ def _execute(
             task, name = CODING_EXERCISE if by_agent else EXERCISE, f"{exercise['name']} by {way['strategy']}"
             asked.append({**way, "place": place, "run_id": flow.start(task, args, name=name, needs=needs)})
     ended = flow.wait(*(RunId(one["run_id"]) for one in asked))
-    lost = [end for end in ended if end.state is not State.COMPLETED]
+    results = [parts.came_of(end, exercises[one["place"]]) for one, end in zip(asked, ended, strict=True)]
+    lost = [end for end, result in zip(ended, results, strict=True) if result is None]
     if len(lost) == len(ended):
         why = "they were cancelled" if lost[0].error is None else lost[0].error.message
         raise PermanentError(f"none of {len(ended)} executions was seen through: {why}")
-    return [{**one, "result": _result(end)} for one, end in zip(asked, ended, strict=True)]
-
-
-def _result(end: Ended) -> Json | None:
-    """Return what an execution gave; None for one that was not seen through, which says nothing of its strategy."""
-    return dict(end.result) if end.state is State.COMPLETED else None
+    return [{**one, "result": result} for one, result in zip(asked, results, strict=True)]

@@ -12,6 +12,8 @@ from typing import Any
 from overnight.base.learning_settings import LearningSettings
 from overnight.db.database import Database
 from overnight.db.writer import Tx
+from overnight.engine.flow import Ended
+from overnight.engine.model import State
 from overnight.flows.learning.files import Files
 from overnight.learning import custom, store
 from overnight.learning.allocation import allocated, trials_of
@@ -19,8 +21,9 @@ from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
 from overnight.learning.defaults import ALL, Change, Choice, chosen
 from overnight.learning.drawing import draw
+from overnight.learning.exercises import Exercise
 from overnight.learning.features import features_of
-from overnight.learning.scoring import weights_of
+from overnight.learning.scoring import PARTS, weights_of
 from overnight.learning.strategies import Strategy, digests_of, strategies_of
 from overnight.proof.gate import Decision, Verdict
 
@@ -29,6 +32,8 @@ Way = Mapping[str, Any]
 """Of an execution: `strategy`, `way` (the strategy again, "candidate" or "champion"), and `propensity`, if drawn."""
 LEARN, VALIDATE = "learn", "validate"
 ALPHA = 0.05
+_BY_ITSELF = {("transient", "TimedOut"), ("transient", "WorkerLost"), ("permanent", "PermanentError")}
+"""What an error is of an execution that has taken too long, has crashed, or has taken more memory than it may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,8 @@ def terms(settings: LearningSettings) -> Json:
         "default": settings.default,
         "rate": settings.rate,
         "minimum": settings.minimum_samples,
+        "weights": weights_of(settings.weights),
+        "agent": asdict(settings.agent),
     }
 
 
@@ -65,8 +72,6 @@ def begin(learning: Learning, run_id: int, wish: Json) -> Json:
         "budget_s": wish.get("budget_s"),
         "by": str(wish.get("by") or "its schedule"),
         "changes": [asdict(one) for one in changes],
-        "weights": weights_of(settings.weights),
-        "agent": asdict(settings.agent),
         "repeats": settings.repeats,
         "exercises": settings.exercises,
         "validation_exercises": settings.validation_exercises,
@@ -105,6 +110,34 @@ def _focused(begun: Json) -> list[Json]:
     return [one for one in begun["tasks"] if begun["focus"] in (None, one["type"])]
 
 
+def _kept_apart(begun: Json) -> frozenset[str]:
+    """Return the names of the exercises of one's own that are kept for comparisons, in any session: none is fresh."""
+    if begun["tasks"] is None:
+        return frozenset()
+    _, kept = custom.halves(_focused(begun))
+    return frozenset(one["name"] for one in kept)
+
+
+def came_of(end: Ended, exercise: Json) -> Json | None:
+    """Return what an execution gave; None for one that says nothing of its strategy.
+
+    That is one that was cancelled, or that could not be executed for a reason outside of it. What has failed by itself
+    was executed without success: a strategy is judged where it fails too.
+    """
+    if end.state is State.COMPLETED:
+        return dict(end.result)
+    if end.state is not State.FAILED or end.error is None or (end.error.family, end.error.type) not in _BY_ITSELF:
+        return None
+    return {
+        "success_rate": 0.0,
+        "time_s": Exercise.from_dict(exercise).limit_s,
+        "cost_usd": None,
+        "score": 0.0,
+        "parts": dict.fromkeys(PARTS, 0.0),
+        "repeats": [{"error": end.error.message}],
+    }
+
+
 def seed_of(begun: Json, part: str, place: int) -> int:
     """Return the first of the seeds by which an exercise is executed, in each of its ways."""
     return _number(begun, f"{part}/{place}", 3)
@@ -122,7 +155,7 @@ def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number:
     types = {one["type"] for one in exercises}
     with learning.database.read() as connection:
         evidence = [one for _, one in store.prior(connection, digests(begun)) if one.type in types]
-        scores = store.scores(connection, digests(begun), types)
+        scores = store.scores(connection, digests(begun), types, weights=begun["weights"], without=_kept_apart(begun))
     draw = Random(_number(begun, f"allocate {number}", 8))  # noqa: S311  # not a secret
     drawn = allocated(strategies, trials_of(evidence, scores), [features_of(one) for one in exercises], draw)
     return [[{"way": one.strategy, **asdict(one)} for one in some] for some in drawn]
@@ -145,7 +178,7 @@ def _keep(learning: Learning, begun: Json, exercises: Sequence[Json], ended: Seq
     rows = [_row(begun, exercises[one["place"]], one, purpose) for one in ended if one["result"] is not None]
     learning.database.writer.do(lambda tx: store.note(tx, rows))
     with learning.database.read() as connection:
-        executions = store.executed(connection, digests(begun))
+        executions = store.executed(connection, digests(begun), weights=begun["weights"])
         session = store.of_session(connection, begun["session_id"])
     files = Files(learning.folder)
     files.executed(begun, exercises, session, learning.database.clock.now_us())
@@ -165,7 +198,9 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
         "type": exercise["type"],
         "complexity": exercise["complexity"],
         "strategy": one["strategy"],
-        "parameters": Strategy.from_dict(begun["strategies"][one["strategy"]]).digest(exercise["work"]["kind"]),
+        "parameters": Strategy.from_dict(begun["strategies"][one["strategy"]]).digest(
+            exercise["work"]["kind"], begun["agent"]
+        ),
         "success_rate": result["success_rate"],
         "score": result["score"],
         "time_s": result["time_s"],
@@ -177,7 +212,7 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
 
 def digests(terms: Json) -> dict[str, frozenset[str]]:
     """Return what stands for the parameters of each strategy."""
-    return digests_of({name: Strategy.from_dict(one) for name, one in terms["strategies"].items()})
+    return digests_of({name: Strategy.from_dict(one) for name, one in terms["strategies"].items()}, terms["agent"])
 
 
 def choices(terms: Json, changes: Sequence[Change]) -> Callable[[str], Choice]:
@@ -189,7 +224,7 @@ def choices(terms: Json, changes: Sequence[Change]) -> Callable[[str], Choice]:
 def choose(learning: Learning, begun: Json) -> Json:
     """Return the strategy with the best average score of those that are measured, where it is not the default."""
     with learning.database.read() as connection:
-        executions = store.executed(connection, digests(begun))
+        executions = store.executed(connection, digests(begun), weights=begun["weights"], without=_kept_apart(begun))
     types = None if begun["tasks"] is None else {one["type"] for one in begun["tasks"]}
     counted = [one for one in executions if begun["focus"] in (None, one.type) and (types is None or one.type in types)]
     found = candidate_of(counted, rate=begun["rate"], minimum=begun["minimum"], champion=partial(champion, begun))
@@ -207,13 +242,15 @@ def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int)
     _keep(learning, begun, exercises, mine, VALIDATE)
     alpha = Budget(total_s=begun["budget_s"]).alpha_of(look, ALPHA)
     pairs = _pairs(looked)
+    left_out = len({(one["look"], one["place"]) for one in looked}) - len(pairs)
     told: Json = {
-        **_told(verdict_of(pairs, minimum_gain=begun["minimum_gain"], alpha=alpha), len(pairs)),
+        **_told(verdict_of(pairs, minimum_gain=begun["minimum_gain"], alpha=alpha), len(pairs), left_out),
         "type": begun["focus"] or ALL,
         "candidate": begun["candidate"],
         "parameters": _compared(begun, looked),
         "champion": ", ".join(sorted({champion(begun, one["exercise"]["type"]) for one in looked})),
         "exercises": len(pairs),
+        "left_out": left_out,
         "look": look,
         "more": begun["tasks"] is None or bool(generate_to_compare(learning, begun, look + 1, 1)),
     }
@@ -231,26 +268,38 @@ def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int)
 def _compared(begun: Json, looked: Sequence[Json]) -> list[str]:
     """Return what stands for the candidate's parameters in the kinds of work that were compared."""
     candidate = Strategy.from_dict(begun["strategies"][begun["candidate"]])
-    return sorted({candidate.digest(one["exercise"]["work"]["kind"]) for one in looked})
+    return sorted({candidate.digest(one["exercise"]["work"]["kind"], begun["agent"]) for one in looked})
 
 
 def _pairs(looked: Sequence[Json]) -> list[Pair]:
     """Return the exercises that were executed and scored in both ways."""
-    scores: dict[str, dict[tuple[int, int], tuple[str, float]]] = {"candidate": {}, "champion": {}}
+    scored: dict[str, dict[tuple[int, int], Json]] = {"candidate": {}, "champion": {}}
     for one in looked:
         if one["result"] is not None and one["result"]["score"] is not None:
-            key = one["look"], one["place"]
-            scores[one["way"]][key] = one["exercise"]["type"], one["result"]["score"]
-    ours, theirs = scores["candidate"], scores["champion"]
-    keys = sorted(ours.keys() & theirs.keys())
-    return [Pair(type=ours[key][0], candidate=ours[key][1], champion=theirs[key][1]) for key in keys]
+            scored[one["way"]][one["look"], one["place"]] = one
+    both = [
+        (ours, scored["champion"][key])
+        for key, ours in sorted(scored["candidate"].items())
+        if key in scored["champion"]
+    ]
+    return [
+        Pair(
+            type=ours["exercise"]["type"],
+            candidate=ours["result"]["score"],
+            champion=theirs["result"]["score"],
+            successes=(ours["result"]["success_rate"], theirs["result"]["success_rate"]),
+        )
+        for ours, theirs in both
+    ]
 
 
-def _told(verdict: Verdict | None, pairs: int) -> Json:
+def _told(verdict: Verdict | None, pairs: int, left_out: int) -> Json:
+    also = f" Left out: {left_out} that were cancelled, or could not be executed." if left_out else ""
     if verdict is None:
-        reason = f"{pairs} exercises were executed in both ways; at least {LEAST_PAIRS} are needed"
-        return {"decision": str(Decision.UNDERPOWERED), "reason": reason, "worse_in": []}
-    return {**asdict(verdict), "decision": str(verdict.decision), "form": str(verdict.form)}
+        reason = f"{pairs} exercises were executed in both ways; at least {LEAST_PAIRS} are needed."
+        return {"decision": str(Decision.UNDERPOWERED), "reason": f"{reason}{also}", "worse_in": []}
+    told = {"decision": str(verdict.decision), "form": str(verdict.form), "reason": f"{verdict.reason}{also}"}
+    return {**asdict(verdict), **told}
 
 
 def apply(learning: Learning, begun: Json, verdict: Json) -> None:
@@ -270,7 +319,8 @@ def change(learning: Learning, terms: Json, one: Change) -> None:
     """Keep a change of a default, and write for others which strategies execute."""
     learning.database.writer.do(lambda tx: store.change(tx, one))
     with learning.database.read() as connection:
-        executions, changes = store.executed(connection, digests(terms)), store.changes(connection)
+        executions = store.executed(connection, digests(terms), weights=terms["weights"])
+        changes = store.changes(connection)
     files, told = Files(learning.folder), choices(terms, changes)
     files.defaults(terms, executions, told, learning.database.clock.now_us())
     files.workflows(terms, learning.tasks(), told)
