@@ -1,6 +1,7 @@
 """How much is executed within a budget of time, and which exercises of one's own are for what."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from overnight.base.errors import UserMistake
 from overnight.base.instants import to_datetime
+from overnight.base.learning_settings import AgentCommandSettings
 from overnight.engine.flow import Ended
 from overnight.engine.model import State
 from overnight.flows.learning.flow import learn
@@ -46,7 +48,8 @@ class Played:
         self.seconds, self.steps, self.asked = 0.0, [], 0
         # What a session goes by where it matters here.
         strategies = {name: {"name": name, "members": [], "ways": []} for name in "ab"}
-        told = {"session_id": 1, "repeats": 2, "weights": {}, "agent": {}, "strategies": strategies, "default": "b"}
+        agent = asdict(AgentCommandSettings())
+        told = {"session_id": 1, "repeats": 2, "weights": {}, "agent": agent, "strategies": strategies, "default": "b"}
         self.begun = {**told, "changes": [], "validation_exercises": 8, "budget_s": budget_s}
 
     def now(self):
