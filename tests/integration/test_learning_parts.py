@@ -18,13 +18,15 @@ minimum_samples = 2
 {more}
 [learning.agent]
 command = ["{command}", "{{prompt}}"]
+{tables}
 """
+TASK = '[tasks.say]\naction = "saying:said"\nmax_retries = 0\ntimeout_s = 60\n'
 WISH = {"complexity": "easy", "iterations": 1, "validate": True}
 
 
-def settings(folder, more="", command="agent"):
+def settings(folder, more="", command="agent", tables=""):
     folder.mkdir(exist_ok=True)
-    (folder / "overnight.toml").write_text(TOML.format(more=more, command=command))
+    (folder / "overnight.toml").write_text(TOML.format(more=more, command=command, tables=tables))
     return folder
 
 
@@ -51,6 +53,11 @@ def came(success=1.0, speed=50.0, reliability=100.0):
 def ended(run_id, strategy, result, *, place=0, way="", look=1, of=None):
     told = {"run_id": run_id, "strategy": strategy, "way": way or strategy, "place": place, "result": result}
     return told if of is None else {**told, "look": look, "exercise": of}
+
+
+def chances(ways):
+    """Return the chance of each strategy that was drawn."""
+    return {one["strategy"]: one["propensity"] for some in ways for one in some}
 
 
 def failed(family, type_, state=State.FAILED):
@@ -152,3 +159,29 @@ def test_exercises_of_ones_own_that_are_kept_for_comparisons_are_never_learned_f
         assert len(seen) == 8 and {score for _, score, _ in seen} == {came(1.0)["score"], came(0.5)["score"]}
         uses = {name: one["uses"] for name, one in learning.status(project)["strategies"].items()}
         assert uses == {"conservative": 0, "balanced": 8, "aggressive": 8}, "they are shown all the same"
+
+
+def test_what_came_of_production_work_counts_in_what_is_tried_next_and_each_chance_says_so(tmp_path):
+    folder = settings(tmp_path / "p", tables=TASK)
+    (folder / "saying.py").write_text('def said(strategy):\n    assert strategy["name"] != "balanced"\n')
+    with Project.open(folder) as project:
+        begun = parts.begin(project.learning, 1, WISH)
+        exercises = [exercise(number) for number in range(12)]
+        ends = [
+            ended(number, name, came(), place=number % 4) for number, name in enumerate(list(begun["strategies"]) * 4)
+        ]
+        parts.learn(project.learning, begun, exercises, ends)
+        before = chances(parts.allocate(project.learning, begun, exercises * 8, 2))
+        for name in ("balanced", "aggressive") * 6:
+            project.submit("say", {"strategy": {"name": name}})
+        project.run(until_idle=True)
+        ways = parts.allocate(project.learning, begun, exercises * 8, 2)
+        after = chances(ways)
+        assert after["balanced"] < before["balanced"] and after["aggressive"] > before["aggressive"]
+        drawn = ways[0][0]
+        assert drawn["production"] == {"aggressive": 6, "balanced": 6}
+        parts.learn(project.learning, begun, exercises, [{**drawn, "run_id": 99, "place": 0, "result": came()}])
+        with project.database.read() as connection:
+            [row] = [one for one in store.of_session(connection, 1) if one["run_id"] == 99]
+        assert row["detail"]["production"] == drawn["production"] and row["propensity"] == drawn["propensity"]
+        assert learning.status(project)["strategies"]["balanced"]["uses"] == 4, "it is not measured by that"

@@ -148,7 +148,7 @@ class TestFleet:
             assert json.loads(run.args)["agent"]["settings"] == {"learning_rate": pytest.approx(0.1), "epochs": 20}
             result = project.result(run.run_id)
             assert result["strategy"]["name"] == "conservative"
-            note_production(project)
+            note_production(project.database)
             with project.database.read() as connection:
                 [came] = store.came_out(connection, "task:train:first")
             assert (came["strategy"], came["success"], came["run_id"]) == ("conservative", 1.0, run.run_id)
@@ -197,7 +197,7 @@ def test_a_campaign_asks_its_language_model_by_the_strategy(tmp_path):
             assert found["phase"] == "campaign_complete" and found["strategy"]["name"] == "bold"
             assert found["strategy"]["unused"] == ["attempts"]
             assert {(name, round(temperature, 9)) for name, temperature in asked} == {("other", 1.2)}
-            note_production(project)
+            note_production(project.database)
             with project.database.read() as connection:
                 [came] = store.came_out(connection, "campaign:talk")
             assert (came["strategy"], came["success"]) == ("bold", 1.0)
@@ -222,10 +222,10 @@ def test_what_becomes_of_a_version_in_a_rollout_counts_for_the_strategy_that_it_
             assert status(project, worse) == "rolled_back"
             better = begun(project, "v1.0.2", strategy="immediate")
             until(lambda: status(project, better) == "completed")
-        note_production(project)
+        note_production(project.database)
         said = []
         sa.event.listen(project.database.engine, "before_cursor_execute", lambda *call: said.append(call[2]))
-        note_production(project)
+        note_production(project.database)
         assert sum("FROM versions" in one for one in said) == 1, "of two rollouts"
         with project.database.read() as connection:
             came = store.came_out(connection, "rollout:nlu")

@@ -79,7 +79,7 @@ def predict(project: Workplace, type_: str, agent: str | None = None) -> Predict
     Raises:
         UnknownName: nothing is known of such a type or agent.
     """
-    note_production(project)
+    note_production(project.database)
     with project.database.read() as connection:
         found = store.came_out(connection, parameters=_digests(project))
     types = sorted({one["type"] for one in found})
@@ -94,7 +94,7 @@ def predict(project: Workplace, type_: str, agent: str | None = None) -> Predict
 
 def recommend(project: Workplace) -> list[Json]:
     """Return for each type of task and agent what is predicted and recommended, the least reliable first."""
-    note_production(project)
+    note_production(project.database)
     with project.database.read() as connection:
         found = store.came_out(connection, parameters=_digests(project))
     pairs: dict[tuple[str, str], list[float]] = {}

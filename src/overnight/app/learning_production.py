@@ -8,13 +8,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from overnight.app.workplace import Workplace
 from overnight.base.campaigns import CAMPAIGN
 from overnight.base.learning import CAMPAIGNS, CODING_EXERCISE, EXERCISE, JOBS, LEARN, ROLLOUTS, TASKS
+from overnight.db.database import Database
 from overnight.engine import store as runs_store
+from overnight.engine.book import Book
 from overnight.engine.model import Run, State
 from overnight.engine.tables import runs
 from overnight.learning import store
+from overnight.learning.production import Produced
 from overnight.registry import deployments
 from overnight.registry.rollout import Status
 from overnight.registry.store import runs_by_number
@@ -28,12 +30,23 @@ _TOLD = {Status.COMPLETED: 1.0, Status.ROLLED_BACK: 0.0}
 """Rollouts that say something of their version; one that a person has ended does not."""
 
 
-def note_production(project: Workplace) -> int:
+def produced(database: Database, book: Book) -> list[Produced]:
+    """Keep what came of work by a strategy that has ended, and return all that is on record, oldest first.
+
+    The time of a task's runs has the limit that the task has now; that of other work has none.
+    """
+    note_production(database)
+    limits = {f"{TASKS}{entry.task.task_id}": entry.task.timeout_s for entry in book}
+    with database.read() as connection:
+        return store.produced(connection, limits)
+
+
+def note_production(database: Database) -> int:
     """Keep what came of runs, jobs and rollouts by a strategy that have ended, each once; return how many are new."""
-    with project.database.read() as connection:
+    with database.read() as connection:
         by_job = {one.run_id: one for one in jobs.newest(connection, limit=_MOST) if one.wish.strategy}
         rows = [*_runs(connection), *_jobs(connection, by_job), *_rollouts(connection, by_job)]
-    return project.database.writer.do(lambda tx: store.note_outcomes(tx, rows)) if rows else 0
+    return database.writer.do(lambda tx: store.note_outcomes(tx, rows)) if rows else 0
 
 
 def _runs(connection: sa.Connection) -> list[Json]:

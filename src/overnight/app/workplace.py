@@ -133,6 +133,7 @@ class Workplace(Runs):
     @property
     def learning(self) -> "Learning":
         """What the flow of strategy learning works with."""
+        from overnight.app.learning_production import produced
         from overnight.app.workflows import takers
         from overnight.flows.learning.files import WORKFLOWS
         from overnight.flows.learning.parts import Learning
@@ -142,6 +143,7 @@ class Workplace(Runs):
             folder=self.state_dir / "learning",
             settings=lambda: self.config.learning,
             tasks=lambda: takers(self.config, f"{STATE_FOLDER}/learning/{WORKFLOWS}"),
+            production=lambda: produced(self.database, self.book),
         )
 
     @property

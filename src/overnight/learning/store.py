@@ -13,6 +13,7 @@ from overnight.db.writer import Tx
 from overnight.learning.defaults import Change
 from overnight.learning.estimating import Executed
 from overnight.learning.evidence import Evidence, Export, evidence_of, origin_of
+from overnight.learning.production import PRODUCTION, Produced
 from overnight.learning.profiles import Execution
 from overnight.learning.scoring import WEIGHTS, total_of
 from overnight.learning.selection.policy import Features
@@ -152,6 +153,21 @@ def scores(
         if row.strategy in parameters and row.score is not None
     ]
     return [(name, score, features) for _, name, score, features in sorted(here + elsewhere, key=lambda one: one[0])]
+
+
+def produced(connection: sa.Connection, limits: Mapping[str, float | None]) -> list[Produced]:
+    """Return what came of production work by a strategy, oldest first; `limits` are the seconds that types may take."""
+    query = sa.select(outcomes).where(outcomes.c.source == PRODUCTION, outcomes.c.strategy.is_not(None))
+    return [
+        Produced(
+            strategy=row.strategy,
+            type=row.type,
+            success=row.success,
+            time_s=row.time_s,
+            limit_s=limits.get(row.type),
+        )
+        for row in connection.execute(query.order_by(outcomes.c.at_us, outcomes.c.outcome_id))
+    ]
 
 
 def drawn(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any
 
 from overnight.base.learning_settings import LearningSettings
@@ -15,21 +16,24 @@ from overnight.db.writer import Tx
 from overnight.engine.flow import Ended
 from overnight.engine.model import State
 from overnight.flows.learning.files import Files
-from overnight.learning import custom, store
+from overnight.learning import custom, production, store
 from overnight.learning.allocation import allocated, trials_of
 from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
 from overnight.learning.defaults import ALL, Change, Choice, chosen
 from overnight.learning.drawing import draw
+from overnight.learning.evidence import Evidence
 from overnight.learning.exercises import Exercise
 from overnight.learning.features import features_of
+from overnight.learning.production import Produced
 from overnight.learning.scoring import PARTS, weights_of
 from overnight.learning.strategies import Strategy, digests_of, strategies_of
 from overnight.proof.gate import Decision, Verdict
 
 Json = dict[str, Any]
 Way = Mapping[str, Any]
-"""Of an execution: `strategy`, `way` (the strategy again, "candidate" or "champion"), and `propensity`, if drawn."""
+"""Of an execution: `strategy`, `way` (the strategy again, "candidate" or "champion"); of one that was drawn
+`propensity`, and `production`, how many outcomes of production work of each strategy its chance follows from."""
 LEARN, VALIDATE = "learn", "validate"
 ALPHA = 0.05
 _BY_ITSELF = {("transient", "TimedOut"), ("transient", "WorkerLost"), ("permanent", "PermanentError")}
@@ -38,12 +42,16 @@ _BY_ITSELF = {("transient", "TimedOut"), ("transient", "WorkerLost"), ("permanen
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """What the flow works with; `settings` returns those of now, `tasks` the tasks that take a strategy."""
+    """What the flow works with.
+
+    `settings` returns those of now, `tasks` the tasks that take a strategy, `production` what came of work by one.
+    """
 
     database: Database
     folder: Path
     settings: Callable[[], LearningSettings]
     tasks: Callable[[], Sequence[str]]
+    production: Callable[[], Sequence[Produced]]
 
 
 def terms(settings: LearningSettings) -> Json:
@@ -156,9 +164,21 @@ def allocate(learning: Learning, begun: Json, exercises: Sequence[Json], number:
     with learning.database.read() as connection:
         evidence = [one for _, one in store.prior(connection, digests(begun)) if one.type in types]
         scores = store.scores(connection, digests(begun), types, weights=begun["weights"], without=_kept_apart(begun))
+    produced = _produced(learning, begun, [score for _, score, _ in scores])
     draw = Random(_number(begun, f"allocate {number}", 8))  # noqa: S311  # not a secret
-    drawn = allocated(strategies, trials_of(evidence, scores), [features_of(one) for one in exercises], draw)
-    return [[{"way": one.strategy, **asdict(one)} for one in some] for some in drawn]
+    drawn = allocated(
+        strategies, trials_of([*evidence, *produced], scores), [features_of(one) for one in exercises], draw
+    )
+    facts = {"production": {one.strategy: one.uses for one in produced}} if produced else {}
+    return [[{"way": one.strategy, **asdict(one), **facts} for one in some] for some in drawn]
+
+
+def _produced(learning: Learning, begun: Json, scores: Sequence[float]) -> list[Evidence]:
+    """Return what production work says of the strategies, around the mean of the scores of exercises."""
+    if not scores:
+        return []
+    known = [one for one in learning.production() if one.strategy in begun["strategies"]]
+    return production.evidence_of(known, begun["weights"], fmean(scores))
 
 
 def champion(begun: Json, type_: str) -> str:
@@ -190,6 +210,8 @@ def _row(begun: Json, exercise: Json, one: Json, purpose: str) -> Json:
     result = one["result"]
     told = {"parts": result["parts"], "repeats": result["repeats"], "way": one["way"]}
     detail = {**told, "features": dict(features_of(exercise))}
+    if "production" in one:
+        detail["production"] = one["production"]
     return {
         "run_id": one["run_id"],
         "session_id": begun["session_id"],
