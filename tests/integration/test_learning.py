@@ -92,7 +92,16 @@ def test_the_strategy_that_learns_is_found_proven_and_applied(learned):
     with Project.open(folder) as project:
         status = learning.status(project)
         assert status["default"]["strategy"] == "aggressive"
-        assert status["default"]["why"] == f"learned, verdict {found['verdict']['verdict_id']}"
+        assert (
+            status["default"]["why"]
+            == f"learned, verdict {found['verdict']['verdict_id']}: compared in tabular_separable"
+        )
+        types = ("tabular_separable", "tabular_noisy", "job:nlu", "campaign:talk")
+        named = [learning.default_of(project, type_).strategy for type_ in types]
+        assert named == ["aggressive", "idle", "aggressive", "aggressive"], "what can be compared has to be"
+        history = [(one["type"], one["how"], one["verdict_id"]) for one in status["history"]]
+        assert history == [("", "learned", 1), ("tabular_separable", "learned", 1)]
+        assert status["verdict"]["types"] == ["tabular_separable"]
 
 
 def test_each_figure_of_the_profiles_is_worked_out_again_from_the_runs_that_it_names(learned):
@@ -228,7 +237,7 @@ def test_what_was_learned_of_other_parameters_executes_no_more_and_is_not_applie
     (mine / "overnight.toml").write_text(text)
     assert main(["--project", str(mine), "learn", "unset"]) == 0
     assert main(["--project", str(mine), "learn", "apply"]) == 0
-    assert "default: aggressive (learned, verdict 1)" in capsys.readouterr().out
+    assert "default: aggressive (learned, verdict 1: compared in tabular_separable)" in capsys.readouterr().out
 
 
 def test_a_candidate_that_is_not_shown_to_be_better_changes_no_default_and_no_file_of_it(tmp_path):
@@ -242,6 +251,26 @@ def test_a_candidate_that_is_not_shown_to_be_better_changes_no_default_and_no_fi
         with project.database.read() as connection:
             assert store.changes(connection) == [], "without a validation nothing is applied"
         assert path.read_text() == "as it was\n" and (tmp_path / "p" / "overnight.toml").read_bytes() == toml
+
+
+def test_only_types_whose_default_is_another_one_are_compared(mine):
+    change = {
+        "type": "tabular_noisy",
+        "strategy": "aggressive",
+        "how": "learned",
+        "by": "",
+        "at_us": 0,
+        "verdict_id": 1,
+    }
+    with Project.open(mine) as project:
+        wish = {"complexity": "medium", "iterations": 1}
+        begun = {**parts.begin(project.learning, 99, wish), "candidate": "aggressive", "changes": []}
+        both = parts.generate_to_compare(project.learning, begun, 1, 5)
+        one = parts.generate_to_compare(project.learning, {**begun, "changes": [change]}, 1, 5)
+    noisy, imbalanced = "tabular_noisy", "tabular_imbalanced"
+    assert [exercise["type"] for exercise in both] == [noisy, imbalanced, noisy, imbalanced, noisy]
+    assert [exercise["type"] for exercise in one] == [imbalanced] * 5
+    assert len({exercise["name"] for exercise in (*both, *one)}) == 8, "the first two of the others are there again"
 
 
 def test_from_the_second_iteration_on_two_are_drawn_for_each_exercise_with_a_chance_that_is_kept(mine):
@@ -383,11 +412,14 @@ class TestCommandLine:
         code, out, _ = self.run(mine, capsys, "unset", "--type", "tabular_separable")
         assert code == 0 and out.startswith("tabular_separable: aggressive (learned")
         code, out, _ = self.run(mine, capsys, "rollback")
-        assert code == 0 and out == "default: idle (the default of the settings)\n"
+        settings = "idle (the default of the settings)"
+        assert code == 0 and out == f"default: {settings}\ntabular_separable: {settings}\n"
         code, _, err = self.run(mine, capsys, "rollback")
         assert code == 2 and "nothing was learned that could be rolled back" in err
         code, out, _ = self.run(mine, capsys, "status", "--json")
-        assert [one["how"] for one in json.loads(out)["history"]] == ["learned", "set", "unset", "rolled_back"]
+        assert [one["how"] for one in json.loads(out)["history"]] == [
+            *("learned", "learned", "set", "unset", "rolled_back", "rolled_back"),
+        ]
 
     def test_cost_is_shown_where_any_was_measured_and_is_not_claimed_where_none_was(self, mine, capsys):
         def costs():
@@ -422,14 +454,19 @@ class TestCommandLine:
         assert json.loads(config.read_text())["defaultStrategy"] == "idle"
         code, out, _ = self.run(mine, capsys, "apply")
         assert code == 0 and out.startswith("default: aggressive (learned, verdict ")
+        assert "tabular_separable: aggressive (learned for tabular_separable, verdict 1)\n" in out
+        assert self.run(mine, capsys, "rollback", "--type", "tabular_separable")[0] == 0
+        code, out, _ = self.run(mine, capsys, "status")
+        assert "default: aggressive" in out and "tabular_separable: idle (the default of the settings)" in out
+        assert self.run(mine, capsys, "apply")[0] == 0
+        assert self.run(mine, capsys, "rollback")[1].count("idle (the default of the settings)") == 2
+        assert self.run(mine, capsys, "apply")[0] == 0
         assert json.loads(config.read_text())["defaultStrategy"] == "aggressive"
 
     def test_what_was_learned_of_a_type_of_ones_own_is_rolled_back_and_set_as_of_any_other(self, tmp_path, capsys):
         with project_of(tmp_path / "p") as project:
             one = Change(type="mine", strategy="aggressive", how="learned", by="ada", at_us=0, verdict_id=1)
-            parts.change(project.learning, parts.terms(project.config.learning), one)
-        code, _, err = self.run(tmp_path / "p", capsys, "rollback")
-        assert code == 2 and "learned for mine: overnight learn rollback --type mine" in err
+            parts.change(project.learning, parts.terms(project.config.learning), [one])
         code, out, _ = self.run(tmp_path / "p", capsys, "rollback", "--type", "mine")
         assert code == 0 and out == "mine: idle (the default of the settings)\n"
         code, out, _ = self.run(tmp_path / "p", capsys, "set", "balanced", "--type", "mine")

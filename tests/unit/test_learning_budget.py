@@ -50,7 +50,14 @@ class Played:
         strategies = {name: {"name": name, "members": [], "ways": []} for name in "ab"}
         agent = asdict(AgentCommandSettings())
         told = {"session_id": 1, "repeats": 2, "weights": {}, "agent": agent, "strategies": strategies, "default": "b"}
-        self.begun = {**told, "changes": [], "validation_exercises": 8, "budget_s": budget_s}
+        self.begun = {
+            **told,
+            "changes": [],
+            "tasks": [{"type": "t"}],
+            "focus": None,
+            "validation_exercises": 8,
+            "budget_s": budget_s,
+        }
 
     def now(self):
         return to_datetime(int(self.seconds * 1e6))
@@ -106,6 +113,14 @@ def test_where_learning_has_used_up_the_budget_nothing_is_judged():
     assert (found["candidate"], found["verdict"], found["applied"]) == ("a", None, False)
     assert found["reason"] == "the budget was used up by learning (4 s of 5 s); a larger --budget compares them"
     assert flow.looks() == 0
+
+
+def test_what_is_the_default_already_of_all_that_could_be_compared_is_no_candidate():
+    flow = Played(budget_s=None)
+    flow.begun["changes"] = [{"type": "t", "strategy": "a", "how": "learned", "by": "ada", "at_us": 0, "verdict_id": 1}]
+    found = learn(flow, None, {"iterations": 1})
+    assert (found["candidate"], found["verdict"], flow.looks()) == (None, None, 0)
+    assert found["reason"] == "a has the best score, and is the default already"
 
 
 @given(st.integers(1, 40))

@@ -24,7 +24,7 @@ from overnight.flows.learning.files import profiles_json
 from overnight.learning import custom, store
 from overnight.learning.choosing import Chosen, choose
 from overnight.learning.coding.families import FLEET
-from overnight.learning.defaults import ALL, Change, Choice, before_last, outdated
+from overnight.learning.defaults import ALL, Change, Choice, How, before_last, newest_learned, outdated, set_by
 from overnight.learning.drawing import all_types, types_of
 from overnight.learning.estimating import Estimate, estimates
 from overnight.learning.evidence import from_file, to_file
@@ -218,7 +218,7 @@ def set_default(project: Workplace, strategy: str, type_: str | None) -> None:
     named(strategies_of(project.config.learning), strategy)
     if type_ is not None:
         _check_type(type_, _known_types(project))
-    _change(project, "set", strategy, type_)
+    _change(project, "set", {type_ or ALL: strategy})
 
 
 def unset(project: Workplace, type_: str | None) -> None:
@@ -234,18 +234,22 @@ def unset(project: Workplace, type_: str | None) -> None:
     )
     if newest is None or newest.how == "unset":
         raise UserMistake("nothing is set" + (f" for {type_}" if type_ else "") + " that could be unset")
-    _change(project, "unset", None, type_)
+    _change(project, "unset", {type_ or ALL: None})
 
 
-def rollback(project: Workplace, type_: str | None) -> None:
-    """Go back to what executed before the newest strategy that was learned.
+def rollback(project: Workplace, type_: str | None) -> list[str]:
+    """Go back to what executed before the newest strategy that was learned, of a type or wherever it was.
+
+    Returns the types that this concerns, ALL among them.
 
     Raises:
         UserMistake: nothing was learned.
     """
     with project.database.read() as connection:
         changes = store.changes(connection)
-    _change(project, "rolled_back", before_last(changes, type_ or ALL), type_)
+    types = newest_learned(changes) if type_ is None else [type_]
+    _change(project, "rolled_back", {one: before_last(changes, one) for one in types})
+    return types
 
 
 def apply(project: Workplace) -> Json:
@@ -266,9 +270,13 @@ def apply(project: Workplace) -> Json:
         wrong = outdated(verdict["candidate"], verdict.get("parameters"), parts.digests(told))
         if wrong is not None:
             raise UserMistake(wrong)
-        if parts.choices(told, changes)(verdict["type"]).strategy == verdict["candidate"]:
+        choice = parts.choices(told, changes)
+        types = [
+            one for one in set_by(verdict["type"], verdict["types"]) if choice(one).strategy != verdict["candidate"]
+        ]
+        if not types:
             raise UserMistake(f"{verdict['candidate']} executes already")
-        _change(project, "learned", verdict["candidate"], verdict["type"] or None, verdict["verdict_id"])
+        _change(project, "learned", dict.fromkeys(types, verdict["candidate"]), verdict["verdict_id"])
     return verdict
 
 
@@ -304,11 +312,14 @@ def take_evidence(project: Workplace, path: Path) -> Json:
     return {"project": found.project, "new": new, "newer": newer, "known": known, "usable": usable}
 
 
-def _change(
-    project: Workplace, how: Any, strategy: str | None, type_: str | None, verdict_id: int | None = None
-) -> None:
-    one = Change(type=type_ or ALL, strategy=strategy, how=how, by=user(), at_us=0, verdict_id=verdict_id)
-    parts.change(project.learning, parts.terms(project.config.learning), one)
+def _change(project: Workplace, how: How, strategies: Mapping[str, str | None], verdict_id: int | None = None) -> None:
+    """Keep a change of the default of each of the types."""
+    by = user()
+    made = [
+        Change(type=type_, strategy=strategy, how=how, by=by, at_us=0, verdict_id=verdict_id)
+        for type_, strategy in strategies.items()
+    ]
+    parts.change(project.learning, parts.terms(project.config.learning), made)
 
 
 def _known_types(project: Workplace) -> list[str]:

@@ -159,7 +159,10 @@ def _show_outcome(found: dict[str, Any]) -> None:
     if verdict is None:
         say(f"no change: {found['reason']}")
         return
-    applied = "and is the default now" if found["applied"] else "the default stays"
+    others = "" if verdict["type"] else " and of work that is no exercise"
+    applied = (
+        f"and is the default of {', '.join(verdict['types'])}{others} now" if found["applied"] else "the default stays"
+    )
     say(f"{verdict['candidate']} against {verdict['champion']}: {verdict['decision']}, {applied}")
     say(f"  {verdict['reason']}")
 
@@ -252,13 +255,15 @@ def _apply(ctx: typer.Context, *, as_json: Json = False) -> None:
     UNDERPOWERED: then nothing is changed.
     """
     from overnight.app import learning
+    from overnight.learning.defaults import set_by
 
     with place_of(ctx).open() as project:
         verdict = learning.apply(project)
         if as_json:
             print_json(verdict)
         elif verdict["decision"] == "ACCEPT":
-            _say_default(project, verdict["type"] or None)
+            for one in set_by(verdict["type"], verdict["types"]):
+                _say_default(project, one or None)
         else:
             say(f"no change: {verdict['candidate']} against {verdict['champion']}: {verdict['decision']}")
             say(f"  {verdict['reason']}")
@@ -286,12 +291,15 @@ def _unset(ctx: typer.Context, *, type_: Type = None) -> None:
 
 
 def _rollback(ctx: typer.Context, *, type_: Type = None) -> None:
-    """Go back to the default before the newest that was learned."""
+    """Go back to the defaults before the newest verdict.
+
+    With --type to that of this type before the newest verdict on it.
+    """
     from overnight.app import learning
 
     with place_of(ctx).open() as project:
-        learning.rollback(project, type_)
-        _say_default(project, type_)
+        for one in learning.rollback(project, type_):
+            _say_default(project, one or None)
 
 
 def _say_default(project: "Project", type_: str | None) -> None:

@@ -2,7 +2,8 @@
 
 It follows from what was changed so far. What a person has set comes first, and stays until it is unset; then what was
 learned and not rolled back, as long as it has the parameters that were compared; then the default of the settings. A
-type's own strategy comes before that of all types.
+type's own strategy comes before that of all types. What was learned holds for the types that were compared, and for
+jobs, tasks and campaigns, which are no exercises and cannot be compared.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from overnight.base.errors import UserMistake
+from overnight.base.learning import CAMPAIGNS, JOBS, TASKS
 
 ALL = ""
 """Stands for all types."""
+_OTHER_WORK = (JOBS, TASKS, CAMPAIGNS)
 How = Literal["learned", "rolled_back", "set", "unset"]
 
 
@@ -20,7 +23,8 @@ How = Literal["learned", "rolled_back", "set", "unset"]
 class Change:
     """A change of a default: of which type, to which strategy (None where it takes one back), how and by whom.
 
-    `parameters` stand for those by which a strategy was compared before it was learned; None where nothing was.
+    `parameters` stand for those by which a strategy was compared before it was learned, `compared` are the types in
+    which it was; None where nothing was.
     """
 
     type: str
@@ -30,6 +34,7 @@ class Change:
     at_us: int
     verdict_id: int | None = None
     parameters: Collection[str] | None = None
+    compared: Collection[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +62,11 @@ def chosen(changes: Iterable[Change], type_: str, fallback: str, parameters: Map
             one = standing.hand[of]
             return Choice(strategy=str(one.strategy), why=f"{one.by} has set it{_of(of)}")
     passed: list[str] = []
-    for of in (type_, ALL):
+    for of in (type_, ALL) if type_ == ALL or type_.startswith(_OTHER_WORK) else (type_,):
         for one in reversed(standing.learned.get(of, [])):
             wrong = outdated(str(one.strategy), one.parameters, parameters)
             if wrong is None:
-                return Choice(
-                    strategy=str(one.strategy), why=_as(f"learned{_of(of)}, verdict {one.verdict_id}", passed)
-                )
+                return Choice(strategy=str(one.strategy), why=_as(_learned(one, type_), passed))
             passed.append(wrong)
     return Choice(strategy=fallback, why=_as("the default of the settings", passed))
 
@@ -86,13 +89,28 @@ def before_last(changes: Sequence[Change], type_: str) -> str | None:
     Raises:
         UserMistake: nothing was learned of it that could be rolled back.
     """
-    standing = _standing(changes).learned
-    learned = standing.get(type_)
+    learned = _standing(changes).learned.get(type_)
     if not learned:
-        others = sorted(one for one, some in standing.items() if some) if type_ == ALL else []
-        there = f"; learned for {', '.join(others)}: overnight learn rollback --type {others[0]}" if others else ""
-        raise UserMistake(f"nothing was learned{_of(type_)} that could be rolled back{there}")
+        raise UserMistake(f"nothing was learned{_of(type_)} that could be rolled back")
     return learned[-2].strategy if len(learned) > 1 else None
+
+
+def newest_learned(changes: Iterable[Change]) -> list[str]:
+    """Return the types of which the newest verdict that was not rolled back has set the default, ALL among them.
+
+    Raises:
+        UserMistake: nothing was learned that could be rolled back.
+    """
+    last = [some[-1] for some in _standing(changes).learned.values() if some]
+    if not last:
+        raise UserMistake("nothing was learned that could be rolled back")
+    newest = max(one.verdict_id or 0 for one in last)
+    return sorted(one.type for one in last if (one.verdict_id or 0) == newest)
+
+
+def set_by(type_: str, compared: Sequence[str]) -> list[str]:
+    """Return the types of which an accepted verdict sets the default: `type_` is that of its session, or ALL."""
+    return [*([ALL] if type_ == ALL else []), *compared]
 
 
 def _standing(changes: Iterable[Change]) -> _Standing:
@@ -107,6 +125,13 @@ def _standing(changes: Iterable[Change]) -> _Standing:
         elif found.learned.get(one.type):
             found.learned[one.type].pop()
     return found
+
+
+def _learned(one: Change, type_: str) -> str:
+    told = f"learned{_of(one.type)}, verdict {one.verdict_id}"
+    if one.type == type_ != ALL or not one.compared:
+        return told
+    return f"{told}: compared in {', '.join(one.compared)}" + (f", not in {type_}" if type_ != ALL else "")
 
 
 def _as(why: str, passed: Sequence[str]) -> str:

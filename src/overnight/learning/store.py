@@ -258,16 +258,15 @@ def change(tx: Tx, one: Change) -> None:
 
 
 def changes(connection: sa.Connection) -> list[Change]:
-    """Return all changes of defaults, oldest first, with the parameters that their verdicts have compared."""
+    """Return all changes of defaults, oldest first, with what their verdicts have compared."""
     both = defaults.outerjoin(verdicts, defaults.c.verdict_id == verdicts.c.verdict_id)
     query = sa.select(defaults, verdicts.c.verdict).select_from(both).order_by(defaults.c.default_id)
-    return [
-        Change(
-            **{name: row._mapping[name] for name in _CHANGE},
-            parameters=None if row.verdict is None else json.loads(row.verdict).get("parameters"),
-        )
-        for row in connection.execute(query)
-    ]
+    found = []
+    for row in connection.execute(query):
+        verdict = {} if row.verdict is None else json.loads(row.verdict)
+        told = {name: row._mapping[name] for name in _CHANGE}
+        found.append(Change(**told, parameters=verdict.get("parameters"), compared=verdict.get("types")))
+    return found
 
 
 def export(connection: sa.Connection, project: str, weights: Mapping[str, float]) -> Export:

@@ -39,6 +39,9 @@ def learn(flow: Flow, learning: Learning, wish: Mapping[str, Any]) -> Json:
     if choice["candidate"] is None or not wish.get("validate", True):
         return {**choice, "verdict": None, "applied": False}
     begun = {**begun, "candidate": choice["candidate"]}
+    if not parts.to_compare(begun):
+        reason = f"{begun['candidate']} has the best score, and is the default already"
+        return {**choice, "candidate": None, "reason": reason, "verdict": None, "applied": False}
     verdict = _compare(flow, learning, begun, began, each_s)
     if verdict is None:
         reason = Budget(total_s=begun["budget_s"]).used_up(used_s=_used_s(flow, began))

@@ -20,8 +20,8 @@ from overnight.learning import custom, production, store
 from overnight.learning.allocation import allocated, trials_of
 from overnight.learning.budget import Budget
 from overnight.learning.deciding import LEAST_PAIRS, Pair, candidate_of, verdict_of
-from overnight.learning.defaults import ALL, Change, Choice, chosen
-from overnight.learning.drawing import draw
+from overnight.learning.defaults import ALL, Change, Choice, chosen, set_by
+from overnight.learning.drawing import draw, types_of
 from overnight.learning.evidence import Evidence
 from overnight.learning.exercises import Exercise
 from overnight.learning.features import features_of
@@ -93,24 +93,41 @@ def generate_to_learn(learning: Learning, begun: Json, number: int) -> list[Json
     """Return the exercises of an iteration."""
     count = begun["exercises"]
     if begun["tasks"] is None:
-        return _fresh(begun, f"{LEARN} {number}", count)
+        return _fresh(begun, f"{LEARN} {number}", count, begun["focus"])
     mine, _ = custom.halves(_focused(begun))
     return [dict(one) for one in custom.taken(mine, count, (number - 1) * count)]
 
 
 def generate_to_compare(learning: Learning, begun: Json, look: int, count: int) -> list[Json]:
     """Return exercises that nothing was learned from; of one's own, those that no look before has used."""
+    types = to_compare(begun)
     if begun["tasks"] is None:
-        return _fresh(begun, VALIDATE if look == 1 else f"{VALIDATE} {look}", count)
+        part, each = VALIDATE if look == 1 else f"{VALIDATE} {look}", -(-count // len(types))
+        in_turn = zip(*(_fresh(begun, part, each, type_) for type_ in types), strict=True)
+        return [one for some in in_turn for one in some][:count]
     _, kept = custom.halves(_focused(begun))
+    kept = [one for one in kept if one["type"] in types]
     after = (look - 1) * begun["validation_exercises"]
     return [dict(one) for one in kept[after : after + count]]
 
 
-def _fresh(begun: Json, part: str, count: int) -> list[Json]:
+def to_compare(begun: Json) -> list[str]:
+    """Return the types of task of a session whose default is not the candidate yet."""
+    return [one for one in dict.fromkeys(_types(begun)) if champion(begun, one) != begun["candidate"]]
+
+
+def _types(begun: Json) -> Sequence[str]:
+    if begun["tasks"] is not None:
+        return [one["type"] for one in _focused(begun)]
+    if begun["focus"] is not None:
+        return [begun["focus"]]
+    return types_of(begun["complexity"], agent=bool(begun["agent"]["command"]))
+
+
+def _fresh(begun: Json, part: str, count: int, focus: str | None) -> list[Json]:
     """Return exercises of no other session, and of no other part of this one."""
     agent = bool(begun["agent"]["command"])
-    made = draw(begun["complexity"], count, _number(begun, part, 6), agent=agent, focus=begun["focus"])
+    made = draw(begun["complexity"], count, _number(begun, part, 6), agent=agent, focus=focus)
     return [one.to_dict() for one in made]
 
 
@@ -268,6 +285,7 @@ def validate(learning: Learning, begun: Json, looked: Sequence[Json], look: int)
     told: Json = {
         **_told(verdict_of(pairs, minimum_gain=begun["minimum_gain"], alpha=alpha), len(pairs), left_out),
         "type": begun["focus"] or ALL,
+        "types": sorted({one.type for one in pairs}),
         "candidate": begun["candidate"],
         "parameters": _compared(begun, looked),
         "champion": ", ".join(sorted({champion(begun, one["exercise"]["type"]) for one in looked})),
@@ -325,21 +343,29 @@ def _told(verdict: Verdict | None, pairs: int, left_out: int) -> Json:
 
 
 def apply(learning: Learning, begun: Json, verdict: Json) -> None:
-    """Make the candidate of a verdict the default."""
-    one = Change(
-        type=begun["focus"] or ALL,
-        strategy=verdict["candidate"],
-        how="learned",
-        by=begun["by"],
-        at_us=0,
-        verdict_id=verdict["verdict_id"],
-    )
-    change(learning, begun, one)
+    """Make the candidate of a verdict the default of what was compared."""
+    changes = [
+        Change(
+            type=type_,
+            strategy=verdict["candidate"],
+            how="learned",
+            by=begun["by"],
+            at_us=0,
+            verdict_id=verdict["verdict_id"],
+        )
+        for type_ in set_by(verdict["type"], verdict["types"])
+    ]
+    change(learning, begun, changes)
 
 
-def change(learning: Learning, terms: Json, one: Change) -> None:
-    """Keep a change of a default, and write for others which strategies execute."""
-    learning.database.writer.do(lambda tx: store.change(tx, one))
+def change(learning: Learning, terms: Json, made: Sequence[Change]) -> None:
+    """Keep changes of defaults, all or none, and write for others which strategies execute."""
+
+    def keep(tx: Tx) -> None:
+        for one in made:
+            store.change(tx, one)
+
+    learning.database.writer.do(keep)
     with learning.database.read() as connection:
         executions = store.executed(connection, digests(terms), weights=terms["weights"])
         changes = store.changes(connection)
