@@ -16,6 +16,7 @@ from random import Random
 
 import psutil
 import pytest
+from PIL import ImageStat
 from test_rollouts import Clock
 
 from channel_example import EXAMPLE
@@ -67,6 +68,10 @@ def test_it_is_as_loud_as_players_expect_never_black_and_never_still_for_long(ma
     assert [run for run in found.frozen_runs if run.long_s > 20] == [], "something new is seen every 20 s"
     assert found.clipped_share < 0.005
     assert loudness(made / "voice.wav").integrated_lufs == pytest.approx(-16, abs=1)
+
+
+def test_the_first_frame_shows_something(made):
+    assert ImageStat.Stat(frame(made / "video.mp4", 0.0).convert("L")).stddev[0] > 5
 
 
 def test_captions_are_in_time_with_the_words_and_hold_all_of_them(made):

@@ -916,7 +916,7 @@ def test_style_guide_that_cannot_be_followed_is_one_clear_line(old, new, why):
         ("summary_points = 3", "summary_points = 1"),
         ("pause_s = 0.7", "pause_s = 1.5"),
         ("{topic}: {angle}", "{topic} ({angle})"),
-        ("tell us in the comments", "write to us"),
+        ("work it through on paper", "write to us"),
         ("hook_words = 32", "hook_words = 23"),
     ],
 )

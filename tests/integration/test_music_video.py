@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ImageStat
 
 from overnight.app.examples import new_project
 from overnight.app.project import Project
@@ -17,7 +18,7 @@ from overnight.base.clock import SystemClock
 from overnight.proof.metrics import measure, metric_named
 from overnight.registry import store
 from overnight.studio import captions
-from overnight.studio.probe import probe
+from overnight.studio.probe import frame, probe
 
 pytestmark = [
     # Two nights of ten agents are trained before the first test.
@@ -162,6 +163,7 @@ def test_the_production_makes_a_video_of_what_they_have_answered(nights):
     assert media.duration_s == pytest.approx(found["duration_s"], abs=0.1) and 30 < media.duration_s < 120
     assert found["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=1.5)
     assert found["black_s"] < 1 and found["silent_s"] < 3
+    assert ImageStat.Stat(frame(path, 0.0).convert("L")).stddev[0] > 5, "the first frame shows something"
     # The music alone, before and after, is not the voice.
     assert found["voice_alike"] > 0.6 and abs(found["voice_late_s"]) < 0.1
     assert abs(found["captions_late_s"]) < 0.3 and found["captions_missing_share"] < 0.02

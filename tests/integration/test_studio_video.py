@@ -139,6 +139,10 @@ def test_it_is_nowhere_black_and_never_stands_still(seen):
     assert [run for run in seen.frozen_runs if run.long_s > 3] == []
 
 
+def test_the_first_slide_is_there_from_the_first_frame_on(made):
+    assert apart(frame(made.path, 0.0), frame(made.path, 1.0)) < 0.02
+
+
 def test_the_bar_shows_how_much_is_over(made):
     strip = (0, SIZE[1] - 1, SIZE[0], SIZE[1])
     for at_s in (1.0, 3.0, 5.0):

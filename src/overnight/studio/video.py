@@ -261,7 +261,8 @@ class _Film:
             raise Stopped("rendering was asked to stop")
         pictures, whole = self._stills(one, fonts)
         first, last = one.number == 0, one.number == len(self.segments) - 1
-        before = "plain.png" if first else self._last_of(self.segments[one.number - 1], fonts)
+        # The first slide is there at once: file managers and players show the first frame before anything is played.
+        before = pictures[0] if first else self._last_of(self.segments[one.number - 1], fonts)
         inputs = [before, *pictures, *(["plain.png"] if last else []), "bar.png"]
         motion = Motion(
             changes=changes([still.frame for still in one.stills], one.frames, self.look.fps, closes=last),
