@@ -6,6 +6,7 @@ import pytest
 
 from overnight.base.argv import filled, names_in
 from overnight.base.errors import UserMistake
+from overnight.learning import custom
 from overnight.learning.checks import Expected, Judged, ProgramCheck, checks_of
 from overnight.learning.executed import CannotExecute, judged
 from overnight.learning.exercises import Exercise
@@ -185,6 +186,18 @@ def test_a_workspace_with_a_mistake_is_refused_in_one_line(change, message):
     with pytest.raises(UserMistake, match=message) as refused:
         Workspace.from_dict({**WORK, **change})
     assert "\n" not in str(refused.value)
+
+
+def test_an_agent_is_needed_where_an_exercise_that_counts_is_one_for_it():
+    training = {"name": "t", "type": "small_data", "work": {"kind": "training"}}
+    coding = {"name": "c", "type": "code", "work": {"kind": "workspace"}}
+    custom.check_agent([training, coding], None, ["agent", "{prompt}"])
+    custom.check_agent([training, coding], "small_data", [])
+    for focus in (None, "code"):
+        with pytest.raises(
+            UserMistake, match=r"^tasks\[1\]: 'c' is executed by a coding agent, and there is none; set "
+        ):
+            custom.check_agent([training, coding], focus, [])
 
 
 # -- the agent
