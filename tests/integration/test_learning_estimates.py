@@ -1,5 +1,6 @@
 """What each strategy would bring, where exercises of one's own come again in later iterations."""
 
+import json
 from random import Random
 from statistics import fmean
 
@@ -9,6 +10,7 @@ from overnight import Project
 from overnight.learning import store
 from overnight.learning.allocation import allocated
 from overnight.learning.estimating import estimates
+from overnight.learning.scoring import WEIGHTS
 from overnight.learning.selection.policy import Trial
 
 pytest.importorskip("numpy")
@@ -34,6 +36,10 @@ def iterations(names, draw):
         yield rows
 
 
+def detail(row):
+    return json.dumps({"parts": dict.fromkeys(WEIGHTS, row["score"])})
+
+
 def keep(project, session_id, type_, rows, first):
     told = {
         "session_id": session_id,
@@ -44,9 +50,8 @@ def keep(project, session_id, type_, rows, first):
         "success_rate": 1.0,
         "time_s": 1.0,
         "cost_usd": None,
-        "detail": "{}",
     }
-    noted = [{**told, **row, "run_id": first + place} for place, row in enumerate(rows)]
+    noted = [{**told, **row, "detail": detail(row), "run_id": first + place} for place, row in enumerate(rows)]
     project.database.writer.do(lambda tx: store.note(tx, noted))
     return first + len(rows)
 

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from random import Random
 from typing import Any
 
 MOST = 500
@@ -79,8 +78,13 @@ def _drawn(samples: Iterable[Sequence[Any]], size: int) -> list[list[Any]]:
     for sample in ordered:
         for text, _ in sample:
             seed.update(text)
-    random = Random(seed.digest())  # noqa: S311 -- chooses inputs
-    return [[one for _, one in random.sample(sample, size)] for sample in ordered]
+    key = seed.digest()
+    return [[sample[place][1] for place in sorted(range(len(sample)), key=_lot(key))[:size]] for sample in ordered]
+
+
+def _lot(key: bytes) -> Callable[[int], bytes]:
+    """Return what gives each place a number by lot; another key gives others."""
+    return lambda place: hashlib.blake2b(place.to_bytes(8, "big"), key=key, digest_size=8).digest()
 
 
 def _text(value: Any) -> bytes:

@@ -264,8 +264,8 @@ def choose(learning: Learning, begun: Json) -> Json:
     """Return the strategy with the best average score of those that are measured, where it is not the default."""
     with learning.database.read() as connection:
         executions = store.executed(connection, digests(begun), weights=begun["weights"], without=_kept_apart(begun))
-    types = None if begun["tasks"] is None else {one["type"] for one in begun["tasks"]}
-    counted = [one for one in executions if begun["focus"] in (None, one.type) and (types is None or one.type in types)]
+    types = set(_types(begun))
+    counted = [one for one in executions if one.type in types]
     found = candidate_of(counted, rate=begun["rate"], minimum=begun["minimum"], champion=partial(champion, begun))
     return {"candidate": found.name, "reason": found.reason, "measured": found.measured}
 
