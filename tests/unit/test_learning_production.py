@@ -2,6 +2,7 @@
 
 import pytest
 
+from overnight.learning.evidence import weighed
 from overnight.learning.production import Produced, evidence_of, score_of
 from overnight.learning.scoring import WEIGHTS, weights_of
 
@@ -23,7 +24,7 @@ def test_strategies_differ_within_a_type_and_one_alone_tells_nothing():
     some = [came("a", limit_s=None)] * 4 + [came("b", 0.0, limit_s=None)] * 4
     easy = [came("b", type_="job:nlu", limit_s=None)] * 40
     first, second = evidence_of([*some, *easy], WEIGHTS, 60.0)
-    assert (first.strategy, first.score, first.uses, first.weight) == ("a", 110, 4, 1)
+    assert (first.strategy, first.score, first.uses, weighed([first])[0][1]) == ("a", 110, 4, 1)
     assert (second.strategy, second.score, second.uses, second.spread) == ("b", 10, 4, 0)
     assert evidence_of(easy, WEIGHTS, 60.0) == []
 
@@ -31,5 +32,5 @@ def test_strategies_differ_within_a_type_and_one_alone_tells_nothing():
 def test_all_of_it_counts_for_ten_executions_of_a_strategy_at_the_most():
     types = [f"task:{number}" for number in range(5)]
     some = [came(name, type_=type_) for type_ in types for name in ("a", "b") for _ in range(50)]
-    assert [(one.strategy, one.weight) for one in evidence_of(some, WEIGHTS, 60.0)] == [("a", 10), ("b", 10)]
+    assert [(one.strategy, count) for one, count in weighed(evidence_of(some, WEIGHTS, 60.0))] == [("a", 10), ("b", 10)]
     assert evidence_of(some, weights_of({"success": 0, "speed": 0, "reliability": 1}), 60.0) == []
