@@ -46,7 +46,7 @@ def test_what_is_not_enabled_needs_no_variables():
 
 
 def test_what_is_asked_for_brings_what_it_needs():
-    services = {"a": service(after=("b",)), "b": service(after=("c",)), "c": service(), "d": service()}
+    services = {"a": service(after=("b", "c")), "b": service(after=("c",)), "c": service(), "d": service()}
     assert with_needed(services, ["a"]) == {"a", "b", "c"} and with_needed(services, ["d"]) == {"d"}
 
 
