@@ -49,7 +49,7 @@ demo: $(BUILT) ## train a fleet on real films and tunes in ./demo; a second time
 
 demo-learn: $(BUILT) ## have three strategies train models in ./demo-learn, and the best one proven
 	@test -d demo-learn || .venv/bin/overnight init demo-learn
-	cd demo-learn && OVERNIGHT_LEARNING__DEFAULT=conservative ../.venv/bin/overnight learn run --complexity medium --iterations 2
+	cd demo-learn && OVERNIGHT_LEARNING__DEFAULT=aggressive ../.venv/bin/overnight learn run --complexity medium --iterations 2
 
 demo-video: $(BUILT) ## have the agents of a channel make one reviewed video in ./demo-video, without a network
 	@test -d demo-video || .venv/bin/overnight init --example channel demo-video
