@@ -35,10 +35,14 @@ from overnight.supervisor.watch import Supervisor
 PROGRAM = Path(__file__).parents[1] / "small_service.py"
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def free_port(given=set()):  # noqa: B006 -- the system may offer a port again that nobody has taken yet
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def table(name, port, *flags, more=""):
