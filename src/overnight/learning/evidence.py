@@ -114,10 +114,11 @@ def from_file(told: str) -> Export:
         raise UserMistake(f"evidence: {shown(values['evidence'])} is not a list")
     made = [_evidence(one, f"evidence[{place}]") for place, one in enumerate(values["evidence"])]
     export = Export(origin=values["origin"], project=values["project"], evidence=made)
-    keys = [export.key(one) for one in made]
-    for place, key in enumerate(keys):
-        if key in keys[:place]:
+    seen = set[str]()
+    for place, key in enumerate(map(export.key, made)):
+        if key in seen:
             raise UserMistake(f"evidence[{place}]: the same strategy, parameters and type are there twice")
+        seen.add(key)
     return export
 
 

@@ -91,24 +91,18 @@ def _check(name: str, one: ServiceSettings, services: Services) -> None:
 
 
 def _check_no_circle(name: str, services: Services) -> None:
-    seen, waiting = set[str](), list(services[name].after)
-    while waiting:
-        other = waiting.pop()
-        if other == name:
-            raise ConfigError(f"services.{name}.after: it would come after itself")
-        if other not in seen:
-            seen.add(other)
-            waiting += services[other].after if other in services else ()
+    if name in with_needed(services, services[name].after):
+        raise ConfigError(f"services.{name}.after: it would come after itself")
 
 
 def with_needed(services: Services, names: Iterable[str]) -> frozenset[str]:
-    """Return the names, and those of all that they come after."""
+    """Return the names, and those of all that they come after; what comes before one that is not there is not known."""
     found, waiting = set[str](), list(names)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += services[name].after
+            waiting += services[name].after if name in services else ()
     return frozenset(found)
 
 
