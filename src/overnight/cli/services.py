@@ -1,7 +1,7 @@
 """`overnight ps` and `restart`, and what `overnight up` shows of the services while they come up."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,18 +99,13 @@ def _restart(ctx: typer.Context, service: Annotated[str, typer.Argument(metavar=
 
 def asked(client: Any, name: str, what: str) -> bool:  # Any: a Client, which is loaded late
     """Have a service started or restarted, say how it stands once it does, and return whether it is up."""
-    from overnight.base.clock import SystemClock
-
     client.ask_service(name, what)
-    pause, clock, one = threading.Event().wait, SystemClock(), {"status": "waiting"}
-    word_s = clock.monotonic() + _WORD_EVERY_S
+    pause, tell, one = threading.Event().wait, _now_and_then(), {"status": "waiting"}
     while one["status"] not in ("up", "down", "given_up"):
         pause(_LOOK_S)
         found = client.services()
         one = found["services"][name]
-        if clock.monotonic() > word_s:
-            word_s = clock.monotonic() + _WORD_EVERY_S
-            _say_waiting(found)
+        tell(found)
     _say_one(name, one)
     return bool(one["status"] == "up")
 
@@ -132,12 +127,9 @@ def watch(daemon: "Daemonic", state_dir: Path) -> str:
     """Say how the services come up, phase by phase, until they are; return the mode: full, degraded or failed."""
     from overnight.app import launch
     from overnight.app.services import last_told
-    from overnight.base.clock import SystemClock
 
-    pause, said = threading.Event().wait, set[str]()
+    pause, tell, said = threading.Event().wait, _now_and_then(), set[str]()
     phase: int | None = None
-    clock = SystemClock()
-    word_s = clock.monotonic() + _WORD_EVERY_S
     while True:
         ended = launch.has_ended(daemon)
         found = last_told(state_dir)
@@ -154,17 +146,27 @@ def watch(daemon: "Daemonic", state_dir: Path) -> str:
         if found["mode"] in _DONE:
             _say_links(found)
             return _sum_up(found)
-        if clock.monotonic() > word_s:
-            word_s = clock.monotonic() + _WORD_EVERY_S
-            _say_waiting(found)
+        tell(found)
         pause(_LOOK_S)
 
 
-def _say_waiting(found: Json) -> None:
-    """Say of whom it is waited for, and what they lack."""
-    for name, one in found["services"].items():
-        if one["status"] == "starting":
-            note(f"waiting for {name}: {one['why'] or 'it was just started'}")
+def _now_and_then() -> Callable[[Json], None]:
+    """Return what says, every few seconds, of whom it is waited for, and what they lack."""
+    from overnight.base.clock import SystemClock
+
+    clock = SystemClock()
+    said_s = clock.monotonic()
+
+    def tell(found: Json) -> None:
+        nonlocal said_s
+        if clock.monotonic() - said_s <= _WORD_EVERY_S:
+            return
+        said_s = clock.monotonic()
+        for name, one in found["services"].items():
+            if one["status"] == "starting":
+                note(f"waiting for {name}: {one['why'] or 'it was just started'}")
+
+    return tell
 
 
 def _say_one(name: str, one: Json) -> None:
